@@ -1,0 +1,1 @@
+"""The thing measured: models, data, diagnostics and the training of one run."""

@@ -1,0 +1,1 @@
+"""Text to batches: corpora, tokenisers, token arrays on disk, batches by seed and step."""

@@ -1,0 +1,1 @@
+"""GPT from parts: one registry per choice."""

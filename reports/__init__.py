@@ -1,0 +1,1 @@
+"""What it means: tracked runs to statistics, tables, figures and pages."""

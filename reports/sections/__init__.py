@@ -1,0 +1,1 @@
+"""Report sections: each collects its data, then renders it."""

@@ -1,0 +1,53 @@
+"""Errors that tell a user what was asked, what came, what is allowed and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class AblationError(Exception):
+    """A mistake that the user can mend; the message says how."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a study."""
+
+    source: str
+    """File (or `--set`) that the value came from."""
+    key: str
+    """Dotted configuration key, or the name of a section."""
+    value: object
+    """What was given."""
+    allowed: str
+    """What may stand there."""
+    remedy: str
+    """What to do about it."""
+
+    def __str__(self) -> str:
+        given = "" if self.value is None else f" = {self.value!r}"
+        return (
+            f"{self.source}: {self.key}{given}\n    allowed: {self.allowed}\n    do: {self.remedy}"
+        )
+
+
+class InvalidStudy(AblationError):
+    """A study that cannot be run as written, with every problem that was found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        noun = "problem" if len(self.problems) == 1 else "problems"
+        lines = "\n".join(f"  {index}. {p}" for index, p in enumerate(self.problems, 1))
+        super().__init__(f"{len(self.problems)} {noun} in the study; nothing was run.\n{lines}")
+
+
+class UnknownName(AblationError):
+    """A name that is in no registry."""
+
+
+def close_matches(name: str, known: Iterable[str]) -> str:
+    """A hint such as "did you mean 'gelu'?", or an empty string when nothing is near."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else ""

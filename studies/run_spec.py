@@ -1,0 +1,65 @@
+"""What one run is, in full: the resolved configuration and the seed, and the key made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from studies.schema import (
+    CustomModule,
+    DataConfig,
+    DiagnosticsConfig,
+    ModelConfig,
+    Scalar,
+    Section,
+    TrainingConfig,
+)
+
+KEY_DIGITS = 16
+
+
+class RunSpec(Section):
+    """A frozen run: equal specs train to equal numbers on one machine."""
+
+    spec_version: Literal[1] = 1
+    model: ModelConfig
+    data: DataConfig
+    training: TrainingConfig
+    diagnostics: DiagnosticsConfig
+    module: CustomModule | None = None
+    seed: int
+
+    @property
+    def run_key(self) -> str:
+        """Identity of the run everywhere: 16 hexadecimal digits of a digest of the spec."""
+        return digest(self.model_dump(mode="json"))
+
+    @property
+    def cell_key(self) -> str:
+        """Identity of the run's cell: as `run_key`, without the seed."""
+        return digest(self.model_dump(mode="json", exclude={"seed"}))
+
+    def params(self) -> dict[str, Scalar]:
+        """Configuration by leaf name (`norm`, `learning_rate`); arguments of a module of one's own
+        win over a key of the same name, since they are what was trained."""
+        flat: dict[str, Scalar] = {}
+        for section in (self.model, self.data, self.training, self.diagnostics):
+            for name, value in section.model_dump(mode="json").items():
+                flat[name] = ",".join(value) if isinstance(value, list) else value
+        if self.module is not None:
+            flat["module"] = self.module.import_path
+            flat.update(self.module.arguments)
+        flat["seed"] = self.seed
+        return flat
+
+
+def canonical_json(value: Mapping[str, Any]) -> str:
+    """The one spelling of a JSON object: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Mapping[str, Any]) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:KEY_DIGITS]

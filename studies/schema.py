@@ -1,0 +1,278 @@
+"""Everything that a study file may say, with defaults; every section is frozen once built.
+
+The docstring under a field is its reference documentation (`docs/study-file.md` is made of them).
+Rules that tie several fields together are in `studies/rules.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from studies.errors import close_matches
+from studies.vocabulary import VOCABULARIES
+
+Scalar = bool | int | float | str | None
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,80}$")]
+
+
+def _level_of(key: str) -> AfterValidator:
+    def known(value: str) -> str:
+        levels = VOCABULARIES[key]
+        if value not in levels:
+            hint = close_matches(value, levels)
+            raise ValueError(f"one of {', '.join(levels)}|{hint}")
+        return value
+
+    return AfterValidator(known)
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ModelConfig(Section):
+    """The GPT that is built: sizes and parts."""
+
+    n_layers: int = Field(4, ge=1)
+    """Number of blocks."""
+    n_heads: int = Field(4, ge=1)
+    """Attention heads per block; divides `d_model`."""
+    d_model: int = Field(128, ge=8)
+    """Width of the residual stream."""
+    d_ff: int | None = Field(None, ge=1)
+    """Hidden width of an ungated feed-forward; null is 4 d_model. A gated activation gets
+    round(2/3 d_ff), which keeps the parameters (Shazeer 2020)."""
+    context_length: int = Field(64, ge=2)
+    """Tokens that the model sees at once (T)."""
+    activation: Annotated[str, _level_of("model.activation")] = "gelu"
+    """Non-linearity of the feed-forward."""
+    norm: Annotated[str, _level_of("model.norm")] = "layer"
+    """Normalisation layer."""
+    norm_groups: int | None = Field(None, ge=1)
+    """Groups of channels of `group` norm; null is 4. Meaningless for the other norms."""
+    norm_eps: float = Field(1e-5, gt=0)
+    """Added to each variance, the same for every norm of a study."""
+    norm_affine: bool = True
+    """Whether norms learn a gain (and a bias, with `bias`)."""
+    placement: Annotated[str, _level_of("model.placement")] = "pre"
+    """Where the norms stand around a sub-layer."""
+    position: Annotated[str, _level_of("model.position")] = "learned"
+    """How the model knows the order of tokens."""
+    qk_norm: bool = False
+    """LayerNorm on queries and keys, per head, gain shared by the heads (Dehghani et al. 2023)."""
+    tied_head: bool = True
+    """Whether the output head shares the token embedding."""
+    bias: bool = False
+    """Whether linear layers and norms have a bias."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on embeddings, attention weights and sub-layer outputs."""
+    initialization: Annotated[str, _level_of("model.initialization")] = "auto"
+    """How weights are drawn; always recorded as resolved."""
+    dyt_alpha: float | None = Field(None, gt=0)
+    """Initial alpha of `dyt`; null is 1, the value that Zhu et al. 2025 give for width 1024.
+    Meaningless for the other norms."""
+
+
+class DataConfig(Section):
+    """The text, how it becomes tokens, and what is held out."""
+
+    corpus: str = "python-docs"
+    """`python-docs` or `python-stdlib` (from the running interpreter, no network), a path to a
+    text, jsonl or parquet file or folder, or `hub:NAMESPACE/NAME` for a Hugging Face data set."""
+    subset: str | None = None
+    """Configuration name of a hub data set."""
+    revision: str | None = None
+    """Git revision of a hub data set; pin it, or the data may change under the study."""
+    text_column: str = "text"
+    """Column that holds the text in jsonl, parquet and hub data."""
+    tokenizer: str = "bytes"
+    """`bytes`, `characters`, `bpe` (trained on the training split), or a path to a saved
+    `tokenizer.json`."""
+    vocabulary_size: int | None = Field(None, ge=258)
+    """Size of a trained BPE vocabulary; null is 4096. Meaningless otherwise."""
+    validation_fraction: float = Field(0.1, gt=0, lt=1)
+    """Share of the text, at its end, that is held out. A hub data set with a validation split
+    uses that split instead."""
+    evaluation_tokens: int = Field(16384, ge=64)
+    """Tokens of the fixed evaluation set, drawn evenly from the held-out text."""
+
+
+class TrainingConfig(Section):
+    """Optimisation: AdamW, linear warm-up, cosine decay, and the budget."""
+
+    max_steps: int = Field(1000, ge=1)
+    """Optimiser steps."""
+    batch_size: int = Field(16, ge=1)
+    """Sequences per optimiser step, over all devices and accumulated micro-batches."""
+    accumulate: int = Field(1, ge=1)
+    """Micro-batches per optimiser step; divides `batch_size`."""
+    learning_rate: float = Field(1e-3, ge=0)
+    """Peak learning rate."""
+    final_learning_rate_fraction: float = Field(0.1, ge=0, le=1)
+    """Learning rate at the last step, as a share of the peak; 1 keeps it constant."""
+    warmup_steps: int = Field(100, ge=0)
+    """Steps of linear warm-up."""
+    weight_decay: float = Field(0.1, ge=0)
+    """Decoupled weight decay of the parameters whose role decays."""
+    beta1: float = Field(0.9, ge=0, lt=1)
+    """AdamW first-moment decay."""
+    beta2: float = Field(0.99, ge=0, lt=1)
+    """AdamW second-moment decay."""
+    adam_eps: float = Field(1e-8, gt=0)
+    """AdamW epsilon."""
+    gradient_clip_norm: float | None = Field(1.0, gt=0)
+    """Global gradient norm above which gradients are scaled down; null does not clip."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"] = "32-true"
+    """Lightning precision."""
+    compile: bool = False
+    """Whether training steps run through `torch.compile`."""
+    early_step_fraction: float = Field(0.125, gt=0, lt=1)
+    """Where the early loss is taken, as a share of `max_steps` (Narang et al. 2021: 1/8)."""
+    divergence_factor: float = Field(3.0, gt=1)
+    """A training loss above this multiple of ln V, or a non-finite one, ends the run as
+    diverged."""
+
+
+class DiagnosticsConfig(Section):
+    """What is measured while a run trains, and how often."""
+
+    log_every_steps: int = Field(10, ge=1)
+    """Steps between records of training loss, learning rate and gradient norms."""
+    evaluate_every_steps: int = Field(250, ge=1)
+    """Steps between evaluations on the fixed evaluation set."""
+    probe_every_steps: int = Field(100, ge=1)
+    """Steps between looks at the activations on the probe batch."""
+    probe_tokens: int = Field(1024, ge=16)
+    """Tokens of the fixed, held-out probe batch."""
+    enabled: tuple[str, ...] = ("gradient_norms", "activation_drift")
+    """Diagnostics by name."""
+
+
+class ExecutionConfig(Section):
+    """How runs are executed. Not part of a run's identity: changing it re-runs nothing."""
+
+    accelerator: str = "auto"
+    """Lightning accelerator."""
+    devices: int = Field(1, ge=1)
+    """Devices per run."""
+    strategy: str = "auto"
+    """Lightning strategy."""
+    checkpoint_every_s: float = Field(60.0, ge=0)
+    """Seconds of training between checkpoints; 0 is after every step."""
+
+
+class CustomModule(Section):
+    """A LightningModule of one's own in place of the built-in GPT."""
+
+    import_path: Annotated[
+        str, StringConstraints(pattern=r"^([A-Za-z_][\w.]*|[^:\n]+\.py):[A-Za-z_]\w*$")
+    ]
+    """`package.module:Class`, or `path/to/file.py:Class` (relative to the study file)."""
+    arguments: dict[str, Scalar] = Field(default_factory=dict)
+    """Constructor arguments; those that are not given are taken from the configuration keys of
+    the same name."""
+
+
+class FullFactorial(Section):
+    """Every combination of the levels."""
+
+    kind: Literal["full_factorial"] = "full_factorial"
+
+
+class OneAtATime(Section):
+    """A baseline, and cells that differ from it in one factor."""
+
+    kind: Literal["one_at_a_time"]
+    baseline: dict[str, Scalar]
+    """A level for each factor."""
+    mode: Literal["swap_one", "leave_one_out"] = "swap_one"
+    """`swap_one`: each other level of each factor; `leave_one_out`: each factor set to its level
+    in `without`."""
+    without: dict[str, Scalar] = Field(default_factory=dict)
+    """For `leave_one_out`: the level of each factor that means "left out"."""
+
+
+class CellList(Section):
+    """Combinations written out one by one."""
+
+    kind: Literal["list"]
+    cells: tuple[dict[str, Scalar], ...] = Field(min_length=1)
+    """Each a mapping from factor to level; a factor that is not named keeps its base value."""
+
+
+Design = Annotated[FullFactorial | OneAtATime | CellList, Field(discriminator="kind")]
+
+
+class Exclusion(Section):
+    """Combinations that are left out, and why."""
+
+    when: dict[str, Scalar | tuple[Scalar, ...]] = Field(min_length=1)
+    """Factor to level, or to several levels; all must match."""
+    because: str = Field(min_length=1)
+    """Reason, printed in the plan."""
+
+
+class ReportConfig(Section):
+    """What the report compares and shows."""
+
+    baseline: dict[str, Scalar] | None = None
+    """Factor levels of the cell that the others are compared with; null is the first cell of the
+    plan (for `one_at_a_time`, the baseline of the design)."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """Level of the intervals."""
+
+
+class Study(Section):
+    """One question and the runs that answer it."""
+
+    name: Slug
+    """Name of the study, of its folder and of its MLflow experiment."""
+    question: str = ""
+    """What the study asks, in a sentence; printed in the report."""
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    diagnostics: DiagnosticsConfig = Field(default_factory=DiagnosticsConfig)
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
+    module: CustomModule | None = None
+    factors: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
+    """Configuration key to the levels that it takes. An empty mapping is a study of one cell."""
+    design: Design = Field(default_factory=FullFactorial)
+    """How levels are combined."""
+    exclude: tuple[Exclusion, ...] = ()
+    """Combinations that are left out."""
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2, 3, 4), min_length=1)
+    """Seeds, paired over the variants; a number n stands for 0 to n-1."""
+    report: ReportConfig = Field(default_factory=ReportConfig)
+
+    def base(self) -> dict[str, Any]:
+        """The run configuration before factors are applied: section to key to value."""
+        sections = {name: getattr(self, name).model_dump() for name in RUN_SECTIONS}
+        sections["module"] = self.module.model_dump() if self.module else None
+        return sections
+
+
+RUN_SECTIONS: dict[str, type[Section]] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "training": TrainingConfig,
+    "diagnostics": DiagnosticsConfig,
+}
+"""Sections that make up a run's identity, and that factors may vary."""
+
+
+def field_of(key: str) -> tuple[type[Section], str] | None:
+    """The section class and field that a dotted key such as `model.norm` names, if it does."""
+    section, _, name = key.partition(".")
+    if section in RUN_SECTIONS and name in RUN_SECTIONS[section].model_fields:
+        return RUN_SECTIONS[section], name
+    return None
+
+
+def factor_keys() -> list[str]:
+    """Every configuration key that can be a factor (`module.arguments.*` comes on top)."""
+    return [f"{s}.{name}" for s, cls in RUN_SECTIONS.items() for name in cls.model_fields]

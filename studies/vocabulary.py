@@ -1,0 +1,132 @@
+"""The levels that a study may name, with what each one is and where it comes from.
+
+One row here and one entry in the registry of the same name in `lightning_modules/` make a new
+level; contract tests check that the two agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from studies.registry import Registry
+
+
+@dataclass(frozen=True)
+class Level:
+    """A named choice of a configuration key."""
+
+    label: str
+    """How the level is written in tables and figures."""
+    summary: str
+    """Formula or definition, in one line."""
+    source: str = ""
+    """Paper that introduced it."""
+
+
+@dataclass(frozen=True)
+class Activation(Level):
+    """A feed-forward non-linearity; gated ones use a second input projection."""
+
+    gated: bool = False
+
+
+@dataclass(frozen=True)
+class Norm(Level):
+    """A normalisation layer."""
+
+    leak: str = "causal"
+    """Leak label that the norm is known to have; pre-flight measures it all the same."""
+
+
+ACTIVATIONS: Registry[Activation] = Registry(
+    "activation",
+    {
+        "relu": Activation("ReLU", "max(0, x)", "Nair & Hinton 2010"),
+        "sigmoid": Activation("Sigmoid", "1 / (1 + exp(-x))"),
+        "tanh": Activation("Tanh", "tanh(x)"),
+        "gelu": Activation("GELU", "x Phi(x), exact", "Hendrycks & Gimpel 2016"),
+        "gelu_tanh": Activation("GELU (tanh)", "tanh form of GELU", "Hendrycks & Gimpel 2016"),
+        "silu": Activation("SiLU", "x sigmoid(x), also called Swish", "Ramachandran et al. 2017"),
+        "relu2": Activation("ReLU²", "max(0, x)²", "So et al. 2021, Primer"),
+        "glu": Activation("GLU", "sigmoid(Wx) * Vx", "Dauphin et al. 2017", gated=True),
+        "bilinear": Activation("Bilinear", "Wx * Vx", "Shazeer 2020", gated=True),
+        "reglu": Activation("ReGLU", "ReLU(Wx) * Vx", "Shazeer 2020", gated=True),
+        "geglu": Activation("GEGLU", "GELU(Wx) * Vx", "Shazeer 2020", gated=True),
+        "swiglu": Activation("SwiGLU", "SiLU(Wx) * Vx", "Shazeer 2020", gated=True),
+    },
+)
+
+NORMS: Registry[Norm] = Registry(
+    "norm",
+    {
+        "batch": Norm(
+            "BatchNorm",
+            "statistics over batch and time; the running ones at evaluation",
+            "Ioffe & Szegedy 2015",
+            leak="leaks_in_training",
+        ),
+        "batch_position": Norm(
+            "BatchNorm (per position)",
+            "statistics over the batch at each position; the running ones at evaluation",
+            "Ioffe & Szegedy 2015",
+        ),
+        "layer": Norm("LayerNorm", "statistics over the channels of a token", "Ba et al. 2016"),
+        "instance": Norm(
+            "InstanceNorm (causal)",
+            "per channel, cumulative statistics over the tokens so far",
+            "Ulyanov et al. 2016",
+        ),
+        "group": Norm("GroupNorm", "statistics over groups of a token's channels", "Wu & He 2018"),
+        "rms": Norm("RMSNorm", "x / rms(x) over the channels", "Zhang & Sennrich 2019"),
+        "dyt": Norm("DyT", "tanh(alpha x), alpha learnt", "Zhu et al. 2025"),
+        "none": Norm("no norm", "identity"),
+    },
+)
+
+PLACEMENTS: Registry[Level] = Registry(
+    "placement",
+    {
+        "pre": Level("pre", "x + f(N(x)), final norm", "Xiong et al. 2020"),
+        "post": Level("post", "N(x + f(x)), no final norm", "Vaswani et al. 2017"),
+        "sandwich": Level("sandwich", "x + N(f(N(x))), final norm", "Ding et al. 2021, CogView"),
+        "none": Level("no placement", "x + f(x): what is left when there is no norm"),
+    },
+)
+
+POSITIONS: Registry[Level] = Registry(
+    "position",
+    {
+        "learned": Level("learned", "a learnt vector per position", "Radford et al. 2018"),
+        "rope": Level("RoPE", "rotated queries and keys", "Su et al. 2021"),
+        "none": Level("no positions", "order only through the causal mask"),
+    },
+)
+
+INITIALIZATIONS: Registry[Level] = Registry(
+    "initialization",
+    {
+        "auto": Level("auto", "fan_in below d_model 256, gpt2 from there on"),
+        "fan_in": Level("fan-in", "N(0, 1/fan_in), residual outputs over sqrt(2 layers)"),
+        "gpt2": Level(
+            "GPT-2", "N(0, .02²), residual outputs over sqrt(2 layers)", "Radford et al. 2019"
+        ),
+        "xavier": Level("Xavier", "N(0, 2/(fan_in + fan_out))", "Glorot & Bengio 2010"),
+    },
+)
+
+VOCABULARIES: dict[str, Mapping[str, Level]] = {
+    "model.activation": ACTIVATIONS,
+    "model.norm": NORMS,
+    "model.placement": PLACEMENTS,
+    "model.position": POSITIONS,
+    "model.initialization": INITIALIZATIONS,
+}
+"""Registry of the levels of each configuration key that takes a name."""
+
+
+def label_of(key: str, value: object) -> str:
+    """How a level is written for a reader: `label_of("model.norm", "layer")` is "LayerNorm"."""
+    if key in VOCABULARIES and value in VOCABULARIES[key]:
+        return VOCABULARIES[key][str(value)].label
+    return "–" if value is None else str(value)
