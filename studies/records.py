@@ -128,8 +128,8 @@ class RunResult:
     """`completed` or `diverged`."""
     summary: dict[str, float]
     """Finite scalars by metric name; a number that could not be had is absent."""
-    leak: Leak
-    """Measured on the model as built."""
+    leak: Leak | None
+    """Measured on the model as built; None for a module of one's own that gives no logits."""
     facts: dict[str, Scalar] = field(default_factory=dict)
     """Resolved choices and digests worth a tag: initialisation, device, data digest."""
     definitions: dict[str, Metric] = field(default_factory=dict)

@@ -148,7 +148,10 @@ class DiagnosticsConfig(Section):
     """Steps between looks at the activations on the probe batch."""
     probe_tokens: int = Field(1024, ge=16)
     """Tokens of the fixed, held-out probe batch."""
-    enabled: tuple[str, ...] = ("gradient_norms", "activation_drift")
+    enabled: tuple[Annotated[str, _level_of("diagnostics.enabled")], ...] = (
+        "gradient_norms",
+        "activation_drift",
+    )
     """Diagnostics by name."""
 
 
