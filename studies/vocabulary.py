@@ -37,6 +37,30 @@ class Norm(Level):
 
     leak: str = "causal"
     """Leak label that the norm is known to have; pre-flight measures it all the same."""
+    has_gain: bool = True
+    """Whether it learns a gain (and a bias) per channel where the study wants them."""
+    scalars: int = 0
+    """Learnt parameters besides gain and bias."""
+    scales_embedding: bool = False
+    """Whether the model needs a learnt scale on its embedding, sqrt(d_model) at first."""
+
+
+@dataclass(frozen=True)
+class Placement(Level):
+    """Where norms stand in a block."""
+
+    norms: int = 1
+    """Norms of each sub-layer."""
+    final_norm: bool = False
+    """Whether a norm stands before the output head."""
+
+
+@dataclass(frozen=True)
+class Position(Level):
+    """How the order of tokens enters."""
+
+    learnt: bool = False
+    """Whether there is a learnt vector per position."""
 
 
 ACTIVATIONS: Registry[Activation] = Registry(
@@ -79,27 +103,41 @@ NORMS: Registry[Norm] = Registry(
         ),
         "group": Norm("GroupNorm", "statistics over groups of a token's channels", "Wu & He 2018"),
         "rms": Norm("RMSNorm", "x / rms(x) over the channels", "Zhang & Sennrich 2019"),
-        "dyt": Norm("DyT", "tanh(alpha x), alpha learnt", "Zhu et al. 2025"),
-        "none": Norm("no norm", "identity"),
+        "dyt": Norm(
+            "DyT",
+            "tanh(alpha x), alpha learnt",
+            "Zhu et al. 2025",
+            scalars=1,
+            scales_embedding=True,
+        ),
+        "none": Norm("no norm", "identity", has_gain=False),
     },
 )
 
-PLACEMENTS: Registry[Level] = Registry(
+PLACEMENTS: Registry[Placement] = Registry(
     "placement",
     {
-        "pre": Level("pre", "x + f(N(x)), final norm", "Xiong et al. 2020"),
-        "post": Level("post", "N(x + f(x)), no final norm", "Vaswani et al. 2017"),
-        "sandwich": Level("sandwich", "x + N(f(N(x))), final norm", "Ding et al. 2021, CogView"),
-        "none": Level("no placement", "x + f(x): what is left when there is no norm"),
+        "pre": Placement("pre", "x + f(N(x)), final norm", "Xiong et al. 2020", final_norm=True),
+        "post": Placement("post", "N(x + f(x)), no final norm", "Vaswani et al. 2017"),
+        "sandwich": Placement(
+            "sandwich",
+            "x + N(f(N(x))), final norm",
+            "Ding et al. 2021, CogView",
+            norms=2,
+            final_norm=True,
+        ),
+        "none": Placement("no placement", "x + f(x): what is left when there is no norm", norms=0),
     },
 )
 
-POSITIONS: Registry[Level] = Registry(
+POSITIONS: Registry[Position] = Registry(
     "position",
     {
-        "learned": Level("learned", "a learnt vector per position", "Radford et al. 2018"),
-        "rope": Level("RoPE", "rotated queries and keys", "Su et al. 2021"),
-        "none": Level("no positions", "order only through the causal mask"),
+        "learned": Position(
+            "learned", "a learnt vector per position", "Radford et al. 2018", learnt=True
+        ),
+        "rope": Position("RoPE", "rotated queries and keys", "Su et al. 2021"),
+        "none": Position("no positions", "order only through the causal mask"),
     },
 )
 
@@ -115,12 +153,49 @@ INITIALIZATIONS: Registry[Level] = Registry(
     },
 )
 
+CORPORA: Registry[Level] = Registry(
+    "corpus",
+    {
+        "python-docs": Level(
+            "Python help topics", "0.5 MB of English prose, from `pydoc_data.topics`"
+        ),
+        "python-stdlib": Level(
+            "Python standard library", "source code of the running interpreter's library"
+        ),
+    },
+)
+
+TOKENIZERS: Registry[Level] = Registry(
+    "tokenizer",
+    {
+        "bytes": Level("bytes", "one token per UTF-8 byte, 256 in all"),
+        "characters": Level("characters", "one token per distinct character of the corpus"),
+        "bpe": Level(
+            "BPE", "byte-level byte-pair encoding, trained on the training split", "Sennrich 2016"
+        ),
+    },
+)
+
+DIAGNOSTICS: Registry[Level] = Registry(
+    "diagnostic",
+    {
+        "gradient_norms": Level(
+            "gradient norms", "L2 norms before clipping: in all, by block and by kind of parameter"
+        ),
+        "activation_drift": Level(
+            "activation drift",
+            "scale, outliers and normalised Bures drift to init of the residual stream",
+        ),
+    },
+)
+
 VOCABULARIES: dict[str, Mapping[str, Level]] = {
     "model.activation": ACTIVATIONS,
     "model.norm": NORMS,
     "model.placement": PLACEMENTS,
     "model.position": POSITIONS,
     "model.initialization": INITIALIZATIONS,
+    "diagnostics.enabled": DIAGNOSTICS,
 }
 """Registry of the levels of each configuration key that takes a name."""
 
