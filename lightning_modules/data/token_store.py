@@ -1,0 +1,231 @@
+"""Token arrays on disk: built once, found again by a cheap fingerprint, memory-mapped.
+
+    <cache>/stores/<digest>/    train.bin validation.bin tokenizer.json store.json
+    <cache>/index/<key>.json    which digest a source had: key = digest of paths, sizes, times ...
+    <cache>/locks/              one builder per key and per digest
+    <cache>/building/<key>/     work of the builder that holds the lock; no one else looks there
+
+A store folder appears by one rename when it is complete, so a builder may be killed at any point.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from lightning_modules.data.corpora import open_corpus
+from lightning_modules.data.corpus import Corpus, DataError
+from lightning_modules.data.text_splits import Splits, write_splits
+from lightning_modules.data.tokenizers import TokenIds, make_tokenizer, tokenizer_identity
+from studies.run_spec import digest
+from studies.schema import DataConfig, Scalar
+
+STORE_VERSION = 1
+"""Raise it when the same text and settings would give other tokens than before."""
+
+TokenMap = np.memmap[Any, np.dtype[np.unsignedinteger[Any]]]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenStore:
+    """The tokens of a corpus: one long row for training and one that is held out."""
+
+    corpus: str
+    tokenizer: str
+    directory: Path
+    """Folder with the arrays and `tokenizer.json`."""
+    train: TokenMap
+    """Token ids, uint16 or uint32."""
+    validation: TokenMap
+    vocabulary_size: int
+    digest: str
+    """Of the texts of both splits and the tokeniser."""
+    train_digest: str
+    """Of the training tokens."""
+    validation_digest: str
+    """Of the held-out tokens."""
+
+    def describe(self) -> dict[str, Scalar]:
+        """What the data was, as tags of a run."""
+        return {
+            "corpus": self.corpus,
+            "tokenizer": self.tokenizer,
+            "vocabulary_size": self.vocabulary_size,
+            "train_tokens": len(self.train),
+            "validation_tokens": len(self.validation),
+            "data_digest": self.digest,
+            "train_digest": self.train_digest,
+            "validation_digest": self.validation_digest,
+        }
+
+
+def build_token_store(data: DataConfig, cache: Path) -> TokenStore:
+    """The tokens of a study, from the cache, or built while other processes wait.
+
+    Raises:
+        DataError: the corpus or the tokeniser cannot be used.
+    """
+    corpus = open_corpus(data)
+    fingerprint = corpus.fingerprint()
+    key = digest(
+        {
+            "store_version": STORE_VERSION,
+            "source": fingerprint,
+            "tokenizer": tokenizer_identity(data),
+            "validation_fraction": data.validation_fraction,
+        }
+    )
+    if store := _find(data, cache, key):
+        return store
+    with _lock(cache, key):
+        if store := _find(data, cache, key):
+            return store
+        logger.info("building the tokens of %s (%s)", data.corpus, data.tokenizer)
+        content = _build(data, corpus, cache, key)
+        if corpus.fingerprint() != fingerprint:
+            raise DataError(
+                "data.corpus",
+                data.corpus,
+                allowed="files that nobody writes to; these changed while they were read",
+                remedy="run again when they are complete",
+            )
+        _write_index(cache, key, content)
+    store = _load(data, cache, content)
+    assert store is not None, "a store that was just built is complete"
+    return store
+
+
+def _find(data: DataConfig, cache: Path, key: str) -> TokenStore | None:
+    try:
+        content = json.loads(_index_path(cache, key).read_text())["digest"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return _load(data, cache, content)
+
+
+def _load(data: DataConfig, cache: Path, content: str) -> TokenStore | None:
+    """The store of that digest; None unless it is there in full."""
+    directory = cache / "stores" / content
+    try:
+        facts = json.loads((directory / "store.json").read_text())
+        maps = [_map(directory, split, facts) for split in ("train", "validation")]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return TokenStore(
+        corpus=data.corpus,
+        tokenizer=data.tokenizer,
+        directory=directory,
+        train=maps[0],
+        validation=maps[1],
+        vocabulary_size=facts["vocabulary_size"],
+        digest=content,
+        train_digest=facts["train"]["sha256"][:16],
+        validation_digest=facts["validation"]["sha256"][:16],
+    )
+
+
+def _map(directory: Path, split: str, facts: dict[str, Any]) -> TokenMap:
+    tokens: TokenMap = np.memmap(directory / f"{split}.bin", dtype=facts["dtype"], mode="r")
+    if len(tokens) != facts[split]["tokens"]:
+        raise ValueError(f"{split}.bin holds {len(tokens)} tokens, not {facts[split]['tokens']}")
+    return tokens
+
+
+def _build(data: DataConfig, corpus: Corpus, cache: Path, key: str) -> str:
+    """Digest of the store, which is then there."""
+    scratch = cache / "building" / key
+    shutil.rmtree(scratch, ignore_errors=True)  # what a killed builder left
+    scratch.mkdir(parents=True)
+    try:
+        splits = write_splits(corpus.read(scratch), data, scratch)
+        content = digest(
+            {
+                "store_version": STORE_VERSION,
+                "tokenizer": tokenizer_identity(data),
+                "train": splits.train.sha256,
+                "validation": splits.validation.sha256,
+            }
+        )
+        # Two sources may have one content: a copied file, a touched one.
+        with _lock(cache, content):
+            if _load(data, cache, content) is None:
+                _publish(_write_store(data, splits, scratch / "store"), cache / "stores" / content)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return content
+
+
+def _write_store(data: DataConfig, splits: Splits, directory: Path) -> Path:
+    directory.mkdir()
+    tokenizer = make_tokenizer(data, splits)
+    dtype = np.dtype("<u2" if tokenizer.vocabulary_size <= 1 << 16 else "<u4")
+    facts: dict[str, Any] = {
+        "store_version": STORE_VERSION,
+        "vocabulary_size": tokenizer.vocabulary_size,
+        "dtype": dtype.str,
+    }
+    for split, text in zip(("train", "validation"), splits, strict=True):
+        facts[split] = _write_tokens(
+            tokenizer.encode(text.pieces()), dtype, directory / f"{split}.bin"
+        )
+        if not facts[split]["tokens"]:
+            raise DataError(
+                "data.tokenizer",
+                data.tokenizer,
+                allowed=f"a tokeniser that knows the text; it gave no token for the {split} split",
+                remedy="use a tokeniser that was trained on such text, or bytes",
+            )
+    tokenizer.save(directory / "tokenizer.json")
+    (directory / "store.json").write_text(json.dumps(facts, indent=2) + "\n")
+    return directory
+
+
+def _write_tokens(pieces: Iterable[TokenIds], dtype: np.dtype[Any], path: Path) -> dict[str, Any]:
+    """Number of tokens written, and their digest as little-endian integers."""
+    sha256, tokens = hashlib.sha256(), 0
+    with path.open("wb") as file:
+        for ids in pieces:
+            row = ids.astype(dtype).tobytes()
+            file.write(row)
+            sha256.update(row)
+            tokens += len(ids)
+    return {"tokens": tokens, "sha256": sha256.hexdigest()}
+
+
+def _publish(finished: Path, target: Path) -> None:
+    for path in finished.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())  # a power cut must not leave a complete name on empty files
+    shutil.rmtree(target, ignore_errors=True)  # one that is damaged, or `_load` had found it
+    target.parent.mkdir(exist_ok=True)
+    finished.rename(target)
+
+
+def _write_index(cache: Path, key: str, content: str) -> None:
+    path = _index_path(cache, key)
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".tmp")  # ours alone: we hold the lock of the key
+    temporary.write_text(json.dumps({"digest": content}))
+    temporary.replace(path)
+
+
+def _index_path(cache: Path, key: str) -> Path:
+    return cache / "index" / f"{key}.json"
+
+
+def _lock(cache: Path, name: str) -> FileLock:
+    folder = cache / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{name}.lock")  # the system frees it when its holder dies
