@@ -1,0 +1,168 @@
+"""Every variant against the baseline and against the best: the numbers of the main table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reports.frame import StudyResults
+from reports.statistics import (
+    Interval,
+    PairedDifference,
+    Summary,
+    paired_difference,
+    proportion_interval,
+    smallest_detectable_difference,
+    summarize,
+)
+from reports.style import layout_of
+from studies.records import FINAL_LOSS, PARAMETERS, TOKENS_PER_S, Leak, Outcome
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """What is known about one variant."""
+
+    variant: str
+    label: str
+    color: str
+    leak: Leak | None
+    parameters: float
+    loss: Summary
+    """Final loss over completed runs."""
+    difference: PairedDifference | None
+    """To the baseline, paired by seed; None for the baseline itself."""
+    detectable: float
+    """Smallest difference to the baseline that the seeds could have shown (80 % power)."""
+    to_best: PairedDifference | None
+    """To the best variant; None where the row is not ranked, and for the best itself."""
+    ranked: bool
+    strong: bool
+    """Whether the row cannot be told apart from the best."""
+    outcomes: dict[Outcome, int]
+    marks: tuple[Outcome, ...]
+    """Outcome per seed."""
+    diverged: Interval
+    """Share of the ended runs that diverged, with its exact interval."""
+    tokens_per_s: float
+    """Median over completed runs."""
+    starts_group: bool
+    """Whether the first factor changes here."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The rows in the order of the plan, and what they are compared with."""
+
+    rows: tuple[VariantRow, ...]
+    baseline: str
+    """Label of the baseline."""
+    best: VariantRow | None
+    """Ranked variant of lowest mean; None while nothing can be ranked."""
+    confidence: float
+    seeds: int
+    steps: int
+    outcomes: dict[Outcome, int]
+
+
+def compare(results: StudyResults) -> Comparison:
+    """Summaries, paired differences and outcomes of every variant."""
+    best = _best(results)
+    styles = layout_of(results).styles
+    rows: list[VariantRow] = []
+    previous: object = None
+    for cell in results.plan.cells:
+        first_level = next(iter(cell.levels.values()), None)
+        starts_group = bool(rows) and first_level != previous and len(results.variants) > 8
+        previous = first_level
+        rows.append(
+            _row(results, cell.variant, best, styles[cell.variant].color, starts_group)
+        )
+    return Comparison(
+        rows=_with_best_marked(rows, best),
+        baseline=results.labels[results.plan.baseline],
+        best=next((row for row in rows if row.variant == best), None),
+        confidence=results.plan.study.report.confidence,
+        seeds=len(results.plan.study.seeds),
+        steps=results.plan.study.training.max_steps,
+        outcomes=results.outcomes(),
+    )
+
+
+def _is_ranked(results: StudyResults, variant: str) -> bool:
+    """A leaky variant is never ranked, nor a mean over the survivors of a divergence."""
+    return results.leaks[variant] is not Leak.LEAKY and not results.outcomes(variant)[
+        Outcome.DIVERGED
+    ]
+
+
+def _best(results: StudyResults) -> str | None:
+    means = {
+        variant: summarize(results.values(FINAL_LOSS, variant)).mean
+        for variant in results.variants
+        if _is_ranked(results, variant)
+    }
+    known = {variant: mean for variant, mean in means.items() if math.isfinite(mean)}
+    return min(known, key=lambda variant: known[variant], default=None)
+
+
+def _row(
+    results: StudyResults, variant: str, best: str | None, color: str, starts_group: bool
+) -> VariantRow:
+    confidence = results.plan.study.report.confidence
+    baseline = results.plan.baseline
+    losses = results.values(FINAL_LOSS, variant)
+    ranked = _is_ranked(results, variant)
+    to_baseline = paired_difference(losses, results.values(FINAL_LOSS, baseline), confidence)
+    to_best = None
+    if ranked and best is not None and variant != best:
+        to_best = paired_difference(losses, results.values(FINAL_LOSS, best), confidence)
+    outcomes = results.outcomes(variant)
+    ended = outcomes[Outcome.COMPLETED] + outcomes[Outcome.DIVERGED]
+    runs = results.runs[results.runs["variant"] == variant]
+    return VariantRow(
+        variant=variant,
+        label=results.labels[variant],
+        color=color,
+        leak=results.leaks[variant],
+        parameters=_parameters(results, variant),
+        loss=summarize(losses),
+        difference=None if variant == baseline else to_baseline,
+        detectable=smallest_detectable_difference(to_baseline.sd, to_baseline.n, confidence)
+        if variant != baseline
+        else math.nan,
+        to_best=to_best,
+        ranked=ranked,
+        strong=to_best is not None and to_best.includes_zero,
+        outcomes=outcomes,
+        marks=tuple(Outcome(outcome) for outcome in runs["outcome"]),
+        diverged=proportion_interval(outcomes[Outcome.DIVERGED], ended, confidence),
+        tokens_per_s=_median(results, TOKENS_PER_S, variant),
+        starts_group=starts_group,
+    )
+
+
+def _with_best_marked(rows: list[VariantRow], best: str | None) -> tuple[VariantRow, ...]:
+    """The best is in bold too, once there is an interval to compare the others by."""
+    compared = any(row.to_best is not None and row.to_best.n > 1 for row in rows)
+    return tuple(
+        replace(row, strong=True) if compared and row.variant == best else row for row in rows
+    )
+
+
+def _parameters(results: StudyResults, variant: str) -> float:
+    """As counted in the model; as estimated in the plan where no run has counted them."""
+    counted = [
+        record.summary[PARAMETERS]
+        for record in results.records.values()
+        if record.variant == variant and PARAMETERS in record.summary
+    ]
+    estimated = results.plan.cell(variant).parameters
+    return counted[0] if counted else math.nan if estimated is None else float(estimated)
+
+
+def _median(results: StudyResults, metric: str, variant: str) -> float:
+    values = results.values(metric, variant)
+    return float(np.median(values)) if len(values) else math.nan

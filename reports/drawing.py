@@ -1,0 +1,171 @@
+"""What all figures share: themes, grids of axes, marks, and files with the same bytes every time."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from reports.style import INK, Layout
+
+MUTED = "#808080"
+MARK_COLOR = "#d0021b"
+"""Colour of divergence marks, the same in every figure; the cross tells it without colour."""
+NO_DATES: dict[str, dict[str, Any]] = {
+    "pdf": {"CreationDate": None, "ModDate": None},
+    "svg": {"Date": None},
+}
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Size and type of a figure for one medium."""
+
+    name: str
+    width_in: float
+    font_size_pt: float
+    font_family: str
+    line_pt: float
+
+
+PAPER = Theme("paper", 5.5, 7.5, "STIXGeneral", 1.1)
+"""Text width of NeurIPS and ICLR."""
+PAGE = Theme("page", 10.6, 9.5, "DejaVu Sans", 1.6)
+
+
+@contextmanager
+def themed(theme: Theme) -> Iterator[None]:
+    """Settings of a theme, undone afterwards."""
+    size = theme.font_size_pt
+    settings: dict[str, Any] = {
+        **sns.axes_style("ticks"),
+        "font.family": [theme.font_family],
+        "mathtext.fontset": "stix",
+        "font.size": size,
+        "axes.titlesize": size,
+        "axes.labelsize": size,
+        "xtick.labelsize": size * 0.9,
+        "ytick.labelsize": size * 0.9,
+        "legend.fontsize": size * 0.95,
+        "axes.linewidth": 0.6,
+        "axes.titlepad": 4.0,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.major.size": 3.0,
+        "ytick.major.size": 3.0,
+        "xtick.minor.size": 0.0,
+        "ytick.minor.size": 0.0,
+        "hatch.linewidth": 0.5,
+        "pdf.fonttype": 42,  # text stays text in the PDF
+        "svg.fonttype": "none",
+        "svg.hashsalt": "report",
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "axes.unicode_minus": True,
+    }
+    inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    settings |= dict.fromkeys(inks, INK)
+    with mpl.rc_context(settings):
+        yield
+
+
+def draw_files(
+    draw: Callable[[Theme], Figure], theme: Theme, formats: Iterable[str]
+) -> dict[str, bytes]:
+    """A figure in several formats, without dates: the same figure gives the same bytes."""
+    files = {}
+    with themed(theme):  # ticks are made while saving, so that is part of it
+        figure = draw(theme)
+        for file_format in formats:
+            buffer = io.BytesIO()
+            background = "none" if file_format == "svg" else "white"
+            figure.savefig(
+                buffer, format=file_format, dpi=200, metadata=NO_DATES.get(file_format),
+                facecolor=background,
+            )  # fmt: skip
+            files[file_format] = buffer.getvalue()
+    return files
+
+
+def inline_svg(draw: Callable[[Theme], Figure], prefix: str) -> str:
+    """A figure as an element of a page: text in the page's font and colour, ids of its own."""
+    svg = draw_files(draw, PAGE, ["svg"])["svg"].decode()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
+    svg = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", svg, count=1)
+    svg = re.sub(r'<svg ([^>]*?)height="[^"]*"', r"<svg \1", svg, count=1)
+    return svg.replace(INK, "currentColor")
+
+
+def panel_axes(
+    theme: Theme, rows: int, columns: int, height_in: float, *, share: bool = True
+) -> tuple[Figure, npt.NDArray[np.object_]]:
+    """A figure with a grid of axes of one height per row, at the width of the theme."""
+    figure = Figure(figsize=(theme.width_in, height_in), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
+    return figure, axes
+
+
+def hide_unused(axes: npt.NDArray[np.object_], used: int) -> None:
+    """Take away the axes after the last used one; the ones above show their ticks."""
+    columns = axes.shape[1]
+    for position, ax in enumerate(axes.flat):
+        if position >= used:
+            ax.set_axis_off()
+            if position >= columns:
+                axes.flat[position - columns].tick_params(labelbottom=True)
+
+
+def seed_lines(ax: Axes, curves: Sequence[npt.NDArray[np.float64]], **style: Any) -> None:
+    """Thin lines, one per run. Each curve is (points, 2): x, y."""
+    ax.add_collection(LineCollection(list(curves), **style))
+
+
+def divergence_marks(ax: Axes, x: Sequence[float], y: Sequence[float]) -> None:
+    """Crosses where runs diverged, drawn over the edge of the axes too."""
+    ax.plot(
+        x, y, linestyle="none", marker="x", markersize=5, markeredgewidth=1.4,
+        color=MARK_COLOR, clip_on=False, zorder=5,
+    )  # fmt: skip
+
+
+def add_legend(figure: Figure, layout: Layout, theme: Theme, *, diverged: bool) -> None:
+    """One legend under the panels: colours and markers, dashes, and the mark of divergence."""
+    handles = [
+        Line2D(
+            [], [], color=style.color, linestyle=style.dash, marker=style.marker or "None",
+            markersize=theme.font_size_pt * 0.45, linewidth=theme.line_pt, label=label,
+        )
+        for label, style in layout.legend
+    ]  # fmt: skip
+    if diverged:
+        handles.append(
+            Line2D([], [], linestyle="none", marker="x", color=MARK_COLOR, label="diverged")
+        )
+    longest = max((len(label) for label, _ in layout.legend), default=1)
+    fitting = int(theme.width_in * 120 / theme.font_size_pt / (longest + 7))
+    figure.legend(
+        handles=handles, loc="outside lower center", frameon=False, handlelength=2.6,
+        ncols=max(1, min(len(handles), fitting)), columnspacing=1.4,
+    )  # fmt: skip
+
+
+def power_of_ten(exponent: float) -> str:
+    """A tick of a log10 scale: 10⁻², or a short decimal near 1."""
+    if abs(exponent - round(exponent)) > 1e-6:
+        return f"{10**exponent:.2g}"
+    return "10" + str(round(exponent)).translate(SUPERSCRIPTS)

@@ -1,0 +1,97 @@
+"""What a section shows: tables and figures as data, before anything is written or drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from studies.records import Outcome
+
+if TYPE_CHECKING:  # drawing is imported by the sections that draw
+    from matplotlib.figure import Figure as Drawing
+
+    from reports.drawing import Theme
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table as it is read; `Table.data` has the numbers."""
+
+    heading: str
+    help: str = ""
+    """What the column is, shown on a page when the heading is pointed at."""
+    numeric: bool = False
+    tex: str = "l"
+    """Column type in LaTeX; one that starts with S takes bare numbers."""
+
+
+@dataclass(frozen=True)
+class IntervalBar:
+    """A small picture of an interval, in a column that shares one scale."""
+
+    low: float
+    middle: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of a table. `text` is plain; each writer escapes it."""
+
+    text: str
+    order: float | str | None = None
+    """What the column sorts by; None is the text itself, NaN goes last."""
+    tex: str | None = None
+    """LaTeX in place of the escaped text."""
+    strong: bool = False
+    detail: str = ""
+    """Second line on a page."""
+    swatch: str = ""
+    """Colour of the variant, on a page."""
+    marks: tuple[Outcome, ...] = ()
+    """One outcome per seed, on a page."""
+    bar: IntervalBar | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table."""
+
+    cells: tuple[Cell, ...]
+    gap: bool = False
+    """Whether space stands above the row."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, for LaTeX, for a page, and as numbers for CSV."""
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    data: pd.DataFrame
+    bar_limit: float = 0.0
+    """Half-width of the scale of `Cell.bar`."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: its data, and how it is drawn in a theme."""
+
+    name: str
+    caption: str
+    data: pd.DataFrame
+    draw: Callable[[Theme], Drawing]
+
+
+@dataclass(frozen=True)
+class Exhibits:
+    """What a section found: sentences, tables and figures."""
+
+    sentences: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()

@@ -1,0 +1,175 @@
+"""The tidy results of a study: one row per planned run, and the curves of those that ran.
+
+Whatever the runs are read from, the report sees one `StudyResults`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from reports.words import level_label
+from studies.errors import AblationError
+from studies.plan import Plan
+from studies.records import METRICS, Leak, Metric, Outcome, RunRecord, split_series
+
+HISTORY_SCHEMA = pa.schema(
+    [("metric", pa.string()), ("step", pa.int64()), ("value", pa.float64())]
+)
+"""Columns of `history.parquet`: a long table, one row per recorded number."""
+
+HISTORY_COLUMNS = ["run_key", *HISTORY_SCHEMA.names]
+
+LEAK_ORDER = (Leak.CAUSAL, Leak.IN_TRAINING, Leak.LEAKY)
+"""From harmless to disqualifying; a variant has the worst label of its runs."""
+
+
+class UnreadableResults(AblationError):
+    """Results that cannot be read as a study."""
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResults:
+    """A plan and all that is known about its runs."""
+
+    plan: Plan
+    runs: pd.DataFrame
+    """One row per planned run: run_key, variant, seed, outcome, leak, attempt, wall_time_s, error,
+    then one column per summary metric. A run that was not run has the outcome `missing`."""
+    histories: pd.DataFrame
+    """Long curves: run_key, metric, step, value."""
+    definitions: Mapping[str, Metric]
+    """Definition by metric name or by family of curves."""
+    records: Mapping[str, RunRecord]
+    """Record by run key, of the runs that have one."""
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Variants in the order of the plan."""
+        return tuple(cell.variant for cell in self.plan.cells)
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """How each variant is written for a reader; the variant's name where labels clash."""
+        labels = {}
+        for cell in self.plan.cells:
+            parts = [level_label(k, v) for k, v in cell.levels.items() if v is not None]
+            labels[cell.variant] = " · ".join(parts) or cell.variant
+        unique = len(set(labels.values())) == len(labels)
+        return labels if unique else {variant: variant for variant in labels}
+
+    @cached_property
+    def leaks(self) -> dict[str, Leak | None]:
+        """Leak label of each variant, the worst of its runs; None where no run measured it."""
+        found: dict[str, Leak | None] = dict.fromkeys(self.variants)
+        for record in self.records.values():
+            known = [leak for leak in (found[record.variant], record.leak) if leak is not None]
+            found[record.variant] = max(known, key=LEAK_ORDER.index, default=None)
+        return found
+
+    def outcomes(self, variant: str | None = None) -> dict[Outcome, int]:
+        """How many planned runs ended how, every outcome counted."""
+        runs = self.runs if variant is None else self.runs[self.runs["variant"] == variant]
+        counts = runs["outcome"].value_counts()
+        return {outcome: int(counts.get(outcome.value, 0)) for outcome in Outcome}
+
+    def values(self, metric: str, variant: str) -> pd.Series[float]:
+        """A summary metric of a variant's completed runs, by seed."""
+        if metric not in self.runs:
+            return pd.Series(dtype=float, index=pd.Index([], dtype="int64", name="seed"))
+        chosen = (self.runs["variant"] == variant) & (self.runs["outcome"] == Outcome.COMPLETED)
+        return self.runs[chosen].set_index("seed")[metric].astype(float).dropna()
+
+    def curves(self, metric: str) -> pd.DataFrame:
+        """One curve of every run that has it: run_key, variant, seed, outcome, step, value."""
+        return self._with_runs(self.histories[self.histories["metric"] == metric])
+
+    def layer_curves(self, family: str, tap: str) -> pd.DataFrame:
+        """The curves of one tap in every layer: as `curves`, with the column `layer`."""
+        layers = {
+            name: series[2]
+            for name in self.histories["metric"].cat.categories
+            if (series := split_series(str(name))) and series[:2] == (family, tap)
+        }
+        chosen = self.histories[self.histories["metric"].isin(list(layers))]
+        return self._with_runs(
+            chosen.assign(layer=chosen["metric"].astype(str).map(layers).astype("int64"))
+        )
+
+    def definition(self, name: str) -> Metric:
+        """Definition of a metric, of its family, or one made from its name."""
+        for key in (name, name.rpartition("/")[0]):
+            if key in self.definitions:
+                return self.definitions[key]
+        return Metric(name.replace("_", " "), "", "neither", "")
+
+    def _with_runs(self, rows: pd.DataFrame) -> pd.DataFrame:
+        runs = self.runs[["run_key", "variant", "seed", "outcome"]]
+        rows = rows.drop(columns="metric").astype({"run_key": str})
+        return rows.merge(runs, on="run_key", validate="many_to_one")
+
+
+def assemble(
+    plan: Plan, records: Mapping[str, RunRecord], histories: Mapping[str, pa.Table]
+) -> StudyResults:
+    """Join a plan with the records and histories found for it; runs outside the plan are left out.
+
+    Raises:
+        UnreadableResults: a history has other columns than metric, step and value.
+    """
+    planned = {run.run_key for run in plan.runs}
+    records = {key: record for key, record in sorted(records.items()) if key in planned}
+    definitions = dict(METRICS)
+    for record in records.values():
+        definitions.update(record.definitions)
+    kept = {key: table for key, table in sorted(histories.items()) if key in planned}
+    return StudyResults(
+        plan, _run_frame(plan, records), _history_frame(kept), definitions, records
+    )
+
+
+def _run_frame(plan: Plan, records: Mapping[str, RunRecord]) -> pd.DataFrame:
+    rows = []
+    for run in plan.runs:
+        record = records.get(run.run_key)
+        row: dict[str, object] = {
+            "run_key": run.run_key,
+            "variant": run.variant,
+            "seed": run.seed,
+            "outcome": record.outcome.value if record else Outcome.MISSING.value,
+            "leak": record.leak.value if record and record.leak else None,
+            "attempt": record.attempt if record else None,
+            "wall_time_s": record.wall_time_s if record else None,
+            "error": record.error if record else None,
+        }
+        rows.append(row | (record.summary if record else {}))
+    frame = pd.DataFrame(rows).astype({"attempt": "Int64", "wall_time_s": float})
+    fixed = list(frame.columns[:8])
+    return frame[fixed + sorted(set(frame.columns) - set(fixed))]
+
+
+def _history_frame(histories: Mapping[str, pa.Table]) -> pd.DataFrame:
+    tables = []
+    for key, table in histories.items():
+        if set(table.column_names) != set(HISTORY_SCHEMA.names):
+            raise UnreadableResults(
+                f"history of run {key} has the columns {', '.join(table.column_names)}; "
+                f"allowed: {', '.join(HISTORY_SCHEMA.names)}. "
+                "Delete the file and run the study again."
+            )
+        table = table.select(HISTORY_SCHEMA.names).cast(HISTORY_SCHEMA)
+        metric = table["metric"].combine_chunks().dictionary_encode()
+        keys = pa.DictionaryArray.from_arrays(np.zeros(len(table), dtype="int32"), [key])
+        tables.append(
+            pa.table([keys, metric, table["step"], table["value"]], names=HISTORY_COLUMNS)
+        )
+    if not tables:
+        frame = pd.DataFrame(columns=HISTORY_COLUMNS)
+        return frame.astype({"run_key": "category", "metric": "category", "value": float})
+    # Dictionaries, joined into one, keep millions of rows of repeated names small.
+    return pa.concat_tables(tables).unify_dictionaries().to_pandas()

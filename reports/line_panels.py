@@ -1,0 +1,128 @@
+"""Lines of all variants in panels: thin for each run, thick for the mean."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from reports.drawing import (
+    MUTED,
+    Theme,
+    add_legend,
+    divergence_marks,
+    hide_unused,
+    panel_axes,
+    power_of_ten,
+    seed_lines,
+)
+from reports.frame import StudyResults
+from reports.style import Layout, layout_of
+from studies.records import Outcome
+
+PANELS_PER_ROW = 4
+
+
+@dataclass(frozen=True)
+class LinePanels:
+    """Everything that one figure of lines shows."""
+
+    x_label: str
+    y_label: str
+    lines: pd.DataFrame
+    """One row per point: variant, label, run_key, seed, outcome, x, y."""
+    means: pd.DataFrame
+    """Mean over completed runs: variant, x, y, n."""
+    crosses: pd.DataFrame
+    """Where runs diverged: variant, x, y."""
+    layout: Layout
+    notes: dict[str, str]
+    """What did not complete in the panel of this title."""
+    log_y: bool = False
+    y_limits: tuple[float, float] | None = None
+    whole_x: bool = False
+    """Whether x counts layers, so that each has a tick."""
+    marked: bool = field(default=False)
+    """Whether every point of a mean has its marker."""
+
+
+def panel_notes(results: StudyResults) -> dict[str, str]:
+    """For each panel, its runs that did not complete: "3 diverged, 1 missing"."""
+    notes = {}
+    for panel in layout_of(results).panels:
+        runs = results.runs[results.runs["variant"].isin(panel.variants)]
+        counts = runs["outcome"].value_counts()
+        notes[panel.title] = ", ".join(
+            f"{counts[outcome.value]} {outcome.value}"
+            for outcome in Outcome
+            if outcome is not Outcome.COMPLETED and counts.get(outcome.value, 0)
+        )
+    return notes
+
+
+def means_of(lines: pd.DataFrame, *, geometric: bool = False) -> pd.DataFrame:
+    """Mean over the completed runs at each x: variant, x, y, n."""
+    lines = lines[lines["outcome"] == Outcome.COMPLETED]
+    if geometric:
+        lines = lines.assign(y=np.log10(lines["y"]))
+    means = lines.groupby(["variant", "x"], sort=False)["y"].agg(["mean", "count"]).reset_index()
+    means.columns = pd.Index(["variant", "x", "y", "n"])
+    return means.assign(y=10 ** means["y"]) if geometric else means
+
+
+def draw_lines(data: LinePanels, theme: Theme) -> Figure:
+    """Draw the panels."""
+    panels = data.layout.panels
+    columns = min(PANELS_PER_ROW, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    height = theme.width_in * (0.55 if columns == 1 else 1.15 / columns) * rows
+    figure, axes = panel_axes(theme, rows, columns, height + 0.08 * theme.font_size_pt)
+    for ax, panel in zip(axes.flat, panels, strict=False):
+        _draw_panel(ax, data, panel.variants, theme)
+        ax.set_title(panel.title)
+        ax.text(
+            0.98, 0.97, data.notes.get(panel.title, ""), transform=ax.transAxes,
+            ha="right", va="top", color=MUTED, fontsize=theme.font_size_pt * 0.85,
+        )  # fmt: skip
+    hide_unused(axes, len(panels))
+    figure.supxlabel(data.x_label, fontsize=theme.font_size_pt)
+    figure.supylabel(data.y_label, fontsize=theme.font_size_pt)
+    add_legend(figure, data.layout, theme, diverged=not data.crosses.empty)
+    return figure
+
+
+def _draw_panel(ax: Axes, data: LinePanels, variants: tuple[str, ...], theme: Theme) -> None:
+    for variant in variants:
+        style = data.layout.styles[variant]
+        runs = data.lines[data.lines["variant"] == variant].groupby("run_key", sort=False)
+        thin = [run[["x", "y"]].to_numpy(float) for _, run in runs]
+        seed_lines(ax, thin, colors=style.color, linewidths=theme.line_pt * 0.4, alpha=0.4)
+        mean = data.means[data.means["variant"] == variant]
+        ax.plot(
+            mean["x"], mean["y"], color=style.color, linestyle=style.dash, marker=style.marker,
+            markevery=1 if data.marked else max(1, len(mean) // 5),
+            markersize=theme.font_size_pt * 0.38, linewidth=theme.line_pt,
+        )  # fmt: skip
+    if data.log_y:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(numticks=6))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: power_of_ten(math.log10(y))))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    if data.y_limits:
+        ax.set_ylim(*data.y_limits)
+    if data.whole_x and len(data.means):
+        ax.set_xticks(sorted(data.means["x"].unique()))
+    ax.grid(color=MUTED, alpha=0.25, linewidth=0.5)
+    ax.spines[["top", "right"]].set_visible(False)
+    _draw_crosses(ax, data.crosses[data.crosses["variant"].isin(variants)])
+
+
+def _draw_crosses(ax: Axes, crosses: pd.DataFrame) -> None:
+    top = ax.get_ylim()[1]
+    heights = [top if math.isnan(y) else min(y, top) for y in crosses["y"]]
+    divergence_marks(ax, list(crosses["x"]), heights)

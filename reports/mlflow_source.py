@@ -1,0 +1,99 @@
+"""Reads the results of a study from MLflow; the only file of the package that knows MLflow."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from reports.frame import StudyResults, UnreadableResults, assemble
+from reports.sources import HISTORY_FILE, PLAN_FILE, RECORD_FILE, parse, read_history
+from studies.plan import Plan
+from studies.records import RunRecord
+
+PAGE_SIZE = 1000
+
+
+def load_tracked_study(tracking_uri: str, study: str) -> StudyResults:
+    """Read a study from the MLflow experiment of its name.
+
+    Raises:
+        UnreadableResults: there is no such experiment, or it holds no plan.
+    """
+    client = MlflowClient(tracking_uri=tracking_uri)
+    experiment = client.get_experiment_by_name(study)
+    if experiment is None:
+        known = sorted(e.name for e in client.search_experiments())
+        raise UnreadableResults(
+            f"no experiment {study!r} at {tracking_uri}; there are: {', '.join(known)}. "
+            "Name one of these, or run the study with this tracking URI."
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        reader = _Reader(client, experiment.experiment_id, Path(scratch))
+        plan = reader.plan(study)
+        records: dict[str, RunRecord] = {}
+        histories: dict[str, pa.Table] = {}
+        planned = {run.run_key for run in plan.runs}
+        for run in reader.runs("run"):
+            key = run.data.tags.get("run_key", "")
+            if key not in planned or key in records:
+                continue
+            record = reader.artifact(run, RECORD_FILE)
+            if record is not None:
+                records[key] = parse(RunRecord, record)
+                history = reader.artifact(run, HISTORY_FILE)
+                if history is not None:
+                    histories[key] = read_history(history)
+        return assemble(plan, records, histories)
+
+
+class _Reader:
+    """Runs and artifacts of one experiment."""
+
+    def __init__(self, client: MlflowClient, experiment_id: str, scratch: Path) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+        self._scratch = scratch
+
+    def runs(self, kind: str) -> list[Run]:
+        """Runs of a kind, the latest first: of two runs with one key the later one counts."""
+        found: list[Run] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment_id],
+                f"tags.kind = '{kind}'",
+                max_results=PAGE_SIZE,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+    def artifact(self, run: Run, name: str) -> Path | None:
+        """A downloaded artifact of a run, if the run has it."""
+        run_id = run.info.run_id
+        if name not in self._names(run_id):
+            return None
+        folder = self._scratch / run_id
+        folder.mkdir(exist_ok=True)
+        return Path(self._client.download_artifacts(run_id, name, str(folder)))
+
+    def plan(self, study: str) -> Plan:
+        """The plan of the latest study run."""
+        for run in self.runs("study"):
+            path = self.artifact(run, PLAN_FILE)
+            if path is not None:
+                return parse(Plan, path)
+        raise UnreadableResults(
+            f"experiment {study!r} holds no run of kind 'study' with a {PLAN_FILE}; "
+            "it was not made by `ablate run`, or its tracking is not yet synchronised: `ablate sync`."
+        )
+
+    def _names(self, run_id: str) -> set[str]:
+        return {item.path for item in self._client.list_artifacts(run_id)}

@@ -1,0 +1,185 @@
+"""The head of the report: what was asked, how it was compared, how far it is, where it ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reports.frame import StudyResults
+from reports.words import FINISHED, factor_label, grouped, level_label, progress_text
+from studies.records import Outcome
+from studies.vocabulary import label_of
+
+VARIES = "varied"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A named choice."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """A combination that has no run of its own, and the reason."""
+
+    combination: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What stands before the sections."""
+
+    study: str
+    question: str
+    outcomes: dict[Outcome, int]
+    progress: str
+    partial: bool
+    factors: tuple[Fact, ...]
+    protocol: tuple[Fact, ...]
+    environment: tuple[Fact, ...]
+    overrides: tuple[Fact, ...]
+    design: str
+    merged: tuple[Note, ...]
+    excluded: tuple[Note, ...]
+
+
+def collect_overview(results: StudyResults) -> Overview:
+    """Everything that the head says."""
+    plan = results.plan
+    outcomes = results.outcomes()
+    finished = sum(outcomes[outcome] for outcome in FINISHED)
+    seeds = len(plan.study.seeds)
+    return Overview(
+        study=plan.study.name,
+        question=plan.study.question,
+        outcomes=outcomes,
+        progress=progress_text(outcomes),
+        partial=finished < len(plan.runs),
+        factors=_factors(results),
+        protocol=_protocol(results),
+        environment=_environment(results),
+        overrides=tuple(Fact(key, str(value)) for key, value in plan.overrides.items()),
+        design=(
+            f"{plan.study.design.kind.replace('_', ' ')}: {plan.combinations} combinations, "
+            f"{len(plan.cells)} cells, {seeds} {'seed' if seeds == 1 else 'seeds'}, "
+            f"{len(plan.runs)} runs"
+        ),
+        merged=tuple(
+            Note(_combination(m.levels), f"same model as {m.into}: {', '.join(m.rules)}")
+            for m in plan.merged
+        ),
+        excluded=tuple(Note(_combination(e.levels), e.because) for e in plan.excluded),
+    )
+
+
+def _combination(levels: Mapping[str, Any]) -> str:
+    return " · ".join(level_label(key, value) for key, value in levels.items() if value is not None)
+
+
+def _factors(results: StudyResults) -> tuple[Fact, ...]:
+    levels: dict[str, dict[str, None]] = {}
+    for cell in results.plan.cells:
+        for key, level in cell.levels.items():
+            if level is not None:
+                levels.setdefault(key, {})[label_of(key, level)] = None
+    return tuple(Fact(factor_label(key), ", ".join(shown)) for key, shown in levels.items())
+
+
+class _Values:
+    """Configuration values over all cells: one value, or `varied`."""
+
+    def __init__(self, results: StudyResults) -> None:
+        self._configurations = [cell.configuration for cell in results.plan.cells]
+
+    def __call__(self, key: str) -> str:
+        section, _, name = key.partition(".")
+        values = [c[section].get(name) for c in self._configurations]
+        first = values[0]
+        if any(value != first for value in values):
+            return VARIES
+        if isinstance(first, bool):
+            return "yes" if first else "no"
+        if isinstance(first, float):
+            return f"{first:g}"
+        return grouped(first) if isinstance(first, int) else label_of(key, first)
+
+
+def _protocol(results: StudyResults) -> tuple[Fact, ...]:
+    of = _Values(results)
+    study = results.plan.study
+    seeds = ", ".join(map(str, study.seeds))
+    facts = [
+        Fact("baseline", results.labels[results.plan.baseline]),
+        Fact("seeds", f"{seeds} (paired: same data order, same start of shared parameters)"),
+        Fact("primary outcome", "validation loss at the last step; no checkpoint is selected"),
+        Fact("interval", f"{study.report.confidence:.0%}, paired t by seed, uncorrected"),
+        Fact(
+            "corpus",
+            f"{of('data.corpus')}, tokenizer {of('data.tokenizer')}; "
+            f"{of('data.evaluation_tokens')} evaluation tokens",
+        ),
+        Fact(
+            "budget",
+            f"{of('training.max_steps')} steps of {of('training.batch_size')} × "
+            f"{of('model.context_length')} tokens",
+        ),
+        Fact(
+            "optimiser",
+            f"AdamW, β₁ {of('training.beta1')}, β₂ {of('training.beta2')}, "
+            f"weight decay {of('training.weight_decay')}, clip {of('training.gradient_clip_norm')}",
+        ),
+        Fact(
+            "learning rate",
+            f"{of('training.learning_rate')}, the same for all variants unless varied; warm-up "
+            f"{of('training.warmup_steps')} steps, cosine to "
+            f"{of('training.final_learning_rate_fraction')} of the peak",
+        ),
+        Fact("precision", of("training.precision")),
+    ]
+    if study.module is not None:
+        return (*facts, Fact("module", study.module.import_path))
+    size = (
+        f"{of('model.n_layers')} layers, {of('model.n_heads')} heads, width {of('model.d_model')}, "
+        f"positions {of('model.position')}, dropout {of('model.dropout')}"
+    )
+    names = {str(r.facts["initialization"]) for r in results.records.values()
+             if "initialization" in r.facts}  # fmt: skip
+    resolved = ", ".join(sorted(label_of("model.initialization", name) for name in names))
+    return (*facts, Fact("model", size), Fact("initialisation", resolved or of("model.initialization")))
+
+
+def _environment(results: StudyResults) -> tuple[Fact, ...]:
+    """Provenance of the records, every value that occurs with the number of its runs."""
+    shown = []
+    for name, values in provenance_values(results).items():
+        total = sum(values.values())
+        text = ", ".join(
+            value if count == total else f"{value} ({count})" for value, count in values.items()
+        )
+        shown.append(Fact(name.replace("_", " "), text))
+    return tuple(shown)
+
+
+def provenance_values(results: StudyResults) -> dict[str, dict[str, int]]:
+    """Each provenance entry (`git.commit`, `versions.torch`) to its values and their run counts."""
+    found: dict[str, dict[str, int]] = {}
+    for record in results.records.values():
+        for name, value in _flat(record.provenance):
+            counts = found.setdefault(name, {})
+            counts[value] = counts.get(value, 0) + 1
+    return {name: dict(sorted(values.items())) for name, values in sorted(found.items())}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", str(value)))
+    return rows

@@ -1,0 +1,26 @@
+"""The sections of the report, in order; a new one is a file beside this and a line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reports.sections import (
+    activation_drift,
+    gradient_norms,
+    learning_curves,
+    main_table,
+    unfinished_runs,
+)
+from reports.sections.base import Section
+from studies.registry import Registry
+
+SECTIONS: Registry[Section[Any]] = Registry(
+    "report section",
+    {
+        "main": main_table.SECTION,
+        "unfinished": unfinished_runs.SECTION,
+        "learning-curves": learning_curves.SECTION,
+        "gradient-norms": gradient_norms.SECTION,
+        "activation-drift": activation_drift.SECTION,
+    },
+)

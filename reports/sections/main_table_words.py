@@ -1,0 +1,105 @@
+"""The sentences under the main table: as strong as its numbers allow, and no stronger."""
+
+from __future__ import annotations
+
+import math
+
+from reports.comparison import Comparison, VariantRow
+from reports.words import counts_caption, number
+from studies.records import Leak, Outcome
+
+
+def caption(data: Comparison) -> str:
+    """What the columns are, with the marks that occur."""
+    level = f"{data.confidence:.0%}"
+    parts = [
+        "Final loss: validation loss at the last step in nats/token, lower is better; mean over "
+        "completed runs with the SD over seeds.",
+        f"Difference to the baseline ({data.baseline}): paired by seed, with the {level} t "
+        "interval, not corrected for the number of comparisons.",
+        f"{data.seeds} {'seed' if data.seeds == 1 else 'seeds'}, {data.steps} steps.",
+    ]
+    if any(row.strong for row in data.rows):
+        parts.append(
+            "Bold: every variant whose paired interval against the one of lowest mean includes 0."
+        )
+    if any(row.outcomes[Outcome.DIVERGED] for row in data.rows):
+        parts.append(
+            "A variant with diverged runs shows the mean of its survivors and is not ranked."
+        )
+    if any(row.leak is Leak.IN_TRAINING for row in data.rows):
+        parts.append("† later tokens leak into earlier ones in training; its evaluation is causal.")
+    if any(row.leak is Leak.LEAKY for row in data.rows):
+        parts.append("‡ later tokens leak into the evaluation: not ranked.")
+    return " ".join([*parts, counts_caption(data.outcomes)])
+
+
+def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
+    """What the table says, in words that a template picks from the numbers."""
+    found = [*_best_sentences(data, decimals), *_baseline_sentences(data), *_unranked(data)]
+    largest = max((row.loss.n for row in data.rows), default=0)
+    if 2 <= largest < 6 and 2 ** (1 - largest) > 1 - data.confidence:
+        found.append(
+            f"With n = {largest} an exact two-sided paired test cannot go below "
+            f"p = {2 ** (1 - largest):.3g}: the intervals rest on the t distribution."
+        )
+    return tuple(found)
+
+
+def _best_sentences(data: Comparison, decimals: int) -> list[str]:
+    best = data.best
+    if best is None:
+        return ["No variant can be ranked yet."]
+    mean = number(best.loss.mean, decimals)
+    if best.loss.n < 2:
+        return [
+            f"In one run, {best.label} has the lowest final loss of the ranked variants, {mean}; "
+            "one seed gives no interval."
+        ]
+    spread = f"SD {number(best.loss.sd, decimals)}, n = {best.loss.n}"
+    found = [f"Lowest mean final loss of the ranked variants: {best.label}, {mean} ({spread})."]
+    compared = [row for row in data.rows if row.to_best is not None and row.to_best.n > 1]
+    near = sum(row.strong for row in compared)
+    if compared:
+        found.append(
+            f"Against it, no difference was detected for {near} of {len(compared)} other ranked "
+            f"variants ({data.confidence:.0%} interval of the paired difference includes 0)."
+        )
+    return found
+
+
+def _baseline_sentences(data: Comparison) -> list[str]:
+    rows = [row for row in data.rows if row.difference is not None and row.difference.n > 1]
+    if not rows:
+        return []
+    below = [row for row in rows if row.difference and row.difference.high < 0]
+    above = [row for row in rows if row.difference and row.difference.low > 0]
+    unclear = [row for row in rows if row.difference and row.difference.includes_zero]
+    text = (
+        f"Against the baseline ({data.baseline}), the interval lies below 0 for {len(below)}, "
+        f"above 0 for {len(above)} and includes 0 for {len(unclear)} of {len(rows)} variants."
+    )
+    detectable = [row.detectable for row in unclear if math.isfinite(row.detectable)]
+    if detectable:
+        text += (
+            f" Where no difference was detected, the smallest detectable one (80 % power) is "
+            f"{min(detectable):.2g} to {max(detectable):.2g} nats/token."
+        )
+    return [text]
+
+
+def _unranked(data: Comparison) -> list[str]:
+    def listed(rows: list[VariantRow]) -> str:
+        shown = ", ".join(row.label for row in rows[:6])
+        return shown + (f" and {len(rows) - 6} more" if len(rows) > 6 else "")
+
+    diverged = [row for row in data.rows if row.outcomes[Outcome.DIVERGED]]
+    leaky = [row for row in data.rows if row.leak is Leak.LEAKY]
+    found = []
+    if diverged:
+        found.append(f"Not ranked, because runs diverged: {listed(diverged)}.")
+    if leaky:
+        found.append(f"Not ranked, because the evaluation leaks: {listed(leaky)}.")
+    return found
+
+

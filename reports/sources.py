@@ -1,0 +1,75 @@
+"""Reads the results of a study from its directory, the truth that everything else is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
+
+from reports.frame import StudyResults, UnreadableResults, assemble
+from studies.plan import Plan
+from studies.records import RunRecord
+
+PLAN_FILE = "plan.json"
+RECORD_FILE = "record.json"
+HISTORY_FILE = "history.parquet"
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def load_study(directory: Path) -> StudyResults:
+    """Read a study directory: `plan.json` and `runs/<run_key>/{record.json,history.parquet}`.
+
+    Raises:
+        UnreadableResults: there is no plan, or a file cannot be read.
+    """
+    plan_path = directory / PLAN_FILE
+    if not plan_path.is_file():
+        raise UnreadableResults(
+            f"no {PLAN_FILE} in {directory}: not the directory of a study. "
+            "Give the folder that `ablate run` names at its end, or run the study first."
+        )
+    plan = parse(Plan, plan_path)
+    records: dict[str, RunRecord] = {}
+    histories: dict[str, pa.Table] = {}
+    for run in plan.runs:
+        folder = directory / "runs" / run.run_key
+        if (folder / RECORD_FILE).is_file():
+            records[run.run_key] = parse(RunRecord, folder / RECORD_FILE)
+            if (folder / HISTORY_FILE).is_file():
+                histories[run.run_key] = read_history(folder / HISTORY_FILE)
+    return assemble(plan, records, histories)
+
+
+def parse(model: type[M], path: Path) -> M:
+    """A JSON file as the model that it was written from.
+
+    Raises:
+        UnreadableResults: it is not one.
+    """
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise UnreadableResults(
+            f"{path} is no valid {model.__name__}: {place}: {first['msg']}. "
+            "Was it written by another version? Delete it and run the study again."
+        ) from error
+
+
+def read_history(path: Path) -> pa.Table:
+    """The curves of one run.
+
+    Raises:
+        UnreadableResults: the file is no parquet file.
+    """
+    try:
+        return pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise UnreadableResults(
+            f"{path} is no parquet file: {error}. Delete it and run the study again."
+        ) from error

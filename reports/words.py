@@ -1,0 +1,99 @@
+"""How numbers, levels, outcomes and counts are written, the same in every table and figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from studies.records import Leak, Outcome
+from studies.vocabulary import VOCABULARIES, label_of
+
+ABSENT = "–"
+"""Stands where a number does not exist; a zero never does."""
+
+OUTCOME_MARKS: dict[Outcome, str] = {
+    Outcome.COMPLETED: "●",
+    Outcome.DIVERGED: "✕",
+    Outcome.PRUNED: "◑",
+    Outcome.FAILED: "!",
+    Outcome.MISSING: "○",
+}
+"""One mark per outcome, told apart without colour."""
+
+LEAK_MARKS: dict[Leak | None, str] = {
+    Leak.CAUSAL: "",
+    Leak.IN_TRAINING: "†",
+    Leak.LEAKY: "‡",
+    None: "",
+}
+
+FINISHED = (Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED)
+"""Outcomes that are a result; a failed run has to be run again."""
+
+
+def level_label(key: str, value: object) -> str:
+    """A level on its own: "LayerNorm", "warmup_steps 100", "qk_norm on"."""
+    if key in VOCABULARIES:
+        return label_of(key, value)
+    shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else label_of(key, value)
+    return f"{leaf(key)} {shown}"
+
+
+def leaf(key: str) -> str:
+    """Last part of a dotted configuration key."""
+    return key.rpartition(".")[2]
+
+
+def factor_label(key: str) -> str:
+    """A factor as a heading: "norm", "warmup steps"."""
+    return leaf(key).replace("_", " ")
+
+
+def number(value: float, decimals: int, *, sign: bool = False) -> str:
+    """A number with fixed decimals and a true minus sign; NaN is the absent mark."""
+    if not math.isfinite(value):
+        return ABSENT
+    text = f"{value:+.{decimals}f}" if sign else f"{value:.{decimals}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def grouped(value: float) -> str:
+    """A count with thin spaces between thousands: 1 234 567."""
+    return f"{value:,.0f}".replace(",", "\u202f") if math.isfinite(value) else ABSENT
+
+
+def decimals_for(spread: float, *, fallback: int = 3) -> int:
+    """Decimals that show the second significant digit of a spread, within 2 to 5."""
+    if not math.isfinite(spread) or spread <= 0:
+        return fallback
+    return min(5, max(2, 1 - math.floor(math.log10(spread))))
+
+
+def outcome_text(counts: Mapping[Outcome, int]) -> str:
+    """Survival of a variant: "5/5", or "3/5, 2 diverged"."""
+    total = sum(counts.values())
+    others = [
+        f"{n} {outcome.value}"
+        for outcome, n in counts.items()
+        if n and outcome is not Outcome.COMPLETED
+    ]
+    return ", ".join([f"{counts.get(Outcome.COMPLETED, 0)}/{total}", *others])
+
+
+def progress_text(counts: Mapping[Outcome, int]) -> str:
+    """How far a study is: "41 of 56 runs finished; 3 failed, 12 missing"."""
+    finished = sum(counts.get(outcome, 0) for outcome in FINISHED)
+    total = sum(counts.values())
+    open_ = [
+        f"{counts[o]} {o.value}" for o in (Outcome.FAILED, Outcome.MISSING) if counts.get(o, 0)
+    ]
+    return f"{finished} of {total} runs finished" + (f"; {', '.join(open_)}" if open_ else "")
+
+
+def counts_caption(counts: Mapping[Outcome, int]) -> str:
+    """The sentence on survival that ends every caption."""
+    total = sum(counts.values())
+    parts = [f"{n} {o.value}" for o, n in counts.items() if n]
+    return f"Runs: {total} planned, {', '.join(parts)}."
