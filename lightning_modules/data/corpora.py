@@ -31,7 +31,7 @@ def open_corpus(data: DataConfig) -> Corpus:
     if data.corpus.startswith(HUB):
         return open_hub(data.corpus, data.subset, data.revision, data.text_column)
     path = Path(data.corpus).expanduser()
-    if path.exists():
+    if data.corpus and path.exists():
         return open_files(path, data.corpus, data.text_column)
     beside = path.parent.iterdir() if path.parent.is_dir() else ()
     known = [*CORPORA, *(str(path.parent / sibling.name) for sibling in beside)]

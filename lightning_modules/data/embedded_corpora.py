@@ -1,8 +1,8 @@
 """Text that every Python interpreter carries: no network, no files of one's own.
 
-Topics and modules come in the order of a digest of their name. In alphabetical order the held-out
-end of the text would be of one kind (everything after "t"); this order is as good as random and
-the same everywhere.
+Sections and modules come in the order of a digest. In alphabetical order the held-out end of the
+text would be of one kind (everything after "t"); this order is as good as random and the same
+everywhere.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from lightning_modules.data.corpus import CorpusText, DataError, join_documents
 REPEATED_PARAGRAPH_CHARACTERS = 40
 """A shorter paragraph, such as "For example:", may occur more than once."""
 
+HEADING = re.compile(r"\n(?=\S.*\n(?:\*{3,}|={3,}|-{3,}|~{3,}|\^{3,})\n)")
+"""Newline before a line that is underlined; the longest topics are a sixth of the text each, too
+few to be shuffled whole."""
+
 SKIPPED_FOLDERS = frozenset(
     {"__pycache__", "site-packages", "dist-packages", "test", "tests", "idle_test", "pydoc_data"}
 )
@@ -35,12 +39,14 @@ class PythonDocs:
         return {"embedded": "python-docs", **_interpreter()}
 
     def read(self, scratch: Path) -> CorpusText:
-        """The topics, about 0.4 MB."""
+        """The sections of all topics, about 0.4 MB."""
         try:
             from pydoc_data.topics import topics
         except ImportError:
             raise _absent("python-docs", "pydoc_data") from None
-        return CorpusText(join_documents((topic,) for topic in _distinct(topics)))
+        sections = (part for topic in _distinct(topics) for part in HEADING.split(topic))
+        ordered = sorted((section.strip("\n") for section in sections), key=_by_digest)
+        return CorpusText(f"{section}\n\n" for section in ordered)
 
 
 class PythonStdlib:
@@ -76,19 +82,20 @@ def _source_code(path: Path) -> Iterator[str]:
         return
 
 
-def _distinct(topics: dict[str, str]) -> Iterator[str]:
-    """Each paragraph once.
+def _distinct(topics: dict[str, str]) -> list[str]:
+    """The topics without what a longer one says already.
 
     Long topics repeat short ones word for word ("specialnames" holds "customization"): a fifth of
-    the text. Kept twice it would be both trained on and held out.
+    the text, which would be both trained on and held out. Each paragraph is kept once, and a
+    topic of which less than half is left goes altogether.
     """
     seen: set[str] = set()
-    kept: dict[str, str] = {}
-    for name in sorted(topics, key=lambda name: (-len(topics[name]), name)):
-        fresh = list(_unseen(re.split(r"\n[ \t]*\n", topics[name].strip("\n")), seen))
-        if any(len(paragraph) >= REPEATED_PARAGRAPH_CHARACTERS for paragraph in fresh):
-            kept[name] = "\n\n".join(fresh) + "\n\n"
-    return (kept[name] for name in sorted(kept, key=_by_digest))
+    kept: list[str] = []
+    for topic in sorted(topics.values(), key=lambda topic: (-len(topic), topic)):
+        fresh = "\n\n".join(_unseen(re.split(r"\n[ \t]*\n", topic.strip("\n")), seen))
+        if len(fresh) >= len(topic) / 2:
+            kept.append(fresh)
+    return kept
 
 
 def _unseen(paragraphs: Iterable[str], seen: set[str]) -> Iterator[str]:
@@ -99,8 +106,8 @@ def _unseen(paragraphs: Iterable[str], seen: set[str]) -> Iterator[str]:
         seen.add(words)
 
 
-def _by_digest(name: str) -> bytes:
-    return hashlib.sha256(name.encode()).digest()
+def _by_digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _interpreter() -> dict[str, str]:

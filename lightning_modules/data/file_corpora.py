@@ -69,12 +69,13 @@ class FileCorpus:
                     split="train",  # the only split that plain files have
                     cache_dir=str(scratch),  # read once: no second copy of the corpus stays on disk
                 )
-            except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
+            except Exception as error:  # whatever the reader of the format raises
+                reason = error.__cause__ or error
                 raise DataError(
                     "data.corpus",
                     self.corpus,
-                    allowed=f"{self.format} tables of one schema; {error.__cause__ or error}",
-                    remedy="mend the file, or write the text to a .txt file",
+                    allowed=f"{self.format} rows of one schema; {type(reason).__name__}: {reason}",
+                    remedy="mend the file (is it empty?), or write the text to a .txt file",
                 ) from error
         return text_rows(table, self.text_column, self.corpus)
 

@@ -135,7 +135,7 @@ def _bpe(data: DataConfig, splits: Splits) -> Tokenizer:
         raise DataError(
             "data.vocabulary_size",
             data.vocabulary_size,
-            allowed=f"258 to {reached}: the training text has no more pairs to merge",
+            allowed=f"at most {reached}: there the training text has no more pairs to merge",
             remedy="lower it, leave it out, or use a longer text",
         )
     return SubwordTokenizer(backend)
