@@ -1,0 +1,213 @@
+"""What happens around the optimiser steps of a run, in the one order in which it may happen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from lightning_modules.clock import Clock
+from lightning_modules.diagnostics.base import NO_READINGS, Subject
+from lightning_modules.diagnostics.suite import DiagnosticSuite
+from lightning_modules.evaluation import evaluation_loss, evaluation_mode, loss_of
+from lightning_modules.losses import LossWatch
+from lightning_modules.manners import TerminationHandler
+from lightning_modules.memory import peak_memory_gib, reset_peak_memory
+from lightning_modules.modules import model_of
+from lightning_modules.recording import Recorder
+from lightning_modules.saving import Saver
+from lightning_modules.schedule import Schedule
+from lightning_modules.seeding import stream_seed
+from studies.records import (
+    EARLY_LOSS,
+    FINAL_LOSS,
+    INITIAL_LOSS,
+    PEAK_MEMORY_GIB,
+    VALIDATION_LOSS,
+    MetricSink,
+)
+from studies.run_spec import RunSpec
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What the callback needs to know about a run."""
+
+    spec: RunSpec
+    vocabulary_size: int
+    evaluation_BT: Sequence[Tensor]
+    """The fixed evaluation set."""
+    probe_BT: Tensor
+    sink: MetricSink
+    directory: Path
+    """Where checkpoints go."""
+    checkpoint_every_s: float
+    should_stop: Callable[[], bool]
+    """Asked after every optimiser step."""
+
+
+class RunCallback(pl.Callback):
+    """Records, judges, evaluates, probes and saves, in that order, after an optimiser step.
+
+    One callback, since the order matters: a diverged step is neither evaluated nor saved, and a
+    checkpoint holds everything that was measured up to its step.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._schedule = Schedule.of(context.spec)
+        limit = context.spec.training.divergence_factor * math.log(context.vocabulary_size)
+        self.losses = LossWatch(limit)
+        self.clock = Clock()
+        self.summary: dict[str, float] = {}
+        """Evaluations that the summary keeps, and peak memory, by metric name."""
+        self.step = 0
+        """Optimiser steps done."""
+        self.interrupted = False
+        self._recorder = Recorder(context.sink, self.losses)
+        self._saver = Saver(context.directory, context.checkpoint_every_s)
+        self._termination = TerminationHandler()
+        self._diagnostics: DiagnosticSuite | None = None
+        self._diagnostics_state: Mapping[str, Any] = {}
+        self._gradients = NO_READINGS
+        self._learning_rate = math.nan
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look at the model as initialised; a resumed run takes up where it was."""
+        self._termination.reinstate()
+        device = pl_module.device
+        self.step = trainer.global_step
+        self.losses.start(self.step)
+        self._evaluation_BT = [batch.to(device) for batch in self._context.evaluation_BT]
+        subject = Subject(model_of(pl_module), self._context.probe_BT[:, :-1].to(device))
+        self._diagnostics = DiagnosticSuite(self._context.spec.diagnostics.enabled, subject)
+        self._diagnostics.load_state_dict(self._diagnostics_state)
+        reset_peak_memory(device)
+        self.clock.start(device)
+        if INITIAL_LOSS not in self.summary:
+            self._evaluate(trainer)
+            self._probe(trainer)
+        self._saver.start()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed dropout by step, so that a resumed run draws what it would have drawn."""
+        if not self.losses.mid_step:
+            seed = stream_seed(self._context.spec.seed, "step", self.step, trainer.global_rank)
+            torch.manual_seed(seed)
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Read the gradients before they are clipped, and the rate that the step uses."""
+        if self._schedule.logs(self.step + 1):
+            assert self._diagnostics is not None
+            with self.clock.aside(diagnostics=True), torch.no_grad():
+                self._gradients = self._diagnostics.read_gradients()
+            self._learning_rate = float(optimizer.param_groups[0]["lr"])
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Everything that follows a step, once all its micro-batches are done."""
+        self.losses.add(loss_of(outputs))
+        if trainer.global_step == self.step:
+            return
+        self.step = trainer.global_step
+        self.losses.end_step()
+        self.clock.end_step()
+        stop, save = self._wishes(trainer)
+        self._look_at_losses(trainer, must=stop or save or pl_module.device.type == "cpu")
+        if self.losses.diverged_at_step is None and self._schedule.evaluates(self.step):
+            self._evaluate(trainer)
+        if self.losses.diverged_at_step is not None:
+            trainer.should_stop = True
+            return
+        if self._schedule.probes(self.step):
+            self._probe(trainer)
+        if stop or save:
+            self._save(trainer, pl_module.device)
+        if stop and self.step < self._schedule.last_step:
+            self.interrupted = trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the trainer's own state."""
+        assert self._diagnostics is not None
+        return {
+            "summary": dict(self.summary),
+            "losses": self.losses.state_dict(),
+            "clock": self.clock.state_dict(),
+            "diagnostics": self._diagnostics.state_dict(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up where the checkpoint left off; diagnostics follow when the model is in place."""
+        self.summary = dict(state_dict["summary"])
+        self.losses.load_state_dict(state_dict["losses"])
+        self.clock.load_state_dict(state_dict["clock"])
+        self._diagnostics_state = state_dict["diagnostics"]
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the books while the device is still there."""
+        self._note_memory(pl_module.device)
+        self.clock.read()
+
+    def _wishes(self, trainer: pl.Trainer) -> tuple[bool, bool]:
+        """Whether to stop, and whether to save; the same on every rank."""
+        stop, save = self._context.should_stop(), self._saver.is_due()
+        if trainer.world_size > 1:
+            wishes = torch.tensor([stop, save], device=trainer.strategy.root_device)
+            stop, save = trainer.strategy.reduce(wishes.int(), reduce_op="sum").bool().tolist()
+        return stop, save
+
+    def _look_at_losses(self, trainer: pl.Trainer, *, must: bool) -> None:
+        """Copy losses to the host where that is due: on a GPU it makes the host wait."""
+        if self._schedule.logs(self.step):
+            self._recorder.record_step(trainer, self._learning_rate, self._gradients)
+            self._gradients = NO_READINGS
+        elif must or self._schedule.evaluates(self.step) or self._schedule.probes(self.step):
+            self._recorder.judge(trainer)
+
+    def _evaluate(self, trainer: pl.Trainer) -> None:
+        with self.clock.aside():
+            loss = evaluation_loss(trainer, self._evaluation_BT)
+        if not math.isfinite(loss):
+            self.losses.diverged_at_step = self.step
+            return
+        self._recorder.write(trainer, {VALIDATION_LOSS: loss})
+        kept = {
+            INITIAL_LOSS: 0,
+            EARLY_LOSS: self._schedule.early_step,
+            FINAL_LOSS: self._schedule.last_step,
+        }
+        self.summary.update({name: loss for name, step in kept.items() if step == self.step})
+
+    def _probe(self, trainer: pl.Trainer) -> None:
+        assert self._diagnostics is not None
+        precision = trainer.precision_plugin.val_step_context()
+        with self.clock.aside(diagnostics=True):
+            with evaluation_mode(trainer.lightning_module), precision:
+                readings = self._diagnostics.probe()
+            values = dict(zip(readings.names, readings.values.tolist(), strict=True))
+        self._recorder.write(trainer, values)
+
+    def _save(self, trainer: pl.Trainer, device: torch.device) -> None:
+        self._note_memory(device)
+        with self.clock.aside():
+            self._saver.save(trainer)
+
+    def _note_memory(self, device: torch.device) -> None:
+        peak = peak_memory_gib(device)
+        self.summary[PEAK_MEMORY_GIB] = max(self.summary.get(PEAK_MEMORY_GIB, 0.0), peak)

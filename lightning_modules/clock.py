@@ -1,0 +1,82 @@
+"""How long a run trains, told apart from what it spends on looking at itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+
+import torch
+
+WARM_UP_STEPS = 3
+"""Steps of each attempt that throughput leaves out: compilation and first-touch allocation."""
+
+
+@dataclass
+class Times:
+    """Seconds and steps of a run, over all its attempts."""
+
+    training_s: float = 0.0
+    timed_s: float = 0.0
+    """Training time of the steps that count for throughput."""
+    timed_steps: int = 0
+    diagnostics_s: float = 0.0
+
+
+class Clock:
+    """Runs while a run trains, and stands still while it evaluates, probes or saves."""
+
+    def __init__(self) -> None:
+        self.times = Times()
+        self._device = torch.device("cpu")
+        self._since = time.perf_counter()
+        self._attempt_steps = 0
+
+    def start(self, device: torch.device) -> None:
+        """Begin an attempt on a device."""
+        self._device = device
+        self._attempt_steps = 0
+        self._since = self._now()
+
+    def end_step(self) -> None:
+        """Count an optimiser step; a synchronisation only where the warm-up ends."""
+        self._attempt_steps += 1
+        if self._attempt_steps > WARM_UP_STEPS:
+            self.times.timed_steps += 1
+        elif self._attempt_steps == WARM_UP_STEPS:
+            self.read(timed=False)
+
+    def read(self, *, timed: bool = True) -> Times:
+        """The times up to now."""
+        now = self._now()
+        elapsed, self._since = now - self._since, now
+        self.times.training_s += elapsed
+        if timed and self._attempt_steps >= WARM_UP_STEPS:
+            self.times.timed_s += elapsed
+        return self.times
+
+    @contextmanager
+    def aside(self, *, diagnostics: bool = False) -> Iterator[None]:
+        """Stop the training time for a block, and enter the block's under diagnostics if it is."""
+        self.read()
+        try:
+            yield
+        finally:
+            now = self._now()
+            if diagnostics:
+                self.times.diagnostics_s += now - self._since
+            self._since = now
+
+    def state_dict(self) -> dict[str, float]:
+        """The times up to now, as plain numbers."""
+        return asdict(self.read())
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Add to the times of earlier attempts from here on."""
+        self.times = Times(**{f.name: state[f.name] for f in fields(Times)})  # type: ignore[arg-type]
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()

@@ -1,0 +1,26 @@
+"""The LightningModule of a run: the built-in GPT, or one of the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+from torch import nn
+
+from lightning_modules.custom import build_custom_module
+from lightning_modules.language_model import LanguageModel
+from studies.run_spec import RunSpec
+
+
+def build_module(
+    spec: RunSpec, vocabulary_size: int, base_directory: Path | None
+) -> pl.LightningModule:
+    """The module that a run trains, initialised from the run's seed."""
+    if spec.module is not None:
+        return build_custom_module(spec, vocabulary_size, base_directory)
+    return LanguageModel(spec, vocabulary_size)
+
+
+def model_of(module: pl.LightningModule) -> nn.Module:
+    """What diagnostics and measurements look at: the uncompiled GPT, or the user's module."""
+    return module.model if isinstance(module, LanguageModel) else module

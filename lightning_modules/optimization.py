@@ -1,0 +1,45 @@
+"""AdamW over parameters grouped by role, and the learning rate of each step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from studies.schema import TrainingConfig
+
+
+def learning_rate_factor(training: TrainingConfig, step: int) -> float:
+    """Share of the peak learning rate at an optimiser step, 1 to `max_steps`.
+
+    Linear warm-up that reaches 1 at `warmup_steps`, then half a cosine down to
+    `final_learning_rate_fraction` at `max_steps`. Source: Loshchilov & Hutter 2017, SGDR.
+    """
+    if step <= training.warmup_steps:
+        return step / training.warmup_steps
+    decay_steps = training.max_steps - training.warmup_steps
+    progress = min((step - training.warmup_steps) / decay_steps, 1.0)
+    floor = training.final_learning_rate_fraction
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def build_adamw(
+    training: TrainingConfig, decaying: Iterable[nn.Parameter], others: Iterable[nn.Parameter]
+) -> torch.optim.AdamW:
+    """AdamW that decays the first group only.
+
+    Fused, but for fp16: there the fused step unscales the gradients after they were clipped.
+    """
+    groups = [
+        {"params": list(decaying), "weight_decay": training.weight_decay},
+        {"params": list(others), "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=training.learning_rate,
+        betas=(training.beta1, training.beta2),
+        eps=training.adam_eps,
+        fused=training.precision != "16-mixed",
+    )

@@ -1,0 +1,45 @@
+"""From tensors on the device to finite numbers in the sink, by one copy at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pytorch_lightning as pl
+import torch
+
+from lightning_modules.diagnostics.base import NO_READINGS, Readings
+from lightning_modules.losses import LossWatch
+from studies.records import LEARNING_RATE, TRAIN_LOSS, MetricSink
+
+
+class Recorder:
+    """Writes what a run measures; the first rank writes, and a non-finite number is left out."""
+
+    def __init__(self, sink: MetricSink, losses: LossWatch) -> None:
+        self._sink, self._losses = sink, losses
+
+    def judge(self, trainer: pl.Trainer) -> None:
+        """Look at the losses of the steps so far, without recording any."""
+        self._copy(trainer, NO_READINGS)
+
+    def record_step(self, trainer: pl.Trainer, learning_rate: float, gradients: Readings) -> None:
+        """Judge the losses so far and record this step, unless the run has diverged."""
+        losses, readings = self._copy(trainer, gradients)
+        if self._losses.diverged_at_step is None:
+            values = {TRAIN_LOSS: losses[-1], LEARNING_RATE: learning_rate, **readings}
+            self.write(trainer, values)
+
+    def write(self, trainer: pl.Trainer, values: Mapping[str, float]) -> None:
+        """Record numbers at the current optimiser step."""
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        if finite and trainer.is_global_zero:
+            self._sink.write(trainer.global_step, finite)
+
+    def _copy(
+        self, trainer: pl.Trainer, readings: Readings
+    ) -> tuple[list[float], dict[str, float]]:
+        losses = trainer.strategy.reduce(self._losses.pending(), reduce_op="mean")
+        host = torch.cat([losses, readings.values.to(losses)]).tolist()
+        self._losses.judge(host[: len(losses)])
+        return host[: len(losses)], dict(zip(readings.names, host[len(losses) :], strict=True))

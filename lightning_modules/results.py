@@ -1,0 +1,77 @@
+"""The result of a run: its scalars, and the facts about model, data and device behind them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from lightning_modules.callbacks import RunCallback
+from lightning_modules.data.token_store import TokenStore
+from lightning_modules.diagnostics.suite import definitions_of
+from lightning_modules.gpt.initialization import resolve_initialization
+from lightning_modules.model_facts import ModelFacts
+from studies.records import (
+    DIVERGED_AT_STEP,
+    FLOPS_PER_TOKEN,
+    LAST_TRAIN_LOSS,
+    METRICS,
+    OVERHEAD_PERCENT,
+    PARAMETERS,
+    PARAMETERS_NON_EMBEDDING,
+    STEPS,
+    TOKENS_PER_S,
+    TRAINING_TIME_S,
+    Outcome,
+    RunResult,
+)
+from studies.run_spec import RunSpec
+from studies.schema import Scalar
+
+
+def run_result(
+    spec: RunSpec, facts: ModelFacts, store: TokenStore, device: torch.device, run: RunCallback
+) -> RunResult:
+    """The result of a run that ended, completed or diverged."""
+    diverged = run.losses.diverged_at_step is not None
+    return RunResult(
+        outcome=Outcome.DIVERGED if diverged else Outcome.COMPLETED,
+        summary=_summary(spec, facts, run),
+        leak=facts.leak,
+        facts=_tags(spec, store, device),
+        definitions=METRICS | definitions_of(spec.diagnostics.enabled),
+    )
+
+
+def _summary(spec: RunSpec, facts: ModelFacts, run: RunCallback) -> dict[str, float]:
+    times = run.clock.times
+    # Too short a run has no steps after the warm-up: then all of them count.
+    steps, seconds = (
+        (times.timed_steps, times.timed_s) if times.timed_steps else (run.step, times.training_s)
+    )
+    tokens_per_step = spec.training.batch_size * spec.model.context_length
+    values: dict[str, float | None] = {
+        **run.summary,
+        LAST_TRAIN_LOSS: run.losses.last_finite,
+        DIVERGED_AT_STEP: run.losses.diverged_at_step,
+        TOKENS_PER_S: steps * tokens_per_step / seconds if seconds else None,
+        TRAINING_TIME_S: times.training_s,
+        OVERHEAD_PERCENT: (
+            100 * times.diagnostics_s / times.training_s if times.training_s else None
+        ),
+        STEPS: run.step,
+        PARAMETERS: facts.parameters,
+        PARAMETERS_NON_EMBEDDING: facts.parameters_non_embedding,
+        FLOPS_PER_TOKEN: facts.flops_per_token,
+    }
+    return {k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)}
+
+
+def _tags(spec: RunSpec, store: TokenStore, device: torch.device) -> dict[str, Scalar]:
+    own = spec.module is not None
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "precision": spec.training.precision,
+        "initialization": "own" if own else resolve_initialization(spec.model),
+        **store.describe(),
+    }
