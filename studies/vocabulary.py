@@ -145,11 +145,18 @@ INITIALIZATIONS: Registry[Level] = Registry(
     "initialization",
     {
         "auto": Level("auto", "fan_in below d_model 256, gpt2 from there on"),
-        "fan_in": Level("fan-in", "N(0, 1/fan_in), residual outputs over sqrt(2 layers)"),
+        "fan_in": Level(
+            "fan-in",
+            "N(0, 1/fan_in), residual outputs over sqrt(2 layers); embedding and head N(0, 16/d²)",
+        ),
         "gpt2": Level(
             "GPT-2", "N(0, .02²), residual outputs over sqrt(2 layers)", "Radford et al. 2019"
         ),
-        "xavier": Level("Xavier", "N(0, 2/(fan_in + fan_out))", "Glorot & Bengio 2010"),
+        "xavier": Level(
+            "Xavier",
+            "N(0, 2/(fan_in + fan_out)); embedding and head N(0, 16/d²)",
+            "Glorot & Bengio 2010",
+        ),
     },
 )
 

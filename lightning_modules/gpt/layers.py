@@ -40,14 +40,14 @@ class Linear(nn.Linear):
 
 
 class Embedding(nn.Embedding):
-    """A learnt vector per row."""
+    """A learnt vector per row. Its fans are those of the output head that may share it."""
 
     parameter_roles: dict[str, Role]
 
     def __init__(self, rows: int, width: int) -> None:
         super().__init__(rows, width)
         self.parameter_roles = {
-            "weight": Role("embedding", decays=True, fan_in=rows, fan_out=width)
+            "weight": Role("embedding", decays=True, fan_in=width, fan_out=rows)
         }
 
     def reset_parameters(self) -> None:
