@@ -107,7 +107,9 @@ def _manifest(results: StudyResults, contents: Mapping[str, bytes]) -> bytes:
             "python": platform.python_version(),
             **{package: metadata.version(package) for package in PACKAGES},
         },
-        "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())},
+        "files": {
+            name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())
+        },
     }
     return (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
 

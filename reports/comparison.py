@@ -77,9 +77,7 @@ def compare(results: StudyResults) -> Comparison:
         first_level = next(iter(cell.levels.values()), None)
         starts_group = bool(rows) and first_level != previous and len(results.variants) > 8
         previous = first_level
-        rows.append(
-            _row(results, cell.variant, best, styles[cell.variant].color, starts_group)
-        )
+        rows.append(_row(results, cell.variant, best, styles[cell.variant].color, starts_group))
     return Comparison(
         rows=_with_best_marked(rows, best),
         baseline=results.labels[results.plan.baseline],
@@ -93,9 +91,9 @@ def compare(results: StudyResults) -> Comparison:
 
 def _is_ranked(results: StudyResults, variant: str) -> bool:
     """A leaky variant is never ranked, nor a mean over the survivors of a divergence."""
-    return results.leaks[variant] is not Leak.LEAKY and not results.outcomes(variant)[
-        Outcome.DIVERGED
-    ]
+    return (
+        results.leaks[variant] is not Leak.LEAKY and not results.outcomes(variant)[Outcome.DIVERGED]
+    )
 
 
 def _best(results: StudyResults) -> str | None:

@@ -1,4 +1,4 @@
-"""What all figures share: themes, grids of axes, marks, and files with the same bytes every time."""
+"""What all figures share: themes, grids of axes, marks, and files without dates."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ from matplotlib.lines import Line2D
 from reports.style import INK, Layout
 
 MUTED = "#808080"
-MARK_COLOR = "#d0021b"
+MARK_COLOR = "#d62839"
 """Colour of divergence marks, the same in every figure; the cross tells it without colour."""
 NO_DATES: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "ModDate": None},
     "svg": {"Date": None},
 }
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def themed(theme: Theme) -> Iterator[None]:
     }
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     settings |= dict.fromkeys(inks, INK)
-    with mpl.rc_context(settings):
+    with mpl.rc_context(settings):  # type: ignore[arg-type]  # keys are literals in the stubs
         yield
 
 
@@ -112,22 +111,22 @@ def inline_svg(draw: Callable[[Theme], Figure], prefix: str) -> str:
 
 
 def panel_axes(
-    theme: Theme, rows: int, columns: int, height_in: float, *, share: bool = True
-) -> tuple[Figure, npt.NDArray[np.object_]]:
-    """A figure with a grid of axes of one height per row, at the width of the theme."""
+    theme: Theme, rows: int, columns: int, height_in: float
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of the theme's width with rows of axes that share their scales."""
     figure = Figure(figsize=(theme.width_in, height_in), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
-    return figure, axes
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    return figure, [list(row) for row in axes]
 
 
-def hide_unused(axes: npt.NDArray[np.object_], used: int) -> None:
+def hide_unused(axes: list[list[Axes]], used: int) -> None:
     """Take away the axes after the last used one; the ones above show their ticks."""
-    columns = axes.shape[1]
-    for position, ax in enumerate(axes.flat):
-        if position >= used:
-            ax.set_axis_off()
-            if position >= columns:
-                axes.flat[position - columns].tick_params(labelbottom=True)
+    columns = len(axes[0])
+    flat = [ax for row in axes for ax in row]
+    for position, ax in enumerate(flat[used:], used):
+        ax.set_axis_off()
+        if position >= columns:
+            flat[position - columns].tick_params(labelbottom=True)
 
 
 def seed_lines(ax: Axes, curves: Sequence[npt.NDArray[np.float64]], **style: Any) -> None:
@@ -135,16 +134,18 @@ def seed_lines(ax: Axes, curves: Sequence[npt.NDArray[np.float64]], **style: Any
     ax.add_collection(LineCollection(list(curves), **style))
 
 
-def divergence_marks(ax: Axes, x: Sequence[float], y: Sequence[float]) -> None:
+def divergence_marks(ax: Axes, x: Sequence[float], y: Sequence[float], theme: Theme) -> None:
     """Crosses where runs diverged, drawn over the edge of the axes too."""
-    ax.plot(
-        x, y, linestyle="none", marker="x", markersize=5, markeredgewidth=1.4,
+    (crosses,) = ax.plot(
+        x, y, linestyle="none", marker="x", markersize=theme.font_size_pt * 0.55,
+        markeredgewidth=theme.line_pt,
         color=MARK_COLOR, clip_on=False, zorder=5,
     )  # fmt: skip
+    crosses.set_in_layout(False)
 
 
 def add_legend(figure: Figure, layout: Layout, theme: Theme, *, diverged: bool) -> None:
-    """One legend under the panels: colours and markers, dashes, and the mark of divergence."""
+    """One legend over the panels: colours and markers, dashes, and the mark of divergence."""
     handles = [
         Line2D(
             [], [], color=style.color, linestyle=style.dash, marker=style.marker or "None",
@@ -157,15 +158,16 @@ def add_legend(figure: Figure, layout: Layout, theme: Theme, *, diverged: bool) 
             Line2D([], [], linestyle="none", marker="x", color=MARK_COLOR, label="diverged")
         )
     longest = max((len(label) for label, _ in layout.legend), default=1)
-    fitting = int(theme.width_in * 120 / theme.font_size_pt / (longest + 7))
+    # A letter is about half as wide as its height; a handle takes about 6 letters.
+    fitting = int(theme.width_in * 144 / theme.font_size_pt / (longest + 7))
     figure.legend(
-        handles=handles, loc="outside lower center", frameon=False, handlelength=2.6,
+        handles=handles, loc="outside upper center", frameon=False, handlelength=2.6,
         ncols=max(1, min(len(handles), fitting)), columnspacing=1.4,
     )  # fmt: skip
 
 
 def power_of_ten(exponent: float) -> str:
-    """A tick of a log10 scale: 10⁻², or a short decimal near 1."""
+    """A tick of a log10 scale: a power of ten, or a short decimal between two."""
     if abs(exponent - round(exponent)) > 1e-6:
         return f"{10**exponent:.2g}"
-    return "10" + str(round(exponent)).translate(SUPERSCRIPTS)
+    return f"$10^{{{round(exponent)}}}$"

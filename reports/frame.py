@@ -18,9 +18,7 @@ from studies.errors import AblationError
 from studies.plan import Plan
 from studies.records import METRICS, Leak, Metric, Outcome, RunRecord, split_series
 
-HISTORY_SCHEMA = pa.schema(
-    [("metric", pa.string()), ("step", pa.int64()), ("value", pa.float64())]
-)
+HISTORY_SCHEMA = pa.schema([("metric", pa.string()), ("step", pa.int64()), ("value", pa.float64())])
 """Columns of `history.parquet`: a long table, one row per recorded number."""
 
 HISTORY_COLUMNS = ["run_key", *HISTORY_SCHEMA.names]
@@ -128,9 +126,7 @@ def assemble(
     for record in records.values():
         definitions.update(record.definitions)
     kept = {key: table for key, table in sorted(histories.items()) if key in planned}
-    return StudyResults(
-        plan, _run_frame(plan, records), _history_frame(kept), definitions, records
-    )
+    return StudyResults(plan, _run_frame(plan, records), _history_frame(kept), definitions, records)
 
 
 def _run_frame(plan: Plan, records: Mapping[str, RunRecord]) -> pd.DataFrame:
@@ -172,4 +168,5 @@ def _history_frame(histories: Mapping[str, pa.Table]) -> pd.DataFrame:
         frame = pd.DataFrame(columns=HISTORY_COLUMNS)
         return frame.astype({"run_key": "category", "metric": "category", "value": float})
     # Dictionaries, joined into one, keep millions of rows of repeated names small.
-    return pa.concat_tables(tables).unify_dictionaries().to_pandas()
+    joined: pd.DataFrame = pa.concat_tables(tables).unify_dictionaries().to_pandas()
+    return joined

@@ -64,12 +64,18 @@ def _escaped(character: str) -> str:
 def table_tex(table: Table) -> str:
     """A table environment with caption and label, complete in itself."""
     long = len(table.rows) > ROWS_PER_PAGE
-    return _environment().get_template("table.tex.j2").render(
-        table=table,
-        long=long,
-        preamble=" ".join(column.tex for column in table.columns),
-        head=" & ".join(_heading(column) for column in table.columns),
-        rows=[(row.gap, " & ".join(map(_cell, row.cells, table.columns))) for row in table.rows],
+    return (
+        _environment()
+        .get_template("table.tex.j2")
+        .render(
+            table=table,
+            long=long,
+            preamble=" ".join(column.tex for column in table.columns),
+            head=" & ".join(_heading(column) for column in table.columns),
+            rows=[
+                (row.gap, " & ".join(map(_cell, row.cells, table.columns))) for row in table.rows
+            ],
+        )
     )
 
 
@@ -115,7 +121,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701  HTML escapes are wrong here; `tex` escapes
+        autoescape=False,
     )
     environment.filters["tex"] = escape
     return environment

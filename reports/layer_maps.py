@@ -101,19 +101,19 @@ def draw_layer_maps(data: LayerMaps, theme: Theme) -> Figure:
     figure, axes = panel_axes(theme, len(grid.rows), grid.columns, height)
     for row, variants in enumerate(grid.rows):
         for column in range(grid.columns):
-            ax = axes[row, column]
+            ax = axes[row][column]
             if column >= len(variants):
                 ax.set_axis_off()
                 continue
             mesh = _draw_map(ax, data, variants[column], theme) or mesh
             if row == 0 or not grid.row_titles[row]:
                 ax.set_title(grid.titles[variants[column]], fontsize=theme.font_size_pt * 0.92)
-        axes[row, 0].set_ylabel(grid.row_titles[row])
+        axes[row][0].set_ylabel(grid.row_titles[row])
     figure.supxlabel("step", fontsize=theme.font_size_pt)
     figure.supylabel(data.layer_label, fontsize=theme.font_size_pt)
     if mesh is not None:
         bar = figure.colorbar(
-            mesh, ax=axes, pad=0.01, aspect=40, extend="both",
+            mesh, ax=[ax for line in axes for ax in line], pad=0.01, aspect=40, extend="both",
             format=FuncFormatter(lambda v, _: power_of_ten(v)),
         )  # fmt: skip
         bar.locator = MaxNLocator(integer=data.limits[1] - data.limits[0] > 1.5, nbins=6)
@@ -125,10 +125,10 @@ def draw_layer_maps(data: LayerMaps, theme: Theme) -> Figure:
 def _draw_map(ax: Axes, data: LayerMaps, variant: str, theme: Theme) -> QuadMesh | None:
     frame = data.means[data.means["variant"] == variant]
     ax.spines[:].set_linewidth(0.4)
-    ax.xaxis.set_major_locator(MaxNLocator(2, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(2, integer=True, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.patch.set(hatch="///", edgecolor=MUTED, alpha=0.4)  # seen where there is no map
     if frame.empty:
-        ax.patch.set(hatch="///", edgecolor=MUTED, alpha=0.4)
         ax.text(
             0.5, 0.5, data.unfinished[variant].replace(", ", "\n"), transform=ax.transAxes,
             ha="center", va="center", fontsize=theme.font_size_pt * 0.8,
@@ -141,7 +141,7 @@ def _draw_map(ax: Axes, data: LayerMaps, variant: str, theme: Theme) -> QuadMesh
         vmin=data.limits[0], vmax=data.limits[1],
     )  # fmt: skip
     steps = data.divergences[variant]
-    divergence_marks(ax, steps, [float(table.index.max()) + 0.5] * len(steps))
+    divergence_marks(ax, steps, [float(table.index.max()) + 0.5] * len(steps), theme)
     return mesh
 
 
@@ -150,6 +150,4 @@ def _edges(centers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     if len(centers) == 1:
         return np.array([centers[0] - 0.5, centers[0] + 0.5])
     middles = (centers[1:] + centers[:-1]) / 2
-    return np.concatenate(
-        [[2 * centers[0] - middles[0]], middles, [2 * centers[-1] - middles[-1]]]
-    )
+    return np.concatenate([[2 * centers[0] - middles[0]], middles, [2 * centers[-1] - middles[-1]]])

@@ -82,12 +82,13 @@ def draw_lines(data: LinePanels, theme: Theme) -> Figure:
     rows = math.ceil(len(panels) / columns)
     height = theme.width_in * (0.55 if columns == 1 else 1.15 / columns) * rows
     figure, axes = panel_axes(theme, rows, columns, height + 0.08 * theme.font_size_pt)
-    for ax, panel in zip(axes.flat, panels, strict=False):
+    pad = theme.font_size_pt * (1.7 if any(data.notes.values()) else 0.5)
+    for ax, panel in zip([ax for line in axes for ax in line], panels, strict=False):
         _draw_panel(ax, data, panel.variants, theme)
-        ax.set_title(panel.title)
+        ax.set_title(panel.title, pad=pad)
         ax.text(
-            0.98, 0.97, data.notes.get(panel.title, ""), transform=ax.transAxes,
-            ha="right", va="top", color=MUTED, fontsize=theme.font_size_pt * 0.85,
+            0.5, 1.02, data.notes.get(panel.title, ""), transform=ax.transAxes,
+            ha="center", va="bottom", color=MUTED, fontsize=theme.font_size_pt * 0.85,
         )  # fmt: skip
     hide_unused(axes, len(panels))
     figure.supxlabel(data.x_label, fontsize=theme.font_size_pt)
@@ -119,10 +120,10 @@ def _draw_panel(ax: Axes, data: LinePanels, variants: tuple[str, ...], theme: Th
         ax.set_xticks(sorted(data.means["x"].unique()))
     ax.grid(color=MUTED, alpha=0.25, linewidth=0.5)
     ax.spines[["top", "right"]].set_visible(False)
-    _draw_crosses(ax, data.crosses[data.crosses["variant"].isin(variants)])
+    _draw_crosses(ax, data.crosses[data.crosses["variant"].isin(variants)], theme)
 
 
-def _draw_crosses(ax: Axes, crosses: pd.DataFrame) -> None:
+def _draw_crosses(ax: Axes, crosses: pd.DataFrame, theme: Theme) -> None:
     top = ax.get_ylim()[1]
     heights = [top if math.isnan(y) else min(y, top) for y in crosses["y"]]
-    divergence_marks(ax, list(crosses["x"]), heights)
+    divergence_marks(ax, list(crosses["x"]), heights, theme)

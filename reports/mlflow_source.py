@@ -92,7 +92,7 @@ class _Reader:
                 return parse(Plan, path)
         raise UnreadableResults(
             f"experiment {study!r} holds no run of kind 'study' with a {PLAN_FILE}; "
-            "it was not made by `ablate run`, or its tracking is not yet synchronised: `ablate sync`."
+            "it was not made by `ablate run`, or tracking is behind: try `ablate sync`."
         )
 
     def _names(self, run_id: str) -> set[str]:

@@ -150,7 +150,11 @@ def _protocol(results: StudyResults) -> tuple[Fact, ...]:
     names = {str(r.facts["initialization"]) for r in results.records.values()
              if "initialization" in r.facts}  # fmt: skip
     resolved = ", ".join(sorted(label_of("model.initialization", name) for name in names))
-    return (*facts, Fact("model", size), Fact("initialisation", resolved or of("model.initialization")))
+    return (
+        *facts,
+        Fact("model", size),
+        Fact("initialisation", resolved or of("model.initialization")),
+    )
 
 
 def _environment(results: StudyResults) -> tuple[Fact, ...]:

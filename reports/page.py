@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
@@ -44,9 +45,9 @@ def page_html(
     return environment.get_template("report.html.j2").render(
         overview=overview,
         sections=sections,
-        drawings={name: Markup(svg) for name, svg in drawings.items()},  # noqa: S704  ours
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704
-        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),  # noqa: S704
+        drawings={name: Markup(svg) for name, svg in drawings.items()},
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
     )
 
 
@@ -59,18 +60,30 @@ def order_attribute(value: float | str | None, text: str) -> str:
     return str(value)
 
 
-def interval_bar(bar: IntervalBar, limit: float) -> dict[str, float | bool]:
-    """An interval on the scale of its column: x positions, and whether an end runs off it."""
+@dataclass(frozen=True)
+class BarShape:
+    """X positions of an interval bar, and which ends run off the scale."""
+
+    low: float
+    middle: float
+    high: float
+    cut_low: bool
+    cut_high: bool
+    excludes_zero: bool
+
+
+def interval_bar(bar: IntervalBar, limit: float) -> BarShape:
+    """An interval on the scale of its column, which goes from -limit to limit."""
 
     def position(value: float) -> float:
         scaled = max(-1.0, min(1.0, value / limit))
         return round((scaled + 1) * BAR_WIDTH / 2, 1)
 
-    return {
-        "low": position(bar.low),
-        "middle": position(bar.middle),
-        "high": position(bar.high),
-        "cut_low": bar.low < -limit,
-        "cut_high": bar.high > limit,
-        "clear": bar.low > 0 or bar.high < 0,
-    }
+    return BarShape(
+        low=position(bar.low),
+        middle=position(bar.middle),
+        high=position(bar.high),
+        cut_low=bar.low < -limit,
+        cut_high=bar.high > limit,
+        excludes_zero=bar.low > 0 or bar.high < 0,
+    )

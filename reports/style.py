@@ -1,10 +1,11 @@
-"""Which colour, dash and marker a variant has everywhere, and how variants share out into panels."""
+"""Which colour, dash and marker a variant has everywhere, and which panel it is in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal
 
 from reports.frame import StudyResults
 from reports.words import level_label
@@ -17,7 +18,8 @@ COLORS = (
 """Told apart with any colour vision, on white and on black. Source: seaborn `colorblind`."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
-DASHES: tuple[str | tuple[float, tuple[float, ...]], ...] = (
+Dash = Literal["-"] | tuple[float, tuple[float, ...]]
+DASHES: tuple[Dash, ...] = (
     "-",
     (0, (4, 1.6)),
     (0, (1, 1.4)),
@@ -35,7 +37,7 @@ class VariantStyle:
 
     color: str = INK
     marker: str = "o"
-    dash: str | tuple[float, tuple[float, ...]] = "-"
+    dash: Dash = "-"
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,9 @@ def _title(cell: Cell, factors: Sequence[str]) -> str:
 def _style(index: int, dash: int = 0) -> VariantStyle:
     color = COLORS[index % len(COLORS)]
     round_ = index // len(COLORS)
-    return VariantStyle(color, MARKERS[(index + round_) % len(MARKERS)], DASHES[(dash + round_) % 4])
+    return VariantStyle(
+        color, MARKERS[(index + round_) % len(MARKERS)], DASHES[(dash + round_) % 4]
+    )
 
 
 def _color_per_variant(results: StudyResults) -> Layout:

@@ -99,6 +99,4 @@ def render(data: ActivationDrift) -> Exhibits:
     return Exhibits(figures=(profile, maps))
 
 
-SECTION = Section(
-    "Activation drift", collect, render, absent="Activation drift was not recorded."
-)
+SECTION = Section("Activation drift", collect, render, absent="Activation drift was not recorded.")

@@ -40,11 +40,10 @@ def _columns(data: Comparison, decimals: int) -> tuple[Column, ...]:
     whole = max((len(f"{row.parameters:.0f}") for row in data.rows), default=1)
     speed = max((len(f"{row.tokens_per_s:.0f}") for row in data.rows), default=1)
     return (
-        Column("Variant", "levels of the factors; ● is the variant's colour in every figure"),
-        Column("Parameters", "trainable, shared ones once", True, f"S[table-format={whole}.0]"),
+        Column("Variant", "levels of the factors; the dot is the variant's colour in the figures"),
         Column(
             "Final loss",
-            "validation loss at the last step, nats/token: mean over completed runs (SD over seeds)",
+            "validation loss at the last step, nats/token: mean over completed runs, SD over seeds",
             True,
             f"S[table-format=1.{decimals}({digits})]",
         ),
@@ -56,6 +55,7 @@ def _columns(data: Comparison, decimals: int) -> tuple[Column, ...]:
             "r",
         ),
         Column("Completed", "completed of planned runs; one mark per seed", False, "l"),
+        Column("Parameters", "trainable, shared ones once", True, f"S[table-format={whole}.0]"),
         Column(
             "Tokens/s", "training throughput, median over runs", True, f"S[table-format={speed}.0]"
         ),
@@ -72,7 +72,6 @@ def _cells(row: VariantRow, decimals: int, confidence: float) -> tuple[Cell, ...
             strong=row.strong,
             detail=row.variant if row.variant != row.label else "",
         ),
-        _count(row.parameters),
         Cell(
             mean,
             order=row.loss.mean,
@@ -83,6 +82,7 @@ def _cells(row: VariantRow, decimals: int, confidence: float) -> tuple[Cell, ...
         Cell(str(row.loss.n), order=row.loss.n),
         _difference_cell(row, decimals),
         _outcome_cell(row, confidence),
+        _count(row.parameters),
         _count(row.tokens_per_s),
     )
 
@@ -128,9 +128,7 @@ def _outcome_cell(row: VariantRow, confidence: float) -> Cell:
     detail = ""
     if row.outcomes[Outcome.DIVERGED]:
         share = row.diverged
-        detail = (
-            f"diverges in {share.estimate:.0%} [{share.low:.0%}, {share.high:.0%}] of runs"
-        )
+        detail = f"diverged {share.estimate:.0%} [{share.low:.0%}, {share.high:.0%}]"
     order = row.outcomes[Outcome.COMPLETED] / max(1, sum(row.outcomes.values()))
     return Cell(outcome_text(row.outcomes), order=order, detail=detail, marks=row.marks)
 

@@ -82,7 +82,7 @@ def _baseline_sentences(data: Comparison) -> list[str]:
     detectable = [row.detectable for row in unclear if math.isfinite(row.detectable)]
     if detectable:
         text += (
-            f" Where no difference was detected, the smallest detectable one (80 % power) is "
+            f" Where no difference was detected, the smallest detectable one (80% power) is "
             f"{min(detectable):.2g} to {max(detectable):.2g} nats/token."
         )
     return [text]
@@ -101,5 +101,3 @@ def _unranked(data: Comparison) -> list[str]:
     if leaky:
         found.append(f"Not ranked, because the evaluation leaks: {listed(leaky)}.")
     return found
-
-

@@ -14,43 +14,46 @@ from studies.records import DIVERGED_AT_STEP, Outcome
 
 
 @dataclass(frozen=True)
+class Fate:
+    """Runs of a variant that ended alike."""
+
+    variant: str
+    label: str
+    outcome: Outcome
+    seeds: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class UnfinishedRuns:
     """Runs by variant, outcome and reason."""
 
-    rows: pd.DataFrame
-    """Columns: variant, label, outcome, seeds (text), reason."""
+    fates: tuple[Fate, ...]
     outcomes: dict[Outcome, int]
 
 
 def collect(results: StudyResults) -> UnfinishedRuns | None:
     """Every planned run that did not complete, runs of one fate in one row."""
     runs = results.runs[results.runs["outcome"] != Outcome.COMPLETED]
-    if runs.empty:
-        return None
-    rows: dict[tuple[str, str, str], list[str]] = {}
+    seeds: dict[tuple[int, Outcome, str], list[str]] = {}
     for run in runs.to_dict("records"):
         outcome = Outcome(run["outcome"])
-        key = (str(run["variant"]), outcome.value, _reason(run, outcome))
+        variant = results.variants.index(run["variant"])
         seed = str(run["seed"])
         if outcome is Outcome.DIVERGED and pd.notna(run.get(DIVERGED_AT_STEP)):
             seed += f" (step {run[DIVERGED_AT_STEP]:.0f})"
-        rows.setdefault(key, []).append(seed)
-    order = {variant: i for i, variant in enumerate(results.variants)}
-    table = [
-        (variant, results.labels[variant], outcome, ", ".join(seeds), reason)
-        for (variant, outcome, reason), seeds in sorted(
-            rows.items(), key=lambda item: (order[item[0][0]], item[0])
-        )
-    ]
-    columns = ["variant", "label", "outcome", "seeds", "reason"]
-    return UnfinishedRuns(pd.DataFrame(table, columns=columns), results.outcomes())
+        seeds.setdefault((variant, outcome, _reason(outcome, run["error"])), []).append(seed)
+    fates = []
+    for (variant, outcome, reason), listed in sorted(seeds.items()):
+        name = results.variants[variant]
+        fates.append(Fate(name, results.labels[name], outcome, ", ".join(listed), reason))
+    return UnfinishedRuns(tuple(fates), results.outcomes()) if fates else None
 
 
-def _reason(run: dict[str, object], outcome: Outcome) -> str:
+def _reason(outcome: Outcome, error: object) -> str:
     if outcome is Outcome.MISSING:
         return "not run yet"
-    error = run.get("error")
-    return str(error) if isinstance(error, str) else ""
+    return error if isinstance(error, str) else ""
 
 
 def render(data: UnfinishedRuns) -> Exhibits:
@@ -58,22 +61,27 @@ def render(data: UnfinishedRuns) -> Exhibits:
     rows = tuple(
         Row(
             (
-                Cell(row.label),
-                Cell(f"{OUTCOME_MARKS[Outcome(row.outcome)]} {row.outcome}", tex=row.outcome),
-                Cell(row.seeds),
-                Cell(row.reason),
+                Cell(fate.label),
+                Cell(f"{OUTCOME_MARKS[fate.outcome]} {fate.outcome}", tex=fate.outcome.value),
+                Cell(fate.seeds),
+                Cell(fate.reason),
             )
         )
-        for row in data.rows.itertuples()
+        for fate in data.fates
     )
     columns = (
         Column("Variant"),
         Column("Outcome"),
-        Column("Seeds", "seeds of the runs; for a divergence, the step at which it was seen"),
-        Column("Reason", "last line of the error", tex=r"p{0.4\linewidth}"),
+        Column(
+            "Seeds",
+            "seeds of the runs; for a divergence, the step at which it was seen",
+            tex=r"p{0.22\linewidth}",
+        ),
+        Column("Reason", "last line of the error", tex=r"p{0.36\linewidth}"),
     )
     caption = f"Planned runs without a final loss. {counts_caption(data.outcomes)}"
-    return Exhibits(tables=(Table("unfinished_runs", caption, columns, rows, data.rows),))
+    numbers = pd.DataFrame([vars(fate) for fate in data.fates])
+    return Exhibits(tables=(Table("unfinished_runs", caption, columns, rows, numbers),))
 
 
 SECTION = Section("Runs that did not complete", collect, render, absent="")

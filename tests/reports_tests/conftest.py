@@ -41,7 +41,9 @@ class Synthetic:
 
 
 def grid_study(
-    seeds: Sequence[int] = (0, 1), factors: Mapping[str, Sequence[object]] = GRID, **settings: object
+    seeds: Sequence[int] = (0, 1),
+    factors: Mapping[str, Sequence[object]] = GRID,
+    **settings: object,
 ) -> Plan:
     """The plan of a full-factorial study of tiny models."""
     study = {
@@ -99,7 +101,9 @@ def _write_run(
     (folder / "record.json").write_text(record.model_dump_json())
     if outcome is not Outcome.FAILED:
         columns = dict(zip(("metric", "step", "value"), zip(*rows, strict=True), strict=True))
-        pq.write_table(pa.table({k: list(v) for k, v in columns.items()}), folder / "history.parquet")
+        pq.write_table(
+            pa.table({k: list(v) for k, v in columns.items()}), folder / "history.parquet"
+        )
 
 
 def _curves(
@@ -124,7 +128,9 @@ def _curves(
         for layer in range(layers + 1):
             drift = 0.3 * (layer + 1) ** (0.3 if post else 1.4) * done * (20 if bare else 1)
             drift *= np.exp(random.normal(0, 0.1))
-            rows.append((series_name("activation_drift", "residual", layer), int(step), float(drift)))
+            rows.append(
+                (series_name("activation_drift", "residual", layer), int(step), float(drift))
+            )
     return rows
 
 
@@ -160,5 +166,7 @@ def grid(grid_directory: Path) -> StudyResults:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
     """Four cells, three seeds, all completed."""
-    plan = grid_study((0, 1, 2), {"model.activation": ("relu", "gelu"), "model.norm": ("rms", "layer")})
+    plan = grid_study(
+        (0, 1, 2), {"model.activation": ("relu", "gelu"), "model.norm": ("rms", "layer")}
+    )
     return load_study(write_study(tmp_path_factory.mktemp("small") / "study", plan))
