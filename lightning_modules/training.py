@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytorch_lightning as pl
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-
 from lightning_modules.callbacks import RunCallback, RunContext
-from lightning_modules.checkpoint_io import AtomicCheckpointIO
 from lightning_modules.data.batches import evaluation_batches, probe_batch
 from lightning_modules.data.token_store import build_token_store
 from lightning_modules.manners import quiet_lightning
@@ -19,7 +14,7 @@ from lightning_modules.modules import build_module
 from lightning_modules.results import run_result
 from lightning_modules.seeding import isolated_rng
 from lightning_modules.stream import TrainingStream
-from studies.errors import AblationError
+from lightning_modules.trainers import build_trainer
 from studies.records import MetricSink, RunResult
 from studies.run_spec import RunSpec
 from studies.schema import ExecutionConfig
@@ -86,60 +81,9 @@ def train_run(
     with isolated_rng(), quiet_lightning():
         module = build_module(spec, store.vocabulary_size, base_directory)
         facts = model_facts(module, spec, store.vocabulary_size)
-        trainer = _build_trainer(spec, execution, directory, callback)
+        trainer = build_trainer(spec, execution, directory, callback)
         stream = TrainingStream(store, spec, trainer)
         trainer.fit(module, train_dataloaders=stream, ckpt_path=resume_from)
     if callback.interrupted:
         raise RunInterrupted(callback.step)
     return run_result(spec, facts, store, trainer.strategy.root_device, callback)
-
-
-def _build_trainer(
-    spec: RunSpec, execution: ExecutionConfig, directory: Path, callback: RunCallback
-) -> pl.Trainer:
-    """A lean trainer: what it would log, save and show is the callback's business."""
-    training = spec.training
-    trainer = pl.Trainer(
-        accelerator=execution.accelerator,
-        devices=execution.devices,
-        strategy=execution.strategy,
-        precision=training.precision,
-        max_steps=training.max_steps,
-        max_epochs=-1,
-        accumulate_grad_batches=training.accumulate,
-        gradient_clip_val=training.gradient_clip_norm,
-        callbacks=[callback],
-        plugins=[AtomicCheckpointIO(spec.run_key), *_environment(execution)],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        limit_val_batches=0,
-        default_root_dir=directory,
-    )
-    _refuse_own_launch(trainer)
-    return trainer
-
-
-def _environment(execution: ExecutionConfig) -> list[LightningEnvironment | SLURMEnvironment]:
-    """A run on one device is alone, also inside a Slurm job with several tasks."""
-    if execution.devices == 1:
-        return [LightningEnvironment()]
-    # Requeueing is up to whoever started the worker: two owners would save over each other.
-    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
-
-
-def _refuse_own_launch(trainer: pl.Trainer) -> None:
-    """Lightning would start this program again for every further device, and claim runs anew.
-
-    Raises:
-        AblationError: several devices, and nobody started a process for each.
-    """
-    environment = getattr(trainer.strategy, "cluster_environment", None)
-    started = environment is not None and environment.creates_processes_externally
-    if trainer.world_size > 1 and not started:
-        raise AblationError(
-            f"execution.devices = {trainer.world_size}: start one process per device with torchrun "
-            "or srun, or set execution.devices = 1 and run more workers"
-        )

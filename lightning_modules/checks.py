@@ -1,0 +1,238 @@
+"""Pre-flight: a small version of a variant, with its real parts, is built and trained one step.
+
+It costs some tens of milliseconds, and finds on the CPU what would otherwise fail on a GPU.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from lightning_modules.evaluation import evaluation_mode, loss_of
+from lightning_modules.gpt.initialization import resolve_initialization
+from lightning_modules.manners import quiet_lightning
+from lightning_modules.model_facts import ModelFacts, model_facts
+from lightning_modules.modules import build_module
+from lightning_modules.seeding import isolated_rng
+from lightning_modules.trainers import build_trainer
+from studies.errors import AblationError
+from studies.estimates import estimate
+from studies.records import Leak
+from studies.run_spec import RunSpec
+from studies.schema import ExecutionConfig, ModelConfig
+from studies.vocabulary import ACTIVATIONS
+
+SMALL_LAYERS, SMALL_CONTEXT, SMALL_WIDTH, SMALL_VOCABULARY = 2, 16, 256, 512
+SEQUENCES = 4
+INITIAL_LOSS_TOLERANCE = 0.25
+"""How far the loss before training may be from ln V, as a share of it."""
+PARAMETER_TOLERANCE = 0.01
+"""How far a gated variant's parameters may be from the ungated ones."""
+
+
+@dataclass(frozen=True)
+class VariantCheck:
+    """What pre-flight found out about a variant."""
+
+    problems: tuple[str, ...]
+    """What must be mended before it is trained; empty if it is fit."""
+    leak: Leak | None
+    """None for a module of one's own without `forward(tokens) -> logits`."""
+    parameters: int | None
+    """Of the variant at full size, as the two below; None where it could not be built."""
+    parameters_non_embedding: int | None
+    flops_per_token: float | None
+    initial_loss: float | None
+    """Of the small version, nats per token."""
+
+
+def check_variant(
+    spec: RunSpec, *, vocabulary_size: int, base_directory: Path | None = None
+) -> VariantCheck:
+    """Build, measure and train a variant for one step; what goes wrong is a problem, not an error.
+
+    A module of one's own is checked at its own size, since its arguments cannot be guessed.
+    """
+    own = spec.module is not None
+    small = _quick(spec) if own else _small(_quick(spec))
+    tokens = vocabulary_size if own else min(vocabulary_size, SMALL_VOCABULARY)
+    try:
+        with isolated_rng(), quiet_lightning():
+            module = build_module(small, tokens, base_directory)
+            facts = model_facts(module, small, tokens)
+            step = _train_one_step(module, small, tokens)
+    except AblationError as error:
+        return _failed(str(error))
+    except Exception as error:
+        return _failed(_where(error))
+    problems = [*_loss_problems(step, tokens), *_gradient_problems(step, module)]
+    if own:
+        return _check(problems, facts, step)
+    return _check(
+        [*problems, *_match_problems(spec.model, vocabulary_size)],
+        _at_full_size(facts, spec.model, vocabulary_size),
+        step,
+    )
+
+
+@dataclass
+class _Step:
+    """What one optimiser step showed."""
+
+    initial_loss: float = math.nan
+    loss: float = math.nan
+    loss_after: float = math.nan
+    gradients: tuple[tuple[str, Tensor | None], ...] = ()
+
+
+class _Observer(pl.Callback):
+    def __init__(self) -> None:
+        self.step = _Step()
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self.step.gradients = tuple(
+            (name, None if p.grad is None else p.grad.clone())
+            for name, p in pl_module.named_parameters()
+            if p.requires_grad
+        )
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        self.step.loss = float(loss_of(outputs))
+
+
+class _OneBatch:
+    def __init__(self, batch_BT: Tensor) -> None:
+        self._batch_BT = batch_BT
+
+    def __iter__(self) -> Iterator[Tensor]:
+        yield self._batch_BT
+
+
+def _train_one_step(module: pl.LightningModule, spec: RunSpec, vocabulary_size: int) -> _Step:
+    generator = torch.Generator().manual_seed(spec.seed)
+    shape = (SEQUENCES, spec.model.context_length + 1)
+    batch_BT = torch.randint(vocabulary_size, shape, generator=generator)
+    observer = _Observer()
+    with evaluation_mode(module):
+        observer.step.initial_loss = float(loss_of(module.validation_step(batch_BT, 0)))
+    execution = ExecutionConfig(accelerator="cpu")
+    trainer = build_trainer(spec, execution, Path.cwd(), observer)
+    trainer.fit(module, train_dataloaders=_OneBatch(batch_BT))
+    with evaluation_mode(module):
+        observer.step.loss_after = float(loss_of(module.validation_step(batch_BT, 0)))
+    return observer.step
+
+
+def _loss_problems(step: _Step, vocabulary_size: int) -> Iterator[str]:
+    expected = math.log(vocabulary_size)
+    losses = {
+        "before training": step.initial_loss,
+        "in training": step.loss,
+        "after one step": step.loss_after,
+    }
+    for when, loss in losses.items():
+        if not math.isfinite(loss):
+            yield f"the loss {when} is {loss}: check the initialisation and the precision"
+            return
+    if abs(step.initial_loss - expected) > INITIAL_LOSS_TOLERANCE * expected:
+        yield (
+            f"the loss before training is {step.initial_loss:.2f} nats/token, where guessing gives "
+            f"ln {vocabulary_size} = {expected:.2f}: choose another initialization, or return the "
+            "mean over tokens"
+        )
+
+
+def _gradient_problems(step: _Step, module: pl.LightningModule) -> Iterator[str]:
+    if not step.gradients:
+        yield "no parameter is trained: configure_optimizers must return an optimiser"
+    unreached = [name for name, gradient in step.gradients if gradient is None]
+    if unreached:
+        yield f"no gradient reaches {', '.join(unreached)}: use these parameters, or freeze them"
+    wild = [n for n, g in step.gradients if g is not None and not bool(g.isfinite().all())]
+    if wild:
+        yield f"the gradient of {', '.join(wild)} is not finite: check the initialisation"
+
+
+def _match_problems(model: ModelConfig, vocabulary_size: int) -> Iterator[str]:
+    """A gated feed-forward must cost what the ungated one does."""
+    if not ACTIVATIONS[model.activation].gated:
+        return
+    ungated = next(name for name, row in ACTIVATIONS.items() if not row.gated)
+    plain = estimate(model.model_copy(update={"activation": ungated}), vocabulary_size)
+    gated = estimate(model, vocabulary_size)
+    difference = gated.parameters_non_embedding / plain.parameters_non_embedding - 1
+    if abs(difference) > PARAMETER_TOLERANCE:
+        yield (
+            f"model.activation = {model.activation!r} has {difference:+.1%} non-embedding "
+            f"parameters against an ungated one, allowed ±{PARAMETER_TOLERANCE:.0%}: choose d_ff "
+            "as a multiple of 3, or a wider model"
+        )
+
+
+def _quick(spec: RunSpec) -> RunSpec:
+    """The run with nothing in it that only costs time here."""
+    update = {
+        "max_steps": 1,
+        "batch_size": SEQUENCES,
+        "accumulate": 1,
+        "compile": False,
+        "precision": "32-true",
+    }
+    return spec.model_copy(update={"training": spec.training.model_copy(update=update)})
+
+
+def _small(spec: RunSpec) -> RunSpec:
+    """The run with fewer layers, a shorter context and, where that divides, a narrower stream."""
+    model = spec.model
+    width = model.d_model
+    unit = math.lcm(2 * model.n_heads, 8 * (model.norm_groups or 4))
+    while width > SMALL_WIDTH and width % 2 == 0 and (width // 2) % unit == 0:
+        width //= 2
+    update = {
+        "n_layers": min(model.n_layers, SMALL_LAYERS),
+        "context_length": min(model.context_length, SMALL_CONTEXT),
+        "d_model": width,
+        "d_ff": model.d_ff and max(1, model.d_ff * width // model.d_model),
+        "initialization": resolve_initialization(model),  # by the full width
+    }
+    return spec.model_copy(update={"model": model.model_copy(update=update)})
+
+
+def _at_full_size(facts: ModelFacts, model: ModelConfig, vocabulary_size: int) -> ModelFacts:
+    full = estimate(model, vocabulary_size)
+    return ModelFacts(
+        facts.leak, full.parameters, full.parameters_non_embedding, full.flops_per_token
+    )
+
+
+def _check(problems: list[str], facts: ModelFacts, step: _Step) -> VariantCheck:
+    loss = step.initial_loss
+    return VariantCheck(
+        problems=tuple(problems),
+        leak=facts.leak,
+        parameters=facts.parameters,
+        parameters_non_embedding=facts.parameters_non_embedding,
+        flops_per_token=facts.flops_per_token,
+        initial_loss=loss if math.isfinite(loss) else None,
+    )
+
+
+def _failed(problem: str) -> VariantCheck:
+    return VariantCheck((problem,), None, None, None, None, None)
+
+
+def _where(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"

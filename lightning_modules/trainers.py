@@ -1,0 +1,69 @@
+"""The Lightning trainer of a run, with everything off that costs time and is done elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+
+from lightning_modules.checkpoint_io import AtomicCheckpointIO
+from studies.errors import AblationError
+from studies.run_spec import RunSpec
+from studies.schema import ExecutionConfig
+
+
+def build_trainer(
+    spec: RunSpec, execution: ExecutionConfig, directory: Path, callback: pl.Callback
+) -> pl.Trainer:
+    """A lean trainer: what it would log, evaluate, save and show is the callback's business.
+
+    Raises:
+        AblationError: several devices, and nobody started a process for each.
+    """
+    training = spec.training
+    trainer = pl.Trainer(
+        accelerator=execution.accelerator,
+        devices=execution.devices,
+        strategy=execution.strategy,
+        precision=training.precision,
+        max_steps=training.max_steps,
+        max_epochs=-1,
+        accumulate_grad_batches=training.accumulate,
+        gradient_clip_val=training.gradient_clip_norm,
+        callbacks=[callback],
+        plugins=[AtomicCheckpointIO(spec.run_key), *_environment(execution)],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        default_root_dir=directory,
+    )
+    _refuse_own_launch(trainer)
+    return trainer
+
+
+def _environment(execution: ExecutionConfig) -> list[LightningEnvironment | SLURMEnvironment]:
+    """A run on one device is alone, also inside a Slurm job with several tasks."""
+    if execution.devices == 1:
+        return [LightningEnvironment()]
+    # Requeueing is up to whoever started the worker: two owners would save over each other.
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+
+
+def _refuse_own_launch(trainer: pl.Trainer) -> None:
+    """Lightning would start this program again for every further device, and claim runs anew.
+
+    Raises:
+        AblationError: several devices, and nobody started a process for each.
+    """
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    started = environment is not None and environment.creates_processes_externally
+    if trainer.world_size > 1 and not started:
+        raise AblationError(
+            f"execution.devices = {trainer.world_size}: start one process per device with torchrun "
+            "or srun, or set execution.devices = 1 and run more workers"
+        )
