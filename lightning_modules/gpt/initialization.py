@@ -22,7 +22,7 @@ GPT2_STD = 0.02
 SELF_LOGIT = 4.0
 """Largest logit that a token gives to itself at the start, when embedding and head are one.
 
-With entries of size s the embedding e has norm s sqrt(d), the normalised stream has norm sqrt(d), so
+With entries of size s an embedding has norm s sqrt(d), the normalised stream has norm sqrt(d), so
 the logit is at most s d. At s = 1/sqrt(d) post-norm models start several nats above ln V; at
 s = .02 and d = 64 the embedding drowns in the blocks' outputs, and DyT stays at the unigram loss.
 """
