@@ -149,7 +149,7 @@ def add_legend(figure: Figure, layout: Layout, theme: Theme, *, diverged: bool) 
     handles = [
         Line2D(
             [], [], color=style.color, linestyle=style.dash, marker=style.marker or "None",
-            markersize=theme.font_size_pt * 0.45, linewidth=theme.line_pt, label=label,
+            markersize=theme.font_size_pt * 0.45, linewidth=theme.line_pt, label=plain(label),
         )
         for label, style in layout.legend
     ]  # fmt: skip
@@ -164,6 +164,11 @@ def add_legend(figure: Figure, layout: Layout, theme: Theme, *, diverged: bool) 
         handles=handles, loc="outside upper center", frameon=False, handlelength=2.6,
         ncols=max(1, min(len(handles), fitting)), columnspacing=1.4,
     )  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """Text that is drawn as it is: a dollar sign starts no formula."""
+    return text.replace("$", r"\$")
 
 
 def power_of_ten(exponent: float) -> str:

@@ -17,6 +17,7 @@ from reports.words import level_label
 from studies.errors import AblationError
 from studies.plan import Plan
 from studies.records import METRICS, Leak, Metric, Outcome, RunRecord, split_series
+from studies.schema import OneAtATime
 
 HISTORY_SCHEMA = pa.schema([("metric", pa.string()), ("step", pa.int64()), ("value", pa.float64())])
 """Columns of `history.parquet`: a long table, one row per recorded number."""
@@ -53,10 +54,20 @@ class StudyResults:
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """How each variant is written for a reader; the variant's name where labels clash."""
+        """How each variant is written for a reader; the variant's name where labels clash.
+
+        One-at-a-time variants are called by what sets them apart from the baseline.
+        """
+        base = self.plan.cell(self.plan.baseline)
+        differences_only = isinstance(self.plan.study.design, OneAtATime)
         labels = {}
         for cell in self.plan.cells:
-            parts = [level_label(k, v) for k, v in cell.levels.items() if v is not None]
+            parts = [
+                level_label(key, level)
+                for key, level in cell.levels.items()
+                if level is not None
+                and not (differences_only and cell is not base and level == base.levels.get(key))
+            ]
             labels[cell.variant] = " · ".join(parts) or cell.variant
         unique = len(set(labels.values())) == len(labels)
         return labels if unique else {variant: variant for variant in labels}

@@ -17,7 +17,9 @@ from reports.drawing import (
     MUTED,
     Theme,
     divergence_marks,
+    hide_unused,
     panel_axes,
+    plain,
     power_of_ten,
 )
 from reports.frame import StudyResults
@@ -100,15 +102,12 @@ def draw_layer_maps(data: LayerMaps, theme: Theme) -> Figure:
     mesh: QuadMesh | None = None
     figure, axes = panel_axes(theme, len(grid.rows), grid.columns, height)
     for row, variants in enumerate(grid.rows):
-        for column in range(grid.columns):
-            ax = axes[row][column]
-            if column >= len(variants):
-                ax.set_axis_off()
-                continue
-            mesh = _draw_map(ax, data, variants[column], theme) or mesh
+        for ax, variant in zip(axes[row], variants, strict=False):
+            mesh = _draw_map(ax, data, variant, theme) or mesh
             if row == 0 or not grid.row_titles[row]:
-                ax.set_title(grid.titles[variants[column]], fontsize=theme.font_size_pt * 0.92)
-        axes[row][0].set_ylabel(grid.row_titles[row])
+                ax.set_title(plain(grid.titles[variant]), fontsize=theme.font_size_pt * 0.92)
+        axes[row][0].set_ylabel(plain(grid.row_titles[row]))
+    hide_unused(axes, sum(map(len, grid.rows)))
     figure.supxlabel("step", fontsize=theme.font_size_pt)
     figure.supylabel(data.layer_label, fontsize=theme.font_size_pt)
     if mesh is not None:

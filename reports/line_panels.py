@@ -18,6 +18,7 @@ from reports.drawing import (
     divergence_marks,
     hide_unused,
     panel_axes,
+    plain,
     power_of_ten,
     seed_lines,
 )
@@ -85,14 +86,14 @@ def draw_lines(data: LinePanels, theme: Theme) -> Figure:
     pad = theme.font_size_pt * (1.7 if any(data.notes.values()) else 0.5)
     for ax, panel in zip([ax for line in axes for ax in line], panels, strict=False):
         _draw_panel(ax, data, panel.variants, theme)
-        ax.set_title(panel.title, pad=pad)
+        ax.set_title(plain(panel.title), pad=pad)
         ax.text(
             0.5, 1.02, data.notes.get(panel.title, ""), transform=ax.transAxes,
             ha="center", va="bottom", color=MUTED, fontsize=theme.font_size_pt * 0.85,
         )  # fmt: skip
     hide_unused(axes, len(panels))
-    figure.supxlabel(data.x_label, fontsize=theme.font_size_pt)
-    figure.supylabel(data.y_label, fontsize=theme.font_size_pt)
+    figure.supxlabel(plain(data.x_label), fontsize=theme.font_size_pt)
+    figure.supylabel(plain(data.y_label), fontsize=theme.font_size_pt)
     add_legend(figure, data.layout, theme, diverged=not data.crosses.empty)
     return figure
 
@@ -111,7 +112,9 @@ def _draw_panel(ax: Axes, data: LinePanels, variants: tuple[str, ...], theme: Th
         )  # fmt: skip
     if data.log_y:
         ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(numticks=6))
+        bottom, top = ax.get_ylim()
+        between = (1.0, 2.0, 5.0) if top < 100 * bottom else (1.0,)
+        ax.yaxis.set_major_locator(LogLocator(subs=between, numticks=8))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: power_of_ten(math.log10(y))))
         ax.yaxis.set_minor_formatter(NullFormatter())
     if data.y_limits:

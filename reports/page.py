@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from reports.exhibits import Exhibits, IntervalBar
 from reports.overview import Overview
+from reports.style import INK
 from reports.words import OUTCOME_MARKS
 from studies.records import Outcome
 
@@ -40,7 +41,7 @@ def page_html(
     )
     environment.filters["order"] = order_attribute
     environment.globals.update(
-        bar=interval_bar, marks=OUTCOME_MARKS, outcomes=list(Outcome), width=BAR_WIDTH
+        bar=interval_bar, marks=OUTCOME_MARKS, outcomes=list(Outcome), width=BAR_WIDTH, ink=INK
     )
     return environment.get_template("report.html.j2").render(
         overview=overview,

@@ -1,0 +1,119 @@
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reports.build import ReportFiles, build_report
+from reports.frame import StudyResults
+from reports.sources import load_study
+from studies.records import Outcome
+from tests.reports_tests.conftest import Synthetic, grid_study, write_study
+
+HOSTILE = "<script>alert(1)</script> a_b & 5% $x^2$ #{~}\\"
+
+
+@pytest.fixture(scope="module")
+def report(grid: StudyResults, tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
+    return build_report(grid, tmp_path_factory.mktemp("report"))
+
+
+def compile_tex(files: ReportFiles, tmp_path: Path) -> Path:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed")
+    folder = shutil.copytree(files.tex.parent, tmp_path / "tex")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
+        cwd=folder, capture_output=True, text=True, errors="replace", timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:]
+    return folder / "report.pdf"
+
+
+def test_every_file_is_there_and_in_the_manifest(report: ReportFiles) -> None:
+    root = report.html.parent
+    manifest = json.loads(report.manifest.read_text())
+    present = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()}
+    assert present == {*manifest["files"], "manifest.json"}
+    for name in ("tables/main.tex", "tables/main.csv", "figures/gradient_norms.pdf"):
+        assert name in present
+    for name, digest in manifest["files"].items():
+        assert hashlib.sha256((root / name).read_bytes()).hexdigest() == digest
+    assert len(manifest["runs"]) == 56
+    assert manifest["provenance"]["git.commit"] == {"0123abcd": 53}
+
+
+def test_the_page_is_self_contained_small_and_says_that_it_is_partial(report: ReportFiles) -> None:
+    html = report.html.read_text()
+    assert len(html) < 5_000_000
+    assert not re.search(r"""(src|href)=["'](?!#|data:)""", html)
+    assert not re.search(r"url\((?!#)", html)
+    assert "52 of 56 runs finished; 1 failed, 3 missing" in html
+    assert "Partial report" in html
+    assert html.count('<svg class="bar') > 10
+    ids = re.findall(r'\sid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+
+
+def test_each_caption_counts_the_runs(report: ReportFiles) -> None:
+    html, tex = report.html.read_text(), report.tex.read_text()
+    counts = "Runs: 56 planned, 48 completed, 4 diverged, 1 failed, 3 missing."
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)
+    assert len(captions) == 5
+    assert all(counts in caption for caption in captions)
+    assert tex.count(counts) == 5
+
+
+def test_the_document_compiles(report: ReportFiles, tmp_path: Path) -> None:
+    assert compile_tex(report, tmp_path).stat().st_size > 10_000
+
+
+def test_figure_data_lies_beside_the_figure(report: ReportFiles) -> None:
+    data = pd.read_csv(report.html.parent / "figures/learning_curves.csv")
+    assert set(data["outcome"]) == {"completed", "diverged"}
+    assert data.groupby(["variant", "seed"]).ngroups == 52
+
+
+def test_the_same_results_give_the_same_bytes(small: StudyResults, tmp_path: Path) -> None:
+    first = build_report(small, tmp_path / "first")
+    second = build_report(small, tmp_path / "second")
+    assert first.manifest.read_bytes() == second.manifest.read_bytes()
+    assert "Partial report" not in first.html.read_text()
+
+
+def test_a_study_that_has_not_begun_has_a_report(tmp_path: Path) -> None:
+    plan = grid_study((0, 1), {"model.activation": ("relu", "gelu")}, report={})
+    fates = {(run.variant, run.seed): Outcome.MISSING for run in plan.runs}
+    results = load_study(write_study(tmp_path / "study", plan, Synthetic(fates)))
+    files = build_report(results, tmp_path / "report")
+    html = files.html.read_text()
+    assert "0 of 4 runs finished; 4 missing" in html
+    assert "No variant can be ranked yet." in html
+    assert "Gradient norms by block were not recorded." in html
+    compile_tex(files, tmp_path)
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    plan = grid_study(
+        (0, 1), {"data.corpus": (HOSTILE, "plain")}, report={}, question=f"Why {HOSTILE}?"
+    )
+    bad = plan.cells[0].variant
+    synthetic = Synthetic({(bad, 1): Outcome.FAILED}, errors={bad: HOSTILE})
+    files = build_report(
+        load_study(write_study(tmp_path / "study", plan, synthetic)), tmp_path / "report"
+    )
+    html = files.html.read_text()
+    assert html.count("<script>") == 1  # the page's own
+    assert "&lt;script&gt;alert(1)" in html
+    compile_tex(files, tmp_path)
+
+
+def test_building_a_report_imports_no_trainer_queue_or_tracker() -> None:
+    code = "import sys, reports.build; print({'torch', 'optuna', 'mlflow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

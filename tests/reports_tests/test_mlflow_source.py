@@ -1,0 +1,70 @@
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from reports.frame import UnreadableResults
+from reports.mlflow_source import load_tracked_study
+from reports.sources import load_study
+from studies.records import Outcome
+from tests.reports_tests.conftest import Synthetic, grid_study, write_study
+
+# MLflow asks SQLAlchemy 2.1 for a loader strategy that it deprecates; not ours to mend.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
+
+
+def log_run(client: MlflowClient, experiment: str, folder: Path | None, **tags: str) -> None:
+    run = client.create_run(experiment, tags=tags)
+    if folder is not None:
+        client.log_artifacts(run.info.run_id, str(folder))
+    client.set_terminated(run.info.run_id)
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A study directory and the tracking URI of a store that holds the same study."""
+    home = tmp_path_factory.mktemp("tracked")
+    plan = grid_study(
+        (0, 1), {"model.activation": ("relu", "gelu"), "model.norm": ("rms", "layer")}
+    )
+    fates = {
+        ("relu-rms", 0): Outcome.DIVERGED,
+        ("gelu-rms", 1): Outcome.MISSING,
+        ("gelu-layer", 1): Outcome.FAILED,
+    }
+    directory = write_study(home / "study", plan, Synthetic(fates, points=5))
+    uri = f"sqlite:///{home / 'mlflow.db'}"
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.create_experiment(plan.study.name, artifact_location=(home / "a").as_uri())
+    (home / "plan").mkdir()
+    shutil.copy(directory / "plan.json", home / "plan")
+    log_run(client, experiment, home / "plan", kind="study")
+    log_run(client, experiment, None, kind="variant", variant="relu-rms")
+    for folder in sorted((directory / "runs").iterdir()):
+        log_run(client, experiment, folder, kind="run", run_key=folder.name)
+        log_run(client, experiment, None, kind="run", run_key=folder.name)  # a lost later attempt
+    log_run(client, experiment, None, kind="run", run_key="0123456789abcdef")
+    return directory, uri
+
+
+def test_both_sources_give_the_same_results(tracked: tuple[Path, str]) -> None:
+    directory, uri = tracked
+    local, remote = load_study(directory), load_tracked_study(uri, "norm-placement")
+    pd.testing.assert_frame_equal(local.runs, remote.runs)
+    pd.testing.assert_frame_equal(local.histories, remote.histories)
+    assert local.plan == remote.plan
+    assert local.records == remote.records
+    assert local.definitions == remote.definitions
+
+
+def test_an_unknown_study_lists_the_known_ones(tracked: tuple[Path, str]) -> None:
+    with pytest.raises(UnreadableResults, match=r"no experiment 'nope'.*norm-placement"):
+        load_tracked_study(tracked[1], "nope")
+
+
+def test_an_experiment_without_a_plan_is_refused(tracked: tuple[Path, str]) -> None:
+    MlflowClient(tracking_uri=tracked[1]).create_experiment("by-hand")
+    with pytest.raises(UnreadableResults, match="holds no run of kind 'study'"):
+        load_tracked_study(tracked[1], "by-hand")

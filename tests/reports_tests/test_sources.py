@@ -1,0 +1,85 @@
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reports.frame import StudyResults, UnreadableResults
+from reports.sources import load_study
+from studies.records import FINAL_LOSS, VALIDATION_LOSS, Leak, Outcome
+from tests.reports_tests.conftest import Synthetic, grid_study, write_study
+
+
+def test_every_planned_run_has_one_row(grid: StudyResults) -> None:
+    assert len(grid.runs) == 56
+    assert grid.runs["run_key"].is_unique
+    assert grid.outcomes() == {
+        Outcome.COMPLETED: 48,
+        Outcome.DIVERGED: 4,
+        Outcome.PRUNED: 0,
+        Outcome.FAILED: 1,
+        Outcome.MISSING: 3,
+    }
+
+
+def test_only_completed_runs_have_a_final_loss(grid: StudyResults) -> None:
+    assert list(grid.values(FINAL_LOSS, "relu-layer-pre").index) == [0, 1]
+    assert list(grid.values(FINAL_LOSS, "gelu-none").index) == [0]
+    assert grid.values(FINAL_LOSS, "swiglu-group-post").empty
+    assert grid.values("summary/unheard_of", "relu-layer-pre").empty
+
+
+def test_curves_carry_the_run_that_they_belong_to(grid: StudyResults) -> None:
+    curves = grid.curves(VALIDATION_LOSS)
+    died = curves[(curves["variant"] == "relu-none") & (curves["seed"] == 0)]
+    assert set(died["outcome"]) == {"diverged"}
+    layers = grid.layer_curves("activation_drift", "residual")
+    assert sorted(layers["layer"].unique()) == [0, 1, 2, 3, 4]
+
+
+def test_labels_and_leaks(grid: StudyResults) -> None:
+    assert grid.labels["swiglu-layer-pre"] == "SwiGLU · LayerNorm · pre"
+    assert grid.labels["relu-none"] == "ReLU · no norm"
+    assert grid.leaks["relu-batch-pre"] is Leak.IN_TRAINING
+    assert grid.leaks["relu-layer-pre"] is Leak.CAUSAL
+    assert grid.leaks["swiglu-group-post"] is None  # no run measured it
+
+
+def test_a_record_outside_the_plan_is_left_out(grid_directory: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(grid_directory, tmp_path / "copy")
+    some = next((copy / "runs").iterdir())
+    shutil.copytree(some, copy / "runs" / "0123456789abcdef")
+    assert len(load_study(copy).records) == 53
+
+
+def test_a_study_without_any_run_is_all_missing(tmp_path: Path) -> None:
+    plan = grid_study()
+    fates = {(run.variant, run.seed): Outcome.MISSING for run in plan.runs}
+    results = load_study(write_study(tmp_path / "study", plan, Synthetic(fates)))
+    assert results.outcomes()[Outcome.MISSING] == 56
+    assert results.curves(VALIDATION_LOSS).empty
+    assert results.layer_curves("gradient_norm", "block").empty
+
+
+def test_no_plan_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableResults, match=r"no plan.json in .*ablate run"):
+        load_study(tmp_path)
+
+
+def test_broken_files_are_named(grid_directory: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(grid_directory, tmp_path / "copy")
+    record = next((copy / "runs").glob("*/record.json"))
+    good = record.read_text()
+    record.write_text(json.dumps(json.loads(good) | {"outcome": "vanished"}))
+    with pytest.raises(UnreadableResults, match=r"record\.json is no valid RunRecord: outcome"):
+        load_study(copy)
+    record.write_text(good)
+    history = next((copy / "runs").glob("*/history.parquet"))
+    history.write_bytes(b"not parquet")
+    with pytest.raises(UnreadableResults, match=r"history\.parquet is no parquet file"):
+        load_study(copy)
+    pq.write_table(pa.table({"metric": ["a"], "when": [1]}), history)
+    with pytest.raises(UnreadableResults, match="has the columns metric, when"):
+        load_study(copy)

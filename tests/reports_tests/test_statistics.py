@@ -1,0 +1,99 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.stats.power import TTestPower
+from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import DescrStatsW
+
+from reports.statistics import (
+    paired_difference,
+    proportion_interval,
+    smallest_detectable_difference,
+    summarize,
+)
+
+
+def series(values: dict[int, float]) -> pd.Series:
+    return pd.Series(values, dtype=float)
+
+
+def test_summary_of_known_values() -> None:
+    found = summarize([1.0, 2.0, 3.0, 4.0])
+    assert found.n == 4
+    assert found.mean == 2.5
+    assert found.sd == pytest.approx(1.2909944487)
+    assert found.standard_error == pytest.approx(stats.sem([1, 2, 3, 4]))
+
+
+def test_one_value_has_no_spread() -> None:
+    found = summarize([3.0])
+    assert (found.n, found.mean) == (1, 3.0)
+    assert math.isnan(found.sd)
+    assert math.isnan(found.standard_error)
+
+
+def test_no_value_has_no_mean() -> None:
+    assert summarize([]).n == 0
+    assert math.isnan(summarize([]).mean)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+def test_paired_interval_agrees_with_scipy_and_statsmodels(n: int, confidence: float) -> None:
+    random = np.random.default_rng(n)
+    a, b = random.normal(2, 0.1, n), random.normal(1.9, 0.1, n)
+    found = paired_difference(pd.Series(a), pd.Series(b), confidence)
+    expected = stats.ttest_rel(a, b).confidence_interval(confidence)
+    assert found.mean == pytest.approx(np.mean(a - b))
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert (found.low, found.high) == pytest.approx(
+        DescrStatsW(a - b).tconfint_mean(alpha=1 - confidence)
+    )
+
+
+def test_pairs_are_matched_by_seed_not_by_position() -> None:
+    found = paired_difference(
+        series({2: 1.2, 0: 1.0, 1: 1.1}), series({0: 0.5, 1: 0.6, 2: 0.7, 3: 9.0}), 0.95
+    )
+    assert found.n == 3
+    assert found.mean == pytest.approx(0.5)
+    assert found.sd == pytest.approx(0, abs=1e-12)
+
+
+def test_one_pair_gives_no_interval_and_no_verdict() -> None:
+    found = paired_difference(series({0: 1.0}), series({0: 0.9, 1: 0.8}), 0.95)
+    assert found.n == 1
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert not found.includes_zero
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 5), (1, 5), (3, 5), (5, 5), (7, 40)])
+def test_proportion_interval_agrees_with_statsmodels_and_scipy(successes: int, trials: int) -> None:
+    found = proportion_interval(successes, trials, 0.95)
+    assert found.estimate == successes / trials
+    expected = proportion_confint(successes, trials, alpha=0.05, method="beta")
+    assert (found.low, found.high) == pytest.approx(expected)
+    exact = stats.binomtest(successes, trials).proportion_ci(0.95, method="exact")
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+
+
+def test_proportion_of_nothing_is_unknown() -> None:
+    found = proportion_interval(0, 0, 0.95)
+    assert math.isnan(found.estimate)
+    assert (found.low, found.high) == (0, 1)
+
+
+@pytest.mark.parametrize("n", [3, 5, 10, 20])
+def test_smallest_detectable_difference_agrees_with_statsmodels(n: int) -> None:
+    expected = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8, alternative="two-sided")
+    assert smallest_detectable_difference(2.0, n, 0.95) == pytest.approx(2 * expected, rel=1e-3)
+
+
+def test_smallest_detectable_difference_needs_a_spread() -> None:
+    assert math.isnan(smallest_detectable_difference(0.1, 1, 0.95))
+    assert math.isnan(smallest_detectable_difference(math.nan, 5, 0.95))
+    assert math.isnan(smallest_detectable_difference(0.1, 2, 0.9999))
