@@ -138,18 +138,19 @@ class BatchPositionNorm(Norm):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        shape = (config.context_length, self.width)
-        self.register_buffer("running_mean", torch.zeros(shape))
-        self.register_buffer("running_var", torch.ones(shape))
+        # Flat, so that the part that belongs to a shorter sequence is a view of them.
+        size = config.context_length * self.width
+        self.register_buffer("running_mean", torch.zeros(size))
+        self.register_buffer("running_var", torch.ones(size))
 
     def normalise(self, x_BTD: Tensor) -> Tensor:
         """Batch norm of (B, T D); a short sequence uses the first positions."""
-        time = x_BTD.shape[1]
+        x_BN = x_BTD.flatten(1)
+        size = x_BN.shape[1]
         y_BN = F.batch_norm(
-            x_BTD.flatten(1),
-            # Views, so that the running statistics are updated in place.
-            self.running_mean[:time].flatten(),
-            self.running_var[:time].flatten(),
+            x_BN,
+            self.running_mean[:size],
+            self.running_var[:size],
             training=self.training,
             momentum=RUNNING_MOMENTUM,
             eps=self.eps,

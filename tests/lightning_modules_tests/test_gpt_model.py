@@ -55,7 +55,7 @@ def test_a_short_sequence_has_the_logits_of_the_beginning_of_a_long_one(norm):
 
 
 def test_a_sequence_beyond_the_context_is_refused():
-    with pytest.raises(AblationError, match="13 tokens do not fit.*context_length = 12"):
+    with pytest.raises(AblationError, match=r"13 tokens do not fit.*context_length = 12"):
         small_gpt()(random_tokens(1, CONTEXT + 1))
 
 
