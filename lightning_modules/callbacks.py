@@ -146,6 +146,7 @@ class RunCallback(pl.Callback):
         """What a checkpoint holds beside the trainer's own state."""
         assert self._diagnostics is not None
         return {
+            "step": self.step,
             "summary": dict(self.summary),
             "losses": self.losses.state_dict(),
             "clock": self.clock.state_dict(),
@@ -154,6 +155,7 @@ class RunCallback(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up where the checkpoint left off; diagnostics follow when the model is in place."""
+        self.step = state_dict["step"]
         self.summary = dict(state_dict["summary"])
         self.losses.load_state_dict(state_dict["losses"])
         self.clock.load_state_dict(state_dict["clock"])

@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from lightning_modules.evaluation import evaluation_mode, loss_of
+from lightning_modules.evaluation import evaluation_loss, loss_of
 from lightning_modules.gpt.initialization import resolve_initialization
 from lightning_modules.manners import quiet_lightning
 from lightning_modules.model_facts import ModelFacts, model_facts
@@ -94,8 +94,12 @@ class _Step:
 
 
 class _Observer(pl.Callback):
-    def __init__(self) -> None:
+    def __init__(self, batch_BT: Tensor) -> None:
         self.step = _Step()
+        self._batch_BT = batch_BT
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.step.initial_loss = evaluation_loss(trainer, [self._batch_BT])
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
@@ -110,6 +114,7 @@ class _Observer(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
         self.step.loss = float(loss_of(outputs))
+        self.step.loss_after = evaluation_loss(trainer, [self._batch_BT])
 
 
 class _OneBatch:
@@ -124,14 +129,10 @@ def _train_one_step(module: pl.LightningModule, spec: RunSpec, vocabulary_size: 
     generator = torch.Generator().manual_seed(spec.seed)
     shape = (SEQUENCES, spec.model.context_length + 1)
     batch_BT = torch.randint(vocabulary_size, shape, generator=generator)
-    observer = _Observer()
-    with evaluation_mode(module):
-        observer.step.initial_loss = float(loss_of(module.validation_step(batch_BT, 0)))
+    observer = _Observer(batch_BT)
     execution = ExecutionConfig(accelerator="cpu")
     trainer = build_trainer(spec, execution, Path.cwd(), observer)
     trainer.fit(module, train_dataloaders=_OneBatch(batch_BT))
-    with evaluation_mode(module):
-        observer.step.loss_after = float(loss_of(module.validation_step(batch_BT, 0)))
     return observer.step
 
 

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.manners import unlogged
 from studies.errors import AblationError
 
 
@@ -32,7 +33,8 @@ def evaluation_loss(trainer: pl.Trainer, batches_BT: Sequence[Tensor]) -> float:
     the whole set: the number is the same whatever the number of devices.
     """
     step = trainer.strategy.validation_step
-    with evaluation_mode(trainer.lightning_module):
+    module = trainer.lightning_module
+    with evaluation_mode(module), unlogged(module):
         losses = [loss_of(step(batch, index)) for index, batch in enumerate(batches_BT)]
     means: list[float] = torch.stack(losses).tolist()
     sequences = [len(batch) for batch in batches_BT]

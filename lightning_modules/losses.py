@@ -52,7 +52,7 @@ class LossWatch:
         for step, loss in enumerate(losses, first_step):
             if math.isfinite(loss):
                 self.last_finite = loss
-            if not loss <= self._limit:  # true for NaN as well
+            if not math.isfinite(loss) or loss > self._limit:
                 self.diverged_at_step = step
                 return
 

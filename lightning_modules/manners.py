@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import pytorch_lightning as pl
+
 _LOGGERS = ("pytorch_lightning", "lightning_fabric")
 
 _NOT_ABOUT_A_RUN = (
     "The `srun` command is available",  # whoever starts the workers decides about srun
     "You defined a `validation_step` but have no `val_dataloader`",  # the callback evaluates
-    r"You are trying to `self.log\(\)` but the `self.trainer` reference",  # measured untrained
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # between Lightning 2.6 and torch 2.13
 )
 
@@ -37,6 +38,19 @@ def quiet_lightning() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def unlogged(module: pl.LightningModule) -> Iterator[None]:
+    """Let `self.log` do nothing in steps that are called outside Lightning's own loops.
+
+    Lightning refuses there what it allows in its loops, and nobody would read it.
+    """
+    module.log = lambda *_, **__: None  # type: ignore[method-assign, misc]
+    try:
+        yield
+    finally:
+        del module.log
 
 
 class TerminationHandler:

@@ -18,6 +18,7 @@ from lightning_modules.accounting import (
 )
 from lightning_modules.language_model import LanguageModel
 from lightning_modules.leaks import measure_leak
+from lightning_modules.manners import unlogged
 from studies.records import Leak
 from studies.run_spec import RunSpec
 
@@ -80,7 +81,8 @@ def _own_flops(
         return output["loss"] if isinstance(output, Mapping) else cast(Tensor, output)
 
     try:
-        counted = measured_flops_per_token(loss, tokens_BT)
+        with unlogged(trainee):
+            counted = measured_flops_per_token(loss, tokens_BT)
     except Exception:  # a training step may need a trainer, which there is not yet
         return None
     # A sequence of T+1 tokens is T predictions.

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+
+from lightning_modules.checks import check_variant
+from studies.estimates import estimate
+from studies.records import Leak
+from studies.schema import CustomModule
+from tests.lightning_modules_tests.tiny_runs import HERE, LSTM, tiny_spec
+
+GRID = [
+    (activation, norm, placement)
+    for activation, norm in itertools.product(
+        ("relu", "gelu", "silu", "swiglu"), ("batch", "layer", "group", "none")
+    )
+    for placement in (("none",) if norm == "none" else ("pre", "post"))
+]
+
+
+@pytest.mark.parametrize(("activation", "norm", "placement"), GRID)
+def test_the_default_grid_is_fit(tmp_path, activation, norm, placement):
+    model = {
+        "activation": activation,
+        "norm": norm,
+        "placement": placement,
+        "n_layers": 12,
+        "n_heads": 12,
+        "d_model": 768,
+        "context_length": 1024,
+    }
+    spec = tiny_spec(tmp_path, model=model, training={"compile": True, "precision": "16-mixed"})
+    check = check_variant(spec, vocabulary_size=50_000)
+    assert check.problems == ()
+    assert check.leak is (Leak.IN_TRAINING if norm == "batch" else Leak.CAUSAL)
+    assert check.initial_loss == pytest.approx(math.log(512), rel=0.1)
+    assert check.parameters == estimate(spec.model, 50_000).parameters
+
+
+def test_a_gated_variant_that_does_not_match_is_a_problem(tmp_path):
+    spec = tiny_spec(tmp_path, model={"activation": "swiglu", "d_model": 8, "d_ff": 2})
+    problems = check_variant(spec, vocabulary_size=50).problems
+    assert any("'swiglu' has" in p and "non-embedding parameters" in p for p in problems)
+
+
+def test_a_module_of_ones_own_is_checked_at_its_size(tmp_path):
+    spec = tiny_spec(tmp_path, module=LSTM)
+    check = check_variant(spec, vocabulary_size=50, base_directory=HERE)
+    assert check.problems == ()
+    assert check.leak is Leak.CAUSAL
+    assert check.parameters == 50 * 32 + 2 * (4 * 32 * 32 + 4 * 32) + 32 * 50 + 50
+    assert check.flops_per_token is None
+
+
+BROKEN = """
+import pytorch_lightning as pl
+import torch
+from torch.nn import functional as F
+
+class Base(pl.LightningModule):
+    scale = 0.01
+    def __init__(self, vocabulary_size):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(vocabulary_size, vocabulary_size))
+    def logits(self, tokens):
+        return self.scale * self.weight[tokens]
+    def training_step(self, batch, batch_idx):
+        self.log("loss", 0.0)
+        return F.cross_entropy(self.logits(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
+    def validation_step(self, batch, batch_idx):
+        self.log("val_loss", 0.0, on_step=True)
+        return self.training_step(batch, batch_idx)
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+class Raises(Base):
+    def training_step(self, batch, batch_idx):
+        return self.wieght.sum()
+
+class FarOff(Base):
+    scale = 100.0
+
+class NotFinite(Base):
+    scale = float("nan")
+
+class Unused(Base):
+    def __init__(self, vocabulary_size):
+        super().__init__(vocabulary_size)
+        self.spare = torch.nn.Parameter(torch.zeros(3))
+
+class NoLoss(Base):
+    def validation_step(self, batch, batch_idx):
+        return None
+
+class Leaky(Base):
+    def forward(self, tokens):
+        return self.logits(tokens).roll(-1, dims=1)
+"""
+
+
+def check_broken(tmp_path, name):
+    (tmp_path / "broken.py").write_text(BROKEN)
+    spec = tiny_spec(tmp_path, module=CustomModule(import_path=f"broken.py:{name}"))
+    return check_variant(spec, vocabulary_size=50, base_directory=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("Raises", r"AttributeError: .*wieght.* \(.*:\d+\)"),
+        ("FarOff", r"the loss before training is .* ln 50 = 3.91"),
+        ("NotFinite", "the loss before training is nan"),
+        ("Unused", "no gradient reaches spare"),
+        ("NoLoss", "must return the mean loss"),
+        ("Absent", "no LightningModule 'Absent'"),
+    ],
+)
+def test_what_is_wrong_with_a_module_is_said(tmp_path, name, problem):
+    check = check_broken(tmp_path, name)
+    with pytest.raises(AssertionError, match=problem):
+        assert check.problems == (), "\n".join(check.problems)
+
+
+def test_a_module_without_forward_has_no_leak_label(tmp_path):
+    check = check_broken(tmp_path, "Base")
+    assert (check.problems, check.leak) == ((), None)
+
+
+def test_a_leak_is_no_problem_but_a_label(tmp_path):
+    check = check_broken(tmp_path, "Leaky")
+    assert (check.problems, check.leak) == ((), Leak.LEAKY)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lightning_modules import clock as clock_module
+from lightning_modules.clock import WARM_UP_STEPS, Clock
+
+
+@pytest.fixture
+def seconds(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(clock_module.time, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_training_time_stands_still_aside(seconds):
+    clock = Clock()
+    clock.start(torch.device("cpu"))
+    for step in range(WARM_UP_STEPS + 4):
+        seconds[0] += 1.0 if step >= WARM_UP_STEPS else 5.0
+        with clock.aside(diagnostics=True):
+            seconds[0] += 0.25
+        with clock.aside():
+            seconds[0] += 30.0
+        clock.end_step()
+    times = clock.read()
+    assert times.training_s == 5.0 * WARM_UP_STEPS + 4.0
+    assert (times.timed_s, times.timed_steps) == (4.0, 4)
+    assert times.diagnostics_s == 0.25 * (WARM_UP_STEPS + 4)
+
+
+def test_attempts_add_up(seconds):
+    first = Clock()
+    first.start(torch.device("cpu"))
+    seconds[0] += 7.0
+    second = Clock()
+    second.load_state_dict(first.state_dict())
+    seconds[0] += 1000.0
+    second.start(torch.device("cpu"))
+    seconds[0] += 2.0
+    assert second.read().training_s == 9.0
