@@ -25,7 +25,7 @@ def test_reads_what_was_written(tmp_path, content):
 
 def test_refuses_the_checkpoint_of_another_run(tmp_path, content):
     AtomicCheckpointIO("one").save_checkpoint(content, tmp_path / "c")
-    with pytest.raises(AblationError, match="belongs to run 'one'.*'two'"):
+    with pytest.raises(AblationError, match=r"belongs to run 'one'.*'two'"):
         AtomicCheckpointIO("two").load_checkpoint(tmp_path / "c")
 
 

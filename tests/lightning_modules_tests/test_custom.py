@@ -56,7 +56,7 @@ def test_arguments_come_from_the_study_then_from_the_run(build):
 
 
 def test_an_argument_that_nobody_takes_is_an_error(build):
-    with pytest.raises(AblationError, match="takes no argument 'widht'.*did you mean 'width'"):
+    with pytest.raises(AblationError, match=r"takes no argument 'widht'.*did you mean 'width'"):
         build("width=1", widht=2)
 
 

@@ -1,4 +1,4 @@
-"""A run that is killed with -9 at a random step, and resumed, gives the numbers of one that is not."""
+"""A run that is killed with -9 at a random step and resumed gives the numbers of a whole one."""
 
 from __future__ import annotations
 

@@ -207,6 +207,21 @@ def test_nothing_is_printed(corpus, tmp_path, capfd, caplog):
     assert capfd.readouterr() == ("", "")
 
 
+def test_compiled_steps_train_the_same_model(corpus, tmp_path, monkeypatch):
+    compiled, compile_model = [], torch.compile
+
+    def compile_without_a_c_compiler(model):
+        compiled.append(model)
+        return compile_model(model, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", compile_without_a_c_compiler)
+    plain = train(tiny_spec(corpus), tmp_path / "plain")[1]
+    fast = train(tiny_spec(corpus, training={"compile": True}), tmp_path / "fast")[1]
+    assert len(compiled) == 1
+    for step, row in plain.items():
+        assert fast[step] == pytest.approx(row, rel=1e-4)
+
+
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_other_precisions_train(corpus, tmp_path, precision):
     spec = tiny_spec(corpus, training={"precision": precision, "max_steps": 30})
