@@ -54,6 +54,16 @@ def test_dropout_is_drawn_in_training_only():
     assert torch.equal(attention(x), undropped(x))
 
 
+def test_dropout_acts_on_weights_and_on_the_output():
+    x = normal(4, 6, 32)
+    torch.manual_seed(0)
+    dropped, kept = built(dropout=0.5)(x), built()(x)
+    survived = dropped != 0
+    assert 0.3 < survived.double().mean() < 0.7
+    # With dropout on the output alone, what survives would be twice the value without dropout.
+    assert not torch.isclose(dropped, 2 * kept)[survived].all()
+
+
 def test_bias_follows_the_configuration():
     for bias in (True, False):
         attention = Attention(small_config(bias=bias))

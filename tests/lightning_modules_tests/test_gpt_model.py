@@ -54,6 +54,16 @@ def test_a_short_sequence_has_the_logits_of_the_beginning_of_a_long_one(norm):
     torch.testing.assert_close(model(tokens[:, :7]), model(tokens)[:, :7])
 
 
+def test_dropout_acts_on_the_embedding_in_training():
+    model = small_gpt(dropout=0.5)
+    seen = []
+    model.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0] == 0))
+    torch.manual_seed(0)
+    for training in (True, False):
+        model.train(training)(random_tokens())
+    assert [0.3 < zero.double().mean() < 0.7 for zero in seen] == [True, False]
+
+
 def test_a_sequence_beyond_the_context_is_refused():
     with pytest.raises(AblationError, match=r"13 tokens do not fit.*context_length = 12"):
         small_gpt()(random_tokens(1, CONTEXT + 1))

@@ -131,6 +131,20 @@ def test_batch_norm_leaks_in_training_only():
     assert label(Reader(OverTime(nn.BatchNorm1d(16)))) is Leak.IN_TRAINING
 
 
+def test_statistics_of_earlier_batches_are_no_leak():
+    class Centred(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(16))
+
+        def forward(self, x):
+            y = x - self.mean
+            self.mean.lerp_(x.mean((0, 1)), 0.5)
+            return y
+
+    assert label(Reader(Centred())) is Leak.CAUSAL
+
+
 def test_half_precision_is_tested_in_single():
     assert label(small_gpt(norm="batch").to(torch.bfloat16)) is Leak.IN_TRAINING
     assert label(small_gpt(norm="rms").to(torch.bfloat16)) is Leak.CAUSAL
