@@ -23,7 +23,7 @@ from lightning_modules.modules import model_of
 from lightning_modules.recording import Recorder
 from lightning_modules.saving import Saver
 from lightning_modules.schedule import Schedule
-from lightning_modules.seeding import stream_seed
+from lightning_modules.seeding import seed_global_generators, stream_seed
 from studies.records import (
     EARLY_LOSS,
     FINAL_LOSS,
@@ -101,7 +101,7 @@ class RunCallback(pl.Callback):
         """Seed dropout by step, so that a resumed run draws what it would have drawn."""
         if not self.losses.mid_step:
             seed = stream_seed(self._context.spec.seed, "step", self.step, trainer.global_rank)
-            torch.manual_seed(seed)
+            seed_global_generators(seed, pl_module.device)
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer

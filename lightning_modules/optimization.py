@@ -12,15 +12,16 @@ from studies.schema import TrainingConfig
 
 
 def learning_rate_factor(training: TrainingConfig, step: int) -> float:
-    """Share of the peak learning rate at an optimiser step, 1 to `max_steps`.
+    """Share of the peak learning rate at an optimiser step; after `max_steps` it stays.
 
     Linear warm-up that reaches 1 at `warmup_steps`, then half a cosine down to
     `final_learning_rate_fraction` at `max_steps`. Source: Loshchilov & Hutter 2017, SGDR.
     """
+    step = min(step, training.max_steps)
     if step <= training.warmup_steps:
         return step / training.warmup_steps
     decay_steps = training.max_steps - training.warmup_steps
-    progress = min((step - training.warmup_steps) / decay_steps, 1.0)
+    progress = (step - training.warmup_steps) / decay_steps
     floor = training.final_learning_rate_fraction
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 

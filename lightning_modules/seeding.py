@@ -22,3 +22,15 @@ def isolated_rng() -> Iterator[None]:
     devices = list(range(torch.cuda.device_count())) if in_use else []
     with torch.random.fork_rng(devices=devices):
         yield
+
+
+def seed_global_generators(seed: int, device: torch.device) -> None:
+    """Seed torch's generators on the CPU and on the device in use.
+
+    `torch.manual_seed` formats a stack trace for every device that is not in use: 0.5 ms a step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)

@@ -26,6 +26,12 @@ def test_a_final_fraction_of_one_keeps_the_rate(warmup):
     assert factors == pytest.approx([1] * 7 if not warmup else [s / 7 for s in range(1, 8)])
 
 
+def test_the_scheduler_may_look_one_step_past_the_end():
+    """Lightning does after the last step, also where the warm-up takes all of them."""
+    assert learning_rate_factor(TrainingConfig(max_steps=5, warmup_steps=5), 6) == 1.0
+    assert learning_rate_factor(TrainingConfig(max_steps=5, warmup_steps=0), 6) == 0.1
+
+
 def test_decay_follows_the_role(tmp_path):
     spec = tiny_spec(tmp_path, model={"bias": True})
     module = LanguageModel(spec, 20)
