@@ -1,0 +1,60 @@
+"""What each variant run in the tracking store says about its seeds together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from reports.statistics import summarize, t_quantile
+from studies.plan import Plan
+from studies.records import FINAL_LOSS, Outcome, RunRecord
+
+if TYPE_CHECKING:
+    from ablations.tracking import TrackedStudy, Tracking
+
+
+def log_aggregates(
+    tracking: Tracking, study: TrackedStudy, plan: Plan, records: Sequence[RunRecord]
+) -> None:
+    """Log mean, SD, t interval and survival of each variant on its run, and close the parents."""
+    planned = len(plan.study.seeds)
+    for variant, run_id in study.variant_run_ids.items():
+        own = [record for record in records if record.variant == variant]
+        run = tracking.client.get_run(run_id)
+        values = variant_aggregate(own, plan.study.report.confidence)
+        known = run.data.metrics
+        changed = [(0, k, v) for k, v in values.items() if known.get(k) != v]
+        tracking.log(run, changed, tags={"outcome": f"{len(own)}/{planned} runs ended"})
+        _close(tracking, run_id, len(own) == planned)
+    _close(tracking, study.study_run_id, len(records) == len(plan.runs))
+
+
+def variant_aggregate(records: Sequence[RunRecord], confidence: float) -> dict[str, float]:
+    """Aggregates over the seeds of one variant, by metric name; what cannot be had is absent.
+
+    The mean is over the runs that completed; `aggregate/completed` of `aggregate/ended` says how
+    many those are.
+    """
+    completed = [r for r in records if r.outcome is Outcome.COMPLETED]
+    losses = [r.summary[FINAL_LOSS] for r in completed if FINAL_LOSS in r.summary]
+    n, mean, sd, standard_error = summarize(losses)
+    half = t_quantile(n, confidence) * standard_error
+    values = {
+        FINAL_LOSS: mean,
+        "aggregate/val_loss_sd": sd,
+        "aggregate/val_loss_low": mean - half,
+        "aggregate/val_loss_high": mean + half,
+        "aggregate/completed": float(n),
+        "aggregate/ended": float(len(records)),
+        "aggregate/diverged": float(sum(r.outcome is Outcome.DIVERGED for r in records)),
+        "aggregate/failed": float(sum(r.outcome is Outcome.FAILED for r in records)),
+    }
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _close(tracking: Tracking, run_id: str, complete: bool) -> None:
+    if complete:
+        tracking.client.set_terminated(run_id, "FINISHED")
+    else:
+        tracking.client.update_run(run_id, status="RUNNING")

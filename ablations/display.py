@@ -1,0 +1,152 @@
+"""What the terminal shows: plans, checks, progress, lists."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ablations.progress import Progress, RemainingTime, clock
+from studies.configuration import leaf_name
+from studies.plan import Plan
+from studies.schema import Scalar
+from studies.vocabulary import label_of
+
+if TYPE_CHECKING:
+    from ablations.preflight import Preflight
+
+PLAIN_INTERVAL_S = 10.0
+"""Seconds between progress lines where the output is not a terminal."""
+
+
+class ProgressDisplay(Protocol):
+    """Something that shows each snapshot of a study's progress."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Show a snapshot."""
+
+
+@contextmanager
+def progress_display(console: Console) -> Iterator[ProgressDisplay]:
+    """A live display on a terminal, a line now and then anywhere else."""
+    remaining, started = RemainingTime(), time.monotonic()
+    if not console.is_terminal:
+        yield _PlainProgress(console, remaining, started)
+        return
+    with Live(console=console, refresh_per_second=4, transient=False) as live:
+
+        def show(progress: Progress) -> None:
+            now = time.monotonic()
+            left = remaining.estimate_s(progress, now)
+            live.update(_progress_panel(progress, now - started, left))
+
+        yield show
+
+
+class _PlainProgress:
+    """Prints a line when something ended, at most every few seconds."""
+
+    def __init__(self, console: Console, remaining: RemainingTime, started: float) -> None:
+        self._console, self._remaining, self._started = console, remaining, started
+        self._last_at = -PLAIN_INTERVAL_S
+        self._last_ended = -1
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        left = self._remaining.estimate_s(progress, now)
+        due = now - self._last_at >= PLAIN_INTERVAL_S
+        if due or (progress.is_complete and progress.ended != self._last_ended):
+            elapsed = clock(now - self._started)
+            self._console.print(f"{progress.line()}, {elapsed} elapsed, {clock(left)} left")
+            self._last_at, self._last_ended = now, progress.ended
+
+
+def _progress_panel(progress: Progress, elapsed_s: float, left_s: float | None) -> Group:
+    times = f"{clock(elapsed_s)} elapsed, {clock(left_s)} left"
+    rows = Table.grid(padding=(0, 2))
+    for running in progress.running:
+        run = running.run
+        rows.add_row(
+            f"  {run.variant}", f"seed {run.seed}", f"step {running.step}/{running.max_steps}"
+        )
+    return Group(
+        ProgressBar(total=progress.total, completed=progress.work_done, width=60),
+        Text(f"{progress.line()} · {times}"),
+        rows,
+    )
+
+
+def show_plan(console: Console, plan: Plan) -> None:
+    """The plan: cells, merges and exclusions with their rules, and the size of it all."""
+    study = plan.study
+    console.print(f"[bold]{study.name}[/]  {study.question}", highlight=False)
+    for key, value in plan.overrides.items():
+        console.print(f"  --set {key} = {value}")
+    factors = list(plan.cells[0].levels)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("variant")
+    for factor in factors:
+        table.add_column(leaf_name(factor))
+    for name in ("parameters", "MFLOP/token"):
+        table.add_column(name, justify="right")
+    for cell in plan.cells:
+        mark = " (baseline)" if cell.variant == plan.baseline else ""
+        flops = cell.flops_per_token
+        table.add_row(
+            cell.variant + mark,
+            *(label_of(key, level) for key, level in cell.levels.items()),
+            f"{cell.parameters:,}" if cell.parameters is not None else "–",
+            f"{flops / 1e6:.2f}" if flops is not None else "–",
+        )
+    console.print(table)
+    for merge in plan.merged:
+        console.print(f"merged    {_levels(merge.levels)} → {merge.into}: {'; '.join(merge.rules)}")
+    for excluded in plan.excluded:
+        console.print(f"excluded  {_levels(excluded.levels)}: {excluded.because}")
+    console.print(
+        f"{plan.combinations} combinations, {len(plan.merged)} merged, {len(plan.excluded)} "
+        f"excluded: [bold]{len(plan.cells)} cells x {len(study.seeds)} seeds = "
+        f"{len(plan.runs)} runs[/] of {study.training.max_steps} steps",
+        highlight=False,
+    )
+
+
+def show_preflight(console: Console, found: Preflight) -> None:
+    """What pre-flight measured for each variant, and every problem."""
+    for data in found.data:
+        facts = ", ".join(f"{key} {value}" for key, value in data.items())
+        console.print(f"data: {facts}", highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("variant", "leak label", "parameters", "non-embedding", "result"):
+        table.add_column(name, justify="right" if name.endswith(("ers", "ing")) else "left")
+    for variant, check in found.checks.items():
+        table.add_row(
+            variant,
+            check.leak.value if check.leak else "not measured",
+            f"{check.parameters:,}",
+            f"{check.parameters_non_embedding:,}",
+            "; ".join(check.problems) or "ok",
+        )
+    console.print(table)
+
+
+def _levels(levels: Mapping[str, Scalar]) -> str:
+    return ", ".join(f"{leaf_name(key)}={value}" for key, value in levels.items())
+
+
+def show_status(console: Console, plan: Plan, progress: Progress) -> None:
+    """Counts, and the step of each running run."""
+    console.print(f"[bold]{plan.study.name}[/]: {progress.line()}", highlight=False)
+    for running in progress.running:
+        run = running.run
+        console.print(
+            f"  running: {run.variant} seed {run.seed}, step {running.step}/{running.max_steps}",
+            highlight=False,
+        )

@@ -1,0 +1,187 @@
+"""`ablate run`: queue what is missing, keep workers alive, show progress, sum up.
+
+The driver holds no state of its own: stop it at any time and run it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from ablations.launchers.local import LocalLauncher, worker_command
+from ablations.ledger import Ledger, RunState, RunStatus, owner_prefix
+from ablations.preflight import Preflight, preflight
+from ablations.progress import Progress, measure
+from ablations.run_directory import StudyDirectory
+from ablations.storage import sqlite_url
+from ablations.worker import finish, new_record
+from studies.errors import AblationError
+from studies.plan import Plan
+from studies.records import Outcome
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+STOP_TIMEOUT_S = 60.0
+MAX_WORKER_DEATHS = 10
+"""Deaths of workers without a finished run in between, after which the driver gives up."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a study is to be run on this machine."""
+
+    home: Path
+    tracking_uri: str
+    workers: int | None = None
+    """Worker processes; None is one for each GPU, or else for each core."""
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How `ablate run` ended."""
+
+    progress: Progress
+    statuses: dict[str, RunStatus]
+    interrupted: bool
+
+
+class Driver:
+    """Runs the plan of one study to its end."""
+
+    def __init__(self, plan: Plan, settings: RunSettings) -> None:
+        self.plan = plan
+        self.directory = StudyDirectory(settings.home, plan.study.name)
+        self._settings = settings
+        self._keys = [run.run_key for run in plan.runs]
+        self._ledger = Ledger(sqlite_url(self.directory.ledger_path), plan.study.name)
+        self._stopping = False
+
+    def progress(self) -> Progress:
+        """Where the study stands."""
+        return measure(self.plan, self._ledger.statuses(self._keys))
+
+    def unfinished_plan(self) -> Plan:
+        """The plan without the cells of which every run has ended."""
+        statuses = self._ledger.statuses(self._keys)
+        open_variants = {
+            run.variant
+            for run in self.plan.runs
+            if not statuses[run.run_key].state.is_ended() or self._settings.retry_failed
+        }
+        cells = tuple(cell for cell in self.plan.cells if cell.variant in open_variants)
+        return self.plan.model_copy(update={"cells": cells})
+
+    def check(self, on_step: Callable[[str], None]) -> Preflight:
+        """Pre-flight of what is still to run.
+
+        Raises:
+            AblationError: a variant cannot be trained as it is.
+        """
+        found = preflight(self.unfinished_plan(), self._settings.home / "cache", on_step)
+        found.raise_for_problems()
+        return found
+
+    def run(self, on_progress: Callable[[Progress], None]) -> RunSummary:
+        """Queue and train until every run has ended, or until a signal asks to stop."""
+        self._ledger.reconcile(self._keys, retry_failed=self._settings.retry_failed)
+        launcher = self._launcher()
+        previous = {
+            name: signal.signal(name, self._on_signal)
+            for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+        try:
+            self._supervise(launcher, on_progress)
+        finally:
+            for worker in launcher.stop(STOP_TIMEOUT_S):
+                self._ledger.fail_attempts_of(owner_prefix(worker.process.pid))
+            for name, handler in previous.items():
+                signal.signal(name, handler)
+        self.repair()
+        statuses = self._ledger.statuses(self._keys)
+        return RunSummary(measure(self.plan, statuses), statuses, self._stopping)
+
+    def repair(self) -> None:
+        """Publish the ended runs whose worker died before it could."""
+        statuses = self._ledger.statuses(self._keys)
+        for planned in self.plan.runs:
+            status = statuses[planned.run_key]
+            run = self.directory.run(planned.run_key)
+            published = run.record()
+            if not status.state.is_ended() or status.attempt is None:
+                continue
+            if published is not None and published.attempt == status.attempt:
+                continue
+            record = run.attempt(status.attempt).record()
+            if record is None and status.state is RunState.FAILED:
+                record = new_record(self.plan, planned, status.attempt, Outcome.FAILED)
+                record = record.model_copy(update={"error": status.error})
+            if record is not None:
+                finish(run, record)
+
+    def _supervise(
+        self, launcher: LocalLauncher, on_progress: Callable[[Progress], None]
+    ) -> None:
+        deaths, ended_before = 0, -1
+        while not self._stopping:
+            for worker in launcher.reap():
+                self._ledger.fail_attempts_of(owner_prefix(worker.process.pid))
+                if worker.process.returncode != 0:
+                    deaths += 1
+                    log.warning(
+                        "worker %d ended with code %d; its log: %s",
+                        worker.slot,
+                        worker.process.returncode,
+                        worker.log_path,
+                    )
+            self._ledger.reconcile(self._keys)
+            progress = self.progress()
+            on_progress(progress)
+            if progress.is_complete:
+                return
+            if progress.ended > ended_before:
+                deaths, ended_before = 0, progress.ended
+            if deaths >= MAX_WORKER_DEATHS:
+                raise AblationError(
+                    f"{deaths} workers died in a row; see {launcher.log_folder}. "
+                    "Mend what they say, then run the same command again."
+                )
+            waiting = progress.counts.get(RunState.WAITING, 0)
+            wanted = min(self._worker_count(), len(launcher.workers) + waiting)
+            launcher.start(wanted)
+            time.sleep(POLL_S)
+
+    def _launcher(self) -> LocalLauncher:
+        command = worker_command(
+            self.plan.study.name, self._settings.home, self._settings.tracking_uri
+        )
+        devices = self.plan.study.execution.devices
+        gpus = visible_gpus()
+        groups = [",".join(gpus[i : i + devices]) for i in range(0, len(gpus), devices)]
+        return LocalLauncher(command, self.directory.path / "logs", groups)
+
+    def _worker_count(self) -> int:
+        if self._settings.workers is not None:
+            return self._settings.workers
+        gpus, per_run = visible_gpus(), self.plan.study.execution.devices
+        return max(1, len(gpus) // per_run) if gpus else len(os.sched_getaffinity(0))
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self._stopping = True
+
+
+def visible_gpus() -> list[str]:
+    """CUDA devices that workers may use, by the name that `CUDA_VISIBLE_DEVICES` takes."""
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is not None:
+        return [name for name in listed.split(",") if name.strip()]
+    import torch
+
+    return [str(index) for index in range(torch.cuda.device_count())]

@@ -1,0 +1,83 @@
+"""Workers as processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class LocalWorker:
+    """One worker process."""
+
+    process: subprocess.Popen[bytes]
+    slot: int
+    log_path: Path
+
+
+@dataclass
+class LocalLauncher:
+    """Keeps a number of worker processes, each with a device or a core of its own."""
+
+    command: Sequence[str]
+    """A worker's command line, `--parent` is added."""
+    log_folder: Path
+    devices: Sequence[str]
+    """`CUDA_VISIBLE_DEVICES` of the workers, in turn; empty on a machine without GPUs."""
+    workers: list[LocalWorker] = field(default_factory=list)
+
+    def start(self, count: int) -> None:
+        """Start workers until `count` are alive."""
+        self.log_folder.mkdir(parents=True, exist_ok=True)
+        taken = {worker.slot for worker in self.workers}
+        free = (slot for slot in range(count) if slot not in taken)
+        for slot in list(free)[: count - len(self.workers)]:
+            self.workers.append(self._start_one(slot))
+
+    def reap(self) -> list[LocalWorker]:
+        """The workers that have ended since the last call."""
+        ended = [worker for worker in self.workers if worker.process.poll() is not None]
+        self.workers = [worker for worker in self.workers if worker not in ended]
+        return ended
+
+    def stop(self, timeout_s: float) -> list[LocalWorker]:
+        """Ask all workers to stop at their next step, kill those that do not; returns them."""
+        for worker in self.workers:
+            worker.process.terminate()
+        deadline = time.monotonic() + timeout_s
+        for worker in self.workers:
+            try:
+                worker.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+        return self.reap()
+
+    def _start_one(self, slot: int) -> LocalWorker:
+        log_path = self.log_folder / f"worker-{slot}.log"
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        if self.devices:
+            environment["CUDA_VISIBLE_DEVICES"] = self.devices[slot % len(self.devices)]
+        with log_path.open("ab") as log:
+            process = subprocess.Popen(
+                [*self.command, "--parent", str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for the driver, which asks workers to stop
+            )
+        return LocalWorker(process, slot, log_path)
+
+
+def worker_command(study: str, home: Path, tracking_uri: str) -> list[str]:
+    """The command line of a worker, as one would type it."""
+    return [
+        *(sys.executable, "-m", "ablations.cli", "worker", study),
+        *("--home", str(home), "--tracking-uri", tracking_uri),
+    ]

@@ -1,0 +1,85 @@
+"""How far a study is: counts by state, the running runs, and the time that is left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ablations.ledger import RunState, RunStatus
+from studies.plan import Plan, PlannedRun
+
+
+@dataclass(frozen=True)
+class RunningRun:
+    """A run that a worker is training."""
+
+    run: PlannedRun
+    step: int
+    max_steps: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A snapshot of a study."""
+
+    counts: Mapping[RunState, int]
+    total: int
+    running: tuple[RunningRun, ...]
+    work_done: float
+    """Runs' worth of work done, parts of running ones included."""
+
+    @property
+    def ended(self) -> int:
+        """Runs to which nothing more happens."""
+        return sum(count for state, count in self.counts.items() if state.is_ended())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every planned run has ended."""
+        return self.ended == self.total
+
+    def line(self) -> str:
+        """Counts in a line: `12/56 runs ended, 1 diverged, 0 failed, 2 running`."""
+        count = self.counts.get
+        return (
+            f"{self.ended}/{self.total} runs ended, {count(RunState.DIVERGED, 0)} diverged, "
+            f"{count(RunState.FAILED, 0)} failed, {count(RunState.RUNNING, 0)} running"
+        )
+
+
+def measure(plan: Plan, statuses: Mapping[str, RunStatus]) -> Progress:
+    """The progress of a plan by the ledger's word."""
+    counts = Counter(statuses[run.run_key].state for run in plan.runs)
+    running = []
+    for run in plan.runs:
+        status = statuses[run.run_key]
+        if status.state is RunState.RUNNING:
+            running.append(RunningRun(run, status.step, plan.spec(run).training.max_steps))
+    done = sum(n for state, n in counts.items() if state.is_ended())
+    partial = sum(r.step / r.max_steps for r in running)
+    return Progress(counts, len(plan.runs), tuple(running), done + partial)
+
+
+class RemainingTime:
+    """Time left, from the pace since the first snapshot."""
+
+    def __init__(self) -> None:
+        self._start: tuple[float, float] | None = None
+
+    def estimate_s(self, progress: Progress, now_s: float) -> float | None:
+        """Seconds left, None while there is no pace to go by."""
+        if self._start is None:
+            self._start = (now_s, progress.work_done)
+        since, at_first = self._start
+        pace = (progress.work_done - at_first) / (now_s - since) if now_s > since else 0.0
+        return (progress.total - progress.work_done) / pace if pace > 0 else None
+
+
+def clock(seconds: float | None) -> str:
+    """A duration as `3:07` or `2:03:07`; a dash for None."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

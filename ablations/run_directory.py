@@ -1,0 +1,225 @@
+"""What a study leaves on disk: the truth that tracking and reports are made from.
+
+    <home>/<study>/plan.json            the resolved plan
+                   study.yaml           the study file as it was given
+                   ledger.db            the queue (Optuna)
+                   runs/<run key>/record.json, history.parquet, spec.json
+                                  attempt-<n>/metrics.jsonl, checkpoint-*.pt, error.txt
+                   report/
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablations.files import write_atomically
+from studies.errors import AblationError
+from studies.plan import Plan
+from studies.records import RunRecord
+from studies.run_spec import RunSpec
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """Values recorded at one step."""
+
+    step: int
+    values: dict[str, float]
+
+
+class StudyDirectory:
+    """The folder of one study."""
+
+    def __init__(self, home: Path, study: str) -> None:
+        self.study = study
+        self.path = home.resolve() / study
+        self.plan_path = self.path / "plan.json"
+        self.ledger_path = self.path / "ledger.db"
+        self.report_path = self.path / "report"
+
+    def save_plan(self, plan: Plan, study_text: str) -> None:
+        """Store the plan and the study file; the last one planned is the one that counts."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / "study.yaml", study_text)
+        write_atomically(self.plan_path, plan.model_dump_json(indent=1))
+
+    def load_plan(self) -> Plan:
+        """The stored plan.
+
+        Raises:
+            AblationError: the study was never run here.
+        """
+        try:
+            text = self.plan_path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            known = sorted(p.parent.name for p in self.path.parent.glob("*/plan.json"))
+            raise AblationError(
+                f"no runs of study {self.path.name!r} under {self.path.parent}. "
+                f"Studies there: {', '.join(known) or 'none'}. "
+                "Run it first (`ablate run STUDY`), or point --home at the folder that holds it."
+            ) from None
+        return Plan.model_validate_json(text)
+
+    def run(self, run_key: str) -> RunDirectory:
+        """The folder of a run."""
+        return RunDirectory(self.path / "runs" / run_key)
+
+
+class RunDirectory:
+    """The folder of one run, with a folder for each attempt at it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record_path = path / "record.json"
+        self.history_path = path / "history.parquet"
+        self.spec_path = path / "spec.json"
+
+    @property
+    def run_key(self) -> str:
+        """Key of the run."""
+        return self.path.name
+
+    def attempts(self) -> list[AttemptDirectory]:
+        """Attempts so far, oldest first."""
+        folders = self.path.glob("attempt-*")
+        return [AttemptDirectory(p) for p in sorted(folders, key=lambda p: _number(p))]
+
+    def attempt(self, number: int) -> AttemptDirectory:
+        """The folder of one attempt."""
+        return AttemptDirectory(self.path / f"attempt-{number}")
+
+    def save_spec(self, spec: RunSpec) -> None:
+        """Store what is to be run."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.spec_path, spec.model_dump_json(indent=1))
+
+    def publish(self, record: RunRecord) -> None:
+        """Make an attempt's record and history the run's own; anybody may repeat it."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = self.attempt(record.attempt).read_metrics()
+        columns = {
+            "metric": [name for row in rows for name in row.values],
+            "step": [row.step for row in rows for _ in row.values],
+            "value": [value for row in rows for value in row.values.values()],
+        }
+        types = {"metric": pa.string(), "step": pa.int64(), "value": pa.float64()}
+        table = pa.table({k: pa.array(v, types[k]) for k, v in columns.items()})
+        temporary = self.path / f".history.parquet.{record.attempt}"
+        pq.write_table(table, temporary)
+        temporary.replace(self.history_path)
+        write_atomically(self.record_path, record.model_dump_json(indent=1))
+
+    def record(self) -> RunRecord | None:
+        """The published record, if the run has ended."""
+        return _read_record(self.record_path)
+
+
+class AttemptDirectory:
+    """The folder of one attempt, written by one worker alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.number = _number(path)
+        self.metrics_path = path / "metrics.jsonl"
+        self.record_path = path / "record.json"
+
+    def save_record(self, record: RunRecord) -> None:
+        """Store how the attempt ended, before the ledger is told."""
+        write_atomically(self.record_path, record.model_dump_json(indent=1))
+
+    def record(self) -> RunRecord | None:
+        """How the attempt ended, if it did."""
+        return _read_record(self.record_path)
+
+    def read_metrics(self) -> list[MetricRow]:
+        """Rows written so far; the torn last line of a killed writer is left out."""
+        return MetricsTail(self).new_rows()
+
+    def remove_checkpoints(self) -> None:
+        """Free the space of an attempt whose run has ended."""
+        for path in self.path.glob("checkpoint-*"):
+            path.unlink(missing_ok=True)
+
+    def continue_from(self, earlier: AttemptDirectory, step: int) -> None:
+        """Take over what an earlier attempt recorded up to the step that is resumed from."""
+        kept = [row for row in earlier.read_metrics() if row.step <= step]
+        lines = "".join(_line(row.step, row.values) for row in kept)
+        write_atomically(self.metrics_path, lines)
+
+
+class MetricsTail:
+    """Reads an attempt's metrics as they grow."""
+
+    def __init__(self, attempt: AttemptDirectory) -> None:
+        self._path = attempt.metrics_path
+        self._offset = 0
+
+    def new_rows(self) -> list[MetricRow]:
+        """Rows that were written since the last call."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._offset += len(whole) + len(newline)
+        rows = (json.loads(line) for line in whole.splitlines())
+        return [MetricRow(row["step"], row["values"]) for row in rows]
+
+
+class MetricsFile:
+    """Appends metrics to an attempt's file; a full disk delays rows and stops nothing."""
+
+    def __init__(self, attempt: AttemptDirectory) -> None:
+        self._path = attempt.metrics_path
+        self._pending: list[str] = []
+        self._warned = False
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Record finite values at an optimiser step."""
+        self._pending.append(_line(step, values))
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending; what cannot be written stays pending."""
+        text = "".join(self._pending)
+        try:
+            self._append(text)
+        except OSError as error:
+            if not self._warned:
+                log.warning("metrics are kept in memory until %s can be written: %s", self._path, error)
+                self._warned = True
+            return
+        self._pending.clear()
+
+    def _append(self, text: str) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            start = file.tell()
+            try:
+                file.write(text)
+                file.flush()
+            except OSError:
+                file.truncate(start)  # a torn line would swallow the next one
+                raise
+
+
+def _line(step: int, values: Mapping[str, float]) -> str:
+    return json.dumps({"step": step, "values": dict(values)}, allow_nan=False) + "\n"
+
+
+def _number(path: Path) -> int:
+    return int(path.name.rpartition("-")[2])
+
+
+def _read_record(path: Path) -> RunRecord | None:
+    try:
+        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None

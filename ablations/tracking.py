@@ -1,0 +1,180 @@
+"""MLflow, where a study's runs are queried: experiment, study run, variant runs, seed runs.
+
+Everything here is rebuilt from the run directories at any time, and sending a row again stores
+nothing new: its timestamp is the start of its run plus its step.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default blocks for minutes
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+from mlflow.entities import Experiment, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from ablations.tracking_store import artifact_root, prepare_store
+from ablations.tracking_views import saved_views
+from studies.configuration import leaf_name
+from studies.plan import Cell, Plan
+from studies.run_spec import RunSpec
+
+BATCH_METRICS = 1000
+"""Most metrics that one request of the MLflow API may carry."""
+
+KIND, PARENT, NAME = "kind", "mlflow.parentRunId", "mlflow.runName"
+
+
+@dataclass(frozen=True)
+class TrackedStudy:
+    """Identifiers of a study in a tracking store."""
+
+    experiment_id: str
+    study_run_id: str
+    variant_run_ids: dict[str, str]
+    runs: dict[str, Run]
+    """Run key to the seed runs that the store had when the study was opened."""
+
+
+class Tracking:
+    """One tracking store, seen through what a study needs of it."""
+
+    def __init__(self, uri: str) -> None:
+        prepare_store(uri)
+        self.uri = uri
+        self.client = MlflowClient(tracking_uri=uri)
+
+    def open_study(self, plan: Plan, directory: Path) -> TrackedStudy:
+        """Get or create the experiment, the study run and the variant runs of a plan.
+
+        Args:
+            plan: the study's plan.
+            directory: the study's folder; its lock keeps several processes from creating twice,
+                and its `plan.json` and `study.yaml` become artifacts.
+        """
+        with filelock.FileLock(directory / ".tracking.lock"):
+            experiment = self._experiment(plan)
+            existing = self._search(experiment.experiment_id, "tags.kind != 'run'")
+            study_run = next((r for r in existing if r.data.tags[KIND] == "study"), None)
+            if study_run is None:
+                study_run = self._create(
+                    experiment.experiment_id, plan.study.name, {KIND: "study"}
+                )
+            study_run_id = str(study_run.info.run_id)
+            self._describe_study(plan, study_run_id, directory)
+            known = {r.data.tags["variant"]: r for r in existing if r.data.tags[KIND] == "variant"}
+            variants = {
+                cell.variant: known.get(cell.variant)
+                or self._create_variant(experiment.experiment_id, study_run_id, cell)
+                for cell in plan.cells
+            }
+        runs = self._search(experiment.experiment_id, "tags.kind = 'run'")
+        return TrackedStudy(
+            experiment.experiment_id,
+            study_run_id,
+            {name: str(run.info.run_id) for name, run in variants.items()},
+            {run.data.tags["run_key"]: run for run in runs},
+        )
+
+    def get_or_create_run(self, study: TrackedStudy, spec: RunSpec, variant: str) -> Run:
+        """The seed run of a spec. Only the worker that holds the run's claim calls this."""
+        key = spec.run_key
+        found = study.runs.get(key) or next(
+            iter(self._search(study.experiment_id, f"tags.run_key = '{key}'")), None
+        )
+        if found is not None:
+            return found
+        tags = {
+            KIND: "run",
+            "run_key": key,
+            "variant": variant,
+            "seed": str(spec.seed),
+            PARENT: study.variant_run_ids[variant],
+        }
+        run = self._create(study.experiment_id, f"{variant} seed {spec.seed}", tags)
+        params = [Param(k, str(v)) for k, v in spec.params().items() if v is not None]
+        self.client.log_batch(run.info.run_id, params=params)
+        return run
+
+    def log(
+        self,
+        run: Run,
+        metrics: Iterable[tuple[int, str, float]] = (),
+        tags: Mapping[str, object] | None = None,
+    ) -> None:
+        """Send metrics, as (step, name, value), and tags; sending again changes nothing."""
+        start_ms = run.info.start_time
+        rows = [Metric(name, value, start_ms + step, step) for step, name, value in metrics]
+        for first in range(0, len(rows), BATCH_METRICS):
+            self.client.log_batch(run.info.run_id, metrics=rows[first : first + BATCH_METRICS])
+        if tags:
+            self.client.log_batch(
+                run.info.run_id, tags=[RunTag(k, str(v)[:8000]) for k, v in tags.items()]
+            )
+
+    def _experiment(self, plan: Plan) -> Experiment:
+        name = plan.study.name
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is None:
+            try:
+                self.client.create_experiment(name, artifact_root(self.uri, name))
+            except MlflowException as error:  # somebody else was quicker
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            experiment = self.client.get_experiment_by_name(name)
+            for key, value in saved_views(plan).items():
+                self.client.set_experiment_tag(experiment.experiment_id, key, value)
+        elif experiment.lifecycle_stage == "deleted":
+            self.client.restore_experiment(experiment.experiment_id)
+        note = plan.study.question or f"Ablation study {name}"
+        self.client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", note)
+        return experiment
+
+    def _describe_study(self, plan: Plan, run_id: str, directory: Path) -> None:
+        for artifact in ("plan.json", "study.yaml"):
+            if (directory / artifact).exists():
+                self.client.log_artifact(run_id, str(directory / artifact))
+        facts = {
+            "cells": len(plan.cells),
+            "runs": len(plan.runs),
+            "baseline": plan.baseline,
+            "overrides": plan.overrides or "none",
+        }
+        self.client.log_batch(run_id, tags=[RunTag(k, str(v)) for k, v in facts.items()])
+
+    def _create_variant(self, experiment_id: str, study_run_id: str, cell: Cell) -> Run:
+        tags = {
+            KIND: "variant",
+            "variant": cell.variant,
+            "cell_key": cell.cell_key,
+            PARENT: study_run_id,
+        }
+        run = self._create(experiment_id, cell.variant, tags)
+        levels = [Param(leaf_name(k), str(v)) for k, v in cell.levels.items() if v is not None]
+        self.client.log_batch(run.info.run_id, params=levels)
+        return run
+
+    def _create(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
+        now_ms = int(time.time() * 1000)
+        return self.client.create_run(experiment_id, now_ms, {NAME: name, **tags}, name)
+
+    def _search(self, experiment_id: str, filter_string: str) -> list[Run]:
+        runs: list[Run] = []
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [experiment_id], filter_string, max_results=5000, page_token=token
+            )
+            runs += page
+            token = page.token
+            if not token:
+                return runs

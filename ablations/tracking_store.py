@@ -1,0 +1,35 @@
+"""The default tracking store: a SQLite file and an artifact folder under the home folder."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+SQLITE = "sqlite:///"
+
+
+def default_tracking_uri(home: Path) -> str:
+    """The store that a home folder has when no other is asked for."""
+    return f"{SQLITE}{home.resolve() / 'mlflow.db'}"
+
+
+def prepare_store(uri: str) -> None:
+    """Put a SQLite store into write-ahead mode, so that readers and writers do not wait."""
+    path = sqlite_path(uri)
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+def artifact_root(uri: str, study: str) -> str | None:
+    """Where a study's artifacts go; None leaves it to the tracking server."""
+    path = sqlite_path(uri)
+    return None if path is None else (path.parent / "mlartifacts" / study).as_uri()
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file of a SQLite store, None for any other store."""
+    return Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None

@@ -1,0 +1,48 @@
+"""Run configurations as dotted keys: `{"model": {"norm": "layer"}}` is `model.norm`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+ARGUMENTS_PREFIX = "module.arguments."
+"""Start of the keys that name constructor arguments of a module of one's own."""
+
+Configuration = dict[str, Any]
+"""Section to key to value, as `Study.base()` gives it."""
+
+Flat = dict[str, Any]
+"""Dotted key to value."""
+
+
+def flatten(configuration: Mapping[str, Any]) -> Flat:
+    """Dotted keys of a configuration; arguments of a module are `module.arguments.NAME`."""
+    flat: Flat = {}
+    for section, values in configuration.items():
+        if section == "module":
+            if values is not None:
+                flat["module.import_path"] = values["import_path"]
+                flat |= {ARGUMENTS_PREFIX + k: v for k, v in values["arguments"].items()}
+        else:
+            flat |= {f"{section}.{key}": value for key, value in values.items()}
+    return flat
+
+
+def with_values(configuration: Configuration, values: Mapping[str, Any]) -> Configuration:
+    """A copy of a configuration with dotted keys set."""
+    changed = copy.deepcopy(configuration)
+    for key, value in values.items():
+        target = changed
+        if key.startswith(ARGUMENTS_PREFIX):
+            target, leaf = changed["module"]["arguments"], key.removeprefix(ARGUMENTS_PREFIX)
+        else:
+            section, _, leaf = key.partition(".")
+            target = changed[section]
+        target[leaf] = value
+    return changed
+
+
+def leaf_name(key: str) -> str:
+    """Last part of a dotted key: how a factor is called in params and tables."""
+    return key.rpartition(".")[2]

@@ -1,0 +1,53 @@
+"""How a study's levels are combined into combinations: one function per design."""
+
+from __future__ import annotations
+
+import itertools
+
+from studies.schema import CellList, Exclusion, OneAtATime, Scalar, Study
+
+Combination = dict[str, Scalar]
+"""Factor to level, in the order of the study's factors."""
+
+
+def factor_names(study: Study) -> tuple[str, ...]:
+    """The factors of a study in order; for a `list` design, the keys that its cells name."""
+    names = dict.fromkeys(study.factors)
+    if isinstance(study.design, CellList):
+        names |= dict.fromkeys(key for cell in study.design.cells for key in cell)
+    return tuple(names)
+
+
+def combinations(study: Study) -> list[Combination]:
+    """Every combination of the design, before merging and excluding."""
+    if isinstance(study.design, CellList):
+        return [dict(cell) for cell in study.design.cells]
+    if isinstance(study.design, OneAtATime):
+        return _one_at_a_time(study, study.design)
+    names = list(study.factors)
+    return [
+        dict(zip(names, levels, strict=True))
+        for levels in itertools.product(*study.factors.values())
+    ]
+
+
+def _one_at_a_time(study: Study, design: OneAtATime) -> list[Combination]:
+    baseline = {name: design.baseline[name] for name in study.factors}
+    if design.mode == "leave_one_out":
+        changes = list(design.without.items())
+    else:
+        changes = [
+            (name, level)
+            for name, levels in study.factors.items()
+            for level in levels
+            if level != baseline[name]
+        ]
+    return [baseline, *({**baseline, name: level} for name, level in changes)]
+
+
+def matches(exclusion: Exclusion, combination: Combination) -> bool:
+    """Whether a combination has all the levels that an exclusion names."""
+    return all(
+        combination.get(key) in (value if isinstance(value, tuple) else (value,))
+        for key, value in exclusion.when.items()
+    )

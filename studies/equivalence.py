@@ -1,0 +1,149 @@
+"""Which configurations are the same model, so that no cell is trained twice.
+
+Each rule reads as: where it applies, these keys take these values; keys that mean nothing there
+are named, so that a variant's name and its factor columns leave them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from studies.configuration import Flat
+from studies.schema import DataConfig, ModelConfig
+
+SMALL_D_MODEL = 256
+"""Below this width `auto` initialisation is `fan_in`: with N(0, .02²) small gated models lose to
+ungated ones for that reason alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Equivalence:
+    """A rule: where `applies`, the keys of `canonical` take its values."""
+
+    name: str
+    applies: Callable[[Mapping[str, Any]], bool]
+    canonical: Mapping[str, Any | Callable[[Mapping[str, Any]], Any]]
+    meaningless: frozenset[str] = field(default_factory=frozenset)
+    """Keys without meaning where the rule applies."""
+
+    def apply(self, flat: Flat) -> Flat:
+        """The configuration with the rule applied; the same object where nothing changes."""
+        if not self.applies(flat):
+            return flat
+        values = {k: v(flat) if callable(v) else v for k, v in self.canonical.items()}
+        return flat if all(flat[k] == v for k, v in values.items()) else {**flat, **values}
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """A configuration in its one spelling."""
+
+    flat: Flat
+    rules: tuple[Equivalence, ...]
+    """Rules that changed something, in order."""
+    meaningless: frozenset[str]
+
+
+def _default(section: type[ModelConfig] | type[DataConfig], key: str) -> Any:
+    return section.model_fields[key].default
+
+
+def _no_norm(flat: Mapping[str, Any]) -> bool:
+    return bool(flat["model.norm"] == "none")
+
+
+def _without(key: str, value: str) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda flat: flat[key] != value
+
+
+EQUIVALENCES: tuple[Equivalence, ...] = (
+    Equivalence(
+        "without a placement there is no norm",
+        lambda flat: flat["model.placement"] == "none",
+        {"model.norm": "none"},
+    ),
+    Equivalence(
+        "no norm has no placement",
+        _no_norm,
+        {"model.placement": "none"},
+        frozenset({"model.placement"}),
+    ),
+    Equivalence(
+        "no norm has no epsilon and no gain",
+        lambda flat: _no_norm(flat) and not flat["model.qk_norm"],
+        {
+            "model.norm_eps": _default(ModelConfig, "norm_eps"),
+            "model.norm_affine": _default(ModelConfig, "norm_affine"),
+        },
+        frozenset({"model.norm_eps", "model.norm_affine"}),
+    ),
+    Equivalence(
+        "group norm with one group is layer norm",
+        lambda flat: flat["model.norm"] == "group" and flat["model.norm_groups"] == 1,
+        {"model.norm": "layer"},
+    ),
+    Equivalence(
+        "group norm has 4 groups unless told",
+        lambda flat: flat["model.norm"] == "group" and flat["model.norm_groups"] is None,
+        {"model.norm_groups": 4},
+    ),
+    Equivalence(
+        "only group norm has groups",
+        _without("model.norm", "group"),
+        {"model.norm_groups": None},
+        frozenset({"model.norm_groups"}),
+    ),
+    Equivalence(
+        "DyT starts at alpha 1 unless told",
+        lambda flat: flat["model.norm"] == "dyt" and flat["model.dyt_alpha"] is None,
+        {"model.dyt_alpha": 1.0},
+    ),
+    Equivalence(
+        "only DyT has an alpha",
+        _without("model.norm", "dyt"),
+        {"model.dyt_alpha": None},
+        frozenset({"model.dyt_alpha"}),
+    ),
+    Equivalence(
+        "d_ff is 4 d_model unless told",
+        lambda flat: flat["model.d_ff"] is None,
+        {"model.d_ff": lambda flat: 4 * flat["model.d_model"]},
+    ),
+    Equivalence(
+        "auto initialisation is fan_in below d_model 256, gpt2 from there on",
+        lambda flat: flat["model.initialization"] == "auto",
+        {
+            "model.initialization": lambda flat: (
+                "fan_in" if flat["model.d_model"] < SMALL_D_MODEL else "gpt2"
+            )
+        },
+    ),
+    Equivalence(
+        "BPE has 4096 tokens unless told",
+        lambda flat: flat["data.tokenizer"] == "bpe" and flat["data.vocabulary_size"] is None,
+        {"data.vocabulary_size": 4096},
+    ),
+    Equivalence(
+        "only BPE has a vocabulary size to choose",
+        _without("data.tokenizer", "bpe"),
+        {"data.vocabulary_size": None},
+        frozenset({"data.vocabulary_size"}),
+    ),
+)
+
+
+def canonicalise(flat: Flat) -> Canonical:
+    """Apply the rules until none changes anything."""
+    applied: list[Equivalence] = []
+    changed = True
+    while changed:
+        changed = False
+        for rule in EQUIVALENCES:
+            new = rule.apply(flat)
+            if new is not flat:
+                flat, changed = new, True
+                applied.append(rule)
+    meaningless = frozenset[str]().union(*(r.meaningless for r in EQUIVALENCES if r.applies(flat)))
+    return Canonical(flat, tuple(applied), meaningless)

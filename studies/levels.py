@@ -1,0 +1,165 @@
+"""Checking the levels that a study names: in factors, design, exclusions and report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pydantic import ValidationError
+
+from studies.configuration import ARGUMENTS_PREFIX
+from studies.designs import factor_names
+from studies.errors import close_matches
+from studies.findings import Findings
+from studies.schema import (
+    CellList,
+    Exclusion,
+    ExecutionConfig,
+    OneAtATime,
+    Scalar,
+    Study,
+    factor_keys,
+    field_of,
+)
+
+
+def check_levels(study: Study, findings: Findings) -> Study:
+    """The study with each level converted to the type of its key; bad levels are left out."""
+    return _LevelCheck(study, findings).checked()
+
+
+class _LevelCheck:
+    """One pass over the levels of one study."""
+
+    def __init__(self, study: Study, findings: Findings) -> None:
+        self.study = study
+        self.findings = findings
+
+    def checked(self) -> Study:
+        """The study with every level checked."""
+        study, factors = self.study, self._factors()
+        if isinstance(study.design, CellList) and study.factors:
+            self.findings.add(
+                "factors",
+                list(study.factors),
+                "nothing, when the design is a list: its cells name the levels",
+                "move the levels into design.cells, or use another design",
+            )
+        report = study.report
+        if report.baseline is not None:
+            baseline = self._mapping(report.baseline, "report.baseline")
+            report = report.model_copy(update={"baseline": baseline})
+        return study.model_copy(
+            update={
+                "factors": factors,
+                "design": self._design(factors),
+                "exclude": tuple(self._exclusion(i, e) for i, e in enumerate(study.exclude)),
+                "report": report,
+            }
+        )
+
+    def _factors(self) -> dict[str, tuple[Scalar, ...]]:
+        factors = {}
+        for key, levels in self.study.factors.items():
+            where = f"factors.{key}"
+            if not levels:
+                self.findings.add(
+                    where, [], "at least one level", "list levels, or remove the factor"
+                )
+            good = self._converted(key, levels, where)
+            if len(set(map(repr, good))) < len(good):
+                self.findings.add(where, list(levels), "each level once", "remove the repeats")
+            if good:
+                factors[key] = tuple(good)
+        return factors
+
+    def _design(self, factors: Mapping[str, tuple[Scalar, ...]]) -> object:
+        design = self.study.design
+        if isinstance(design, CellList):
+            cells = [
+                {k: v for key in cell for k, v in self._cell_level(cell, key, index).items()}
+                for index, cell in enumerate(design.cells)
+            ]
+            return design.model_copy(update={"cells": tuple(cells)})
+        if isinstance(design, OneAtATime):
+            self._check_complete(design)
+            first = {key: levels[0] for key, levels in factors.items()}
+            baseline = first | self._mapping(design.baseline, "design.baseline")
+            without = self._mapping(design.without, "design.without")
+            return design.model_copy(update={"baseline": baseline, "without": without})
+        return design
+
+    def _cell_level(self, cell: Mapping[str, Scalar], key: str, index: int) -> dict[str, Scalar]:
+        good = self._converted(key, [cell[key]], f"design.cells.{index}.{key}")
+        return {key: good[0]} if good else {}
+
+    def _check_complete(self, design: OneAtATime) -> None:
+        needed = ["baseline", "without"] if design.mode == "leave_one_out" else ["baseline"]
+        for name in needed:
+            missing = [key for key in self.study.factors if key not in getattr(design, name)]
+            if missing:
+                self.findings.add(
+                    f"design.{name}",
+                    None,
+                    f"a level for each factor; missing: {', '.join(missing)}",
+                    "add the missing levels",
+                )
+
+    def _exclusion(self, index: int, exclusion: Exclusion) -> Exclusion:
+        when: dict[str, Scalar | tuple[Scalar, ...]] = {}
+        for key, value in exclusion.when.items():
+            levels = value if isinstance(value, tuple) else (value,)
+            pairs = [self._mapping({key: level}, f"exclude.{index}.when") for level in levels]
+            when[key] = tuple(pair[key] for pair in pairs if key in pair)
+        return exclusion.model_copy(update={"when": when})
+
+    def _mapping(self, levels: Mapping[str, Scalar], where: str) -> dict[str, Scalar]:
+        """A factor-to-level mapping with unknown factors and levels noted and left out."""
+        known = factor_names(self.study)
+        checked: dict[str, Scalar] = {}
+        for key, level in levels.items():
+            path = f"{where}.{key}"
+            if key not in known:
+                hint = close_matches(key, known) or "name a factor, or add it to `factors`"
+                self.findings.add(path, level, f"a factor: {', '.join(known) or 'none'}", hint)
+                continue
+            good = self._converted(key, [level], path)
+            varied = self.study.factors.get(key)
+            if good and varied and good[0] not in self._quietly_converted(key, varied):
+                levels_text = ", ".join(map(str, varied))
+                self.findings.add(path, level, f"a level of {key}: {levels_text}", "use one")
+            checked |= {key: good[0]} if good else {}
+        return checked
+
+    def _quietly_converted(self, key: str, levels: Iterable[Scalar]) -> list[Scalar]:
+        quiet = _LevelCheck(self.study, Findings(self.findings.source_of))
+        return quiet._converted(key, levels, key)
+
+    def _converted(self, key: str, levels: Iterable[Scalar], where: str) -> list[Scalar]:
+        """The levels as the type of their key; problems are noted."""
+        if key.startswith(ARGUMENTS_PREFIX):
+            if self.study.module is None:
+                self.findings.add(where, None, "only with `module:`", "name a module")
+                return []
+            return list(levels)
+        target = field_of(key)
+        if target is None:
+            self._note_unknown_key(key, where)
+            return []
+        section, name = target
+        good: list[Scalar] = []
+        for level in levels:
+            try:
+                good.append(getattr(section.model_validate({name: level}), name))
+            except ValidationError as error:
+                details = error.errors(include_url=False)[0]
+                self.findings.add_schema_error(details, where)
+        return good
+
+    def _note_unknown_key(self, key: str, where: str) -> None:
+        section, _, name = key.partition(".")
+        if section == "execution" and name in ExecutionConfig.model_fields:
+            allowed = "keys that make up a run; `execution` only says how runs are executed"
+            self.findings.add(where, None, allowed, "remove the factor; use one study for each")
+            return
+        hint = close_matches(key, factor_keys()) or "see docs/study-file.md for the keys"
+        self.findings.add(where, None, "a configuration key such as model.norm", hint)

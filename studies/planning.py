@@ -1,0 +1,165 @@
+"""From a study to its plan: combine, exclude, merge, name, and list the runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from studies.configuration import Configuration, flatten, leaf_name, with_values
+from studies.designs import Combination, combinations, factor_names, matches
+from studies.equivalence import Canonical, canonicalise
+from studies.errors import AblationError
+from studies.estimates import estimate
+from studies.plan import Cell, Excluded, Merge, Plan, PlannedRun
+from studies.run_spec import RunSpec
+from studies.schema import OneAtATime, Scalar, Study
+from studies.vocabulary import VOCABULARIES
+
+_PLAIN = re.compile(r"[^a-z0-9._=+-]+")
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A combination that is in the study, canonical and ready to be named."""
+
+    combination: Combination
+    canonical: Canonical
+    configuration: Configuration
+    cell_key: str
+
+
+def make_plan(study: Study, overrides: Mapping[str, Any] | None = None) -> Plan:
+    """The full plan of a valid study.
+
+    Raises:
+        AblationError: the exclusions leave no cell, or the report's baseline is not a cell.
+    """
+    designed = combinations(study)
+    excluded: list[Excluded] = []
+    kept: list[Combination] = []
+    for combination in designed:
+        reason = next((e.because for e in study.exclude if matches(e, combination)), None)
+        if reason is None:
+            kept.append(combination)
+        else:
+            excluded.append(Excluded(levels=combination, because=reason))
+    if not kept:
+        raise AblationError(
+            f"study {study.name}: `exclude` leaves no cell of {len(designed)}. "
+            "Remove a rule, or narrow what it matches."
+        )
+    candidates = [_canonical_candidate(study, combination) for combination in kept]
+    first = {c.cell_key: c for c in reversed(candidates)}
+    names = _variant_names(study, [c for c in candidates if first[c.cell_key] is c])
+    cells = tuple(_cell(study, c, names[c.cell_key]) for c in candidates if first[c.cell_key] is c)
+    return Plan(
+        study=study,
+        overrides=dict(overrides or {}),
+        baseline=_baseline(study, names),
+        combinations=len(designed),
+        cells=cells,
+        merged=tuple(
+            Merge(levels=c.combination, into=names[c.cell_key], rules=_merge_rules(c, first[c.cell_key]))
+            for c in candidates
+            if first[c.cell_key] is not c
+        ),
+        excluded=tuple(excluded),
+        runs=tuple(
+            PlannedRun(run_key=cell.spec(seed).run_key, variant=cell.variant, seed=seed)
+            for seed in study.seeds
+            for cell in cells
+        ),
+    )
+
+
+def _canonical_candidate(study: Study, combination: Combination) -> _Candidate:
+    varied = with_values(study.base(), combination)
+    canonical = canonicalise(flatten(varied))
+    known = {k: v for k, v in canonical.flat.items() if not k.startswith("module.")}
+    configuration = with_values(varied, known)
+    cell_key = RunSpec(**configuration, seed=0).cell_key
+    return _Candidate(combination, canonical, configuration, cell_key)
+
+
+def _merge_rules(candidate: _Candidate, representative: _Candidate) -> tuple[str, ...]:
+    """The rules that make the two combinations one, by the levels in which they differ."""
+    differing = {
+        key
+        for key, level in candidate.combination.items()
+        if representative.combination.get(key) != level
+    }
+    rules = dict.fromkeys((*candidate.canonical.rules, *representative.canonical.rules))
+    return tuple(rule.name for rule in rules if differing & rule.canonical.keys())
+
+
+def _cell(study: Study, candidate: _Candidate, variant: str) -> Cell:
+    spec = RunSpec(**candidate.configuration, seed=0)
+    size = _known_vocabulary_size(spec)
+    guess = estimate(spec.model, size) if spec.module is None and size is not None else None
+    return Cell(
+        variant=variant,
+        cell_key=candidate.cell_key,
+        levels=_levels(study, candidate),
+        configuration=candidate.configuration,
+        parameters=guess.parameters if guess else None,
+        flops_per_token=guess.flops_per_token if guess else None,
+    )
+
+
+def _known_vocabulary_size(spec: RunSpec) -> int | None:
+    """Tokens in the vocabulary, where that is known before the data is read."""
+    return 256 if spec.data.tokenizer == "bytes" else spec.data.vocabulary_size
+
+
+def _levels(study: Study, candidate: _Candidate) -> dict[str, Scalar]:
+    canonical = candidate.canonical
+    return {
+        name: None if name in canonical.meaningless else canonical.flat[name]
+        for name in factor_names(study)
+    }
+
+
+def _variant_names(study: Study, candidates: list[_Candidate]) -> dict[str, str]:
+    """Names from the levels alone where they tell the cells apart, else from `key=level`."""
+    short = {c.cell_key: _name(study, c, _short_piece) for c in candidates}
+    if len(set(short.values())) == len(candidates):
+        return short
+    return {c.cell_key: _name(study, c, _long_piece) for c in candidates}
+
+
+def _name(study: Study, candidate: _Candidate, piece: Callable[[str, Scalar], str]) -> str:
+    pieces = [
+        piece(key, candidate.canonical.flat[key])
+        for key in factor_names(study)
+        if key not in candidate.canonical.meaningless
+    ]
+    return "-".join(pieces) or "base"
+
+
+def _short_piece(key: str, level: Scalar) -> str:
+    return str(level) if key in VOCABULARIES else _long_piece(key, level)
+
+
+def _long_piece(key: str, level: Scalar) -> str:
+    if isinstance(level, bool) or level is None:
+        text = {True: "on", False: "off", None: "null"}[level]
+    else:
+        text = f"{level:g}" if isinstance(level, float) else str(level)
+    return f"{leaf_name(key)}={_PLAIN.sub('_', text.lower())}"
+
+
+def _baseline(study: Study, names: Mapping[str, str]) -> str:
+    levels = study.report.baseline
+    if levels is None and isinstance(study.design, OneAtATime):
+        levels = study.design.baseline
+    if levels is None:
+        return next(iter(names.values()))
+    key = _canonical_candidate(study, dict(levels)).cell_key
+    if key not in names:
+        raise AblationError(
+            f"study {study.name}: report.baseline = {levels} is not a cell of the plan. "
+            f"Name the levels of one of: {', '.join(names.values())}"
+        )
+    return names[key]
