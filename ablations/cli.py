@@ -267,7 +267,9 @@ def _sum_up(console: Console, plan: Plan, summary: object) -> int:
         error = summary.statuses[run.run_key].error
         console.print(f"failed: {run.variant} seed {run.seed}: {error}", highlight=False)
     if failed:
-        console.print(f"`ablate run {name} --retry-failed` tries the {len(failed)} failed runs again")
+        console.print(
+            f"`ablate run {name} --retry-failed` tries the {len(failed)} failed runs again"
+        )
     if summary.interrupted:
         console.print(f"stopped; `ablate run {name}` goes on from the last checkpoints")
         return INTERRUPTED
@@ -327,8 +329,8 @@ def _report(options: argparse.Namespace) -> int:
         directory.load_plan()
         results = load_results(directory.path)
     files = build_report(results, options.output or directory.report_path)
-    print(f"report:    {files.page}")
-    print(f"tables:    {files.page.parent / 'tables'}, figures: {files.page.parent / 'figures'}")
+    print(f"report:    {files.html}")
+    print(f"tables:    {files.html.parent / 'tables'}, figures: {files.html.parent / 'figures'}")
     print(f"MLflow UI: ablate ui {directory.study}")
     return 0
 
@@ -336,7 +338,9 @@ def _report(options: argparse.Namespace) -> int:
 def _ui(options: argparse.Namespace) -> int:
     from ablations.ui import serve
 
-    return serve(_study_directory(options).study, _tracking_uri(options), options.host, options.port)
+    return serve(
+        _study_directory(options).study, _tracking_uri(options), options.host, options.port
+    )
 
 
 if __name__ == "__main__":

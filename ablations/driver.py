@@ -126,9 +126,7 @@ class Driver:
             if record is not None:
                 finish(run, record)
 
-    def _supervise(
-        self, launcher: LocalLauncher, on_progress: Callable[[Progress], None]
-    ) -> None:
+    def _supervise(self, launcher: LocalLauncher, on_progress: Callable[[Progress], None]) -> None:
         deaths, ended_before = 0, -1
         while not self._stopping:
             for worker in launcher.reap():

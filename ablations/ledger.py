@@ -180,7 +180,9 @@ def _status(trials: Sequence[FrozenTrial]) -> RunStatus:
         trial = next((t for t in trials if t.state is state), None)
         if trial is not None:
             attrs = trial.user_attrs
-            name = attrs.get(OUTCOME, Outcome.COMPLETED) if trial.state.is_finished() else state.name
+            name = (
+                attrs.get(OUTCOME, Outcome.COMPLETED) if trial.state.is_finished() else state.name
+            )
             return RunStatus(
                 RunState(str(name).lower()),
                 trial.number,

@@ -11,7 +11,15 @@ import sys
 from importlib import metadata
 from typing import Any
 
-PACKAGES = ("ablations", "torch", "pytorch-lightning", "mlflow-skinny", "optuna", "datasets", "numpy")
+PACKAGES = (
+    "ablations",
+    "torch",
+    "pytorch-lightning",
+    "mlflow-skinny",
+    "optuna",
+    "datasets",
+    "numpy",
+)
 
 
 @functools.cache

@@ -118,7 +118,9 @@ class PublishingThread(threading.Thread):
                 self._advance_all(*opened)
             except Exception as error:  # training goes on whatever the store does
                 if not self._warned:
-                    log.warning("tracking is away (%s); runs go on and are sent later", _brief(error))
+                    log.warning(
+                        "tracking is away (%s); runs go on and are sent later", _brief(error)
+                    )
                     self._warned = True
                 if closing:
                     return
@@ -189,5 +191,3 @@ def _tags(record: RunRecord) -> dict[str, object]:
 
 def _brief(error: BaseException) -> str:
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-
-

@@ -1,11 +1,11 @@
 """What a study leaves on disk: the truth that tracking and reports are made from.
 
-    <home>/<study>/plan.json            the resolved plan
-                   study.yaml           the study file as it was given
-                   ledger.db            the queue (Optuna)
-                   runs/<run key>/record.json, history.parquet, spec.json
-                                  attempt-<n>/metrics.jsonl, checkpoint-*.pt, error.txt
-                   report/
+<home>/<study>/plan.json            the resolved plan
+               study.yaml           the study file as it was given
+               ledger.db            the queue (Optuna)
+               runs/<run key>/record.json, history.parquet, spec.json
+                              attempt-<n>/metrics.jsonl, checkpoint-*.pt, error.txt
+               report/
 """
 
 from __future__ import annotations
@@ -194,7 +194,9 @@ class MetricsFile:
             self._append(text)
         except OSError as error:
             if not self._warned:
-                log.warning("metrics are kept in memory until %s can be written: %s", self._path, error)
+                log.warning(
+                    "metrics are kept in memory until %s can be written: %s", self._path, error
+                )
                 self._warned = True
             return
         self._pending.clear()

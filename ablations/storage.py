@@ -50,9 +50,7 @@ def open_storage(url: str) -> BaseStorage:
     return optuna.storages.get_storage(storage)
 
 
-def patiently(
-    call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
-) -> R:
+def patiently(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a storage until its database answers, for two minutes at most."""
     deadline, wait_s = time.monotonic() + 120, 0.1
     while True:
@@ -61,5 +59,5 @@ def patiently(
         except (StorageInternalError, sqlalchemy.exc.OperationalError, ConnectionError):
             if time.monotonic() > deadline:
                 raise
-            time.sleep(wait_s * random.uniform(0.5, 1.5))  # noqa: NPY002
+            time.sleep(wait_s * random.uniform(0.5, 1.5))
             wait_s = min(2 * wait_s, 5)

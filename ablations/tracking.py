@@ -66,9 +66,7 @@ class Tracking:
             existing = self._search(experiment.experiment_id, "tags.kind != 'run'")
             study_run = next((r for r in existing if r.data.tags[KIND] == "study"), None)
             if study_run is None:
-                study_run = self._create(
-                    experiment.experiment_id, plan.study.name, {KIND: "study"}
-                )
+                study_run = self._create(experiment.experiment_id, plan.study.name, {KIND: "study"})
             study_run_id = str(study_run.info.run_id)
             self._describe_study(plan, study_run_id, directory)
             known = {r.data.tags["variant"]: r for r in existing if r.data.tags[KIND] == "variant"}
@@ -131,6 +129,7 @@ class Tracking:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
             experiment = self.client.get_experiment_by_name(name)
+            assert experiment is not None
             for key, value in saved_views(plan).items():
                 self.client.set_experiment_tag(experiment.experiment_id, key, value)
         elif experiment.lifecycle_stage == "deleted":

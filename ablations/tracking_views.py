@@ -49,7 +49,11 @@ def saved_views(plan: Plan) -> dict[str, str]:
             by_variant,
         ),
         "activation-drift": _view(
-            "Activation drift by variant", SEED_RUNS, columns, {"activation_drift": drift}, by_variant
+            "Activation drift by variant",
+            SEED_RUNS,
+            columns,
+            {"activation_drift": drift},
+            by_variant,
         ),
     }
     for name in factors:
@@ -79,7 +83,9 @@ def _view(
     if charts:
         state["compareRunSections"] = [_section(section) for section in charts]
         state["compareRunCharts"] = [
-            _line_chart(section, metric) for section, metrics in charts.items() for metric in metrics
+            _line_chart(section, metric)
+            for section, metrics in charts.items()
+            for metric in metrics
         ]
     return {"name": name, "state": state}
 
@@ -134,5 +140,3 @@ def _encoded(view: dict[str, Any]) -> str:
 
 def _json(value: dict[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"))
-
-

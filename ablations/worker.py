@@ -143,7 +143,13 @@ class Worker:
             attempt = run.attempt(claim.attempt)
             attempt.path.mkdir(parents=True, exist_ok=True)
             (attempt.path / "error.txt").write_text(text, encoding="utf-8")
-            log.error("run %s (%s, seed %d) failed: %s", claim.run_key, planned.variant, planned.seed, error)
+            log.error(
+                "run %s (%s, seed %d) failed: %s",
+                claim.run_key,
+                planned.variant,
+                planned.seed,
+                error,
+            )
             record = self._record(planned, claim, Outcome.FAILED).model_copy(
                 update={"error": f"{type(error).__name__}: {error}"[:2000]}
             )

@@ -81,13 +81,13 @@ _Loader.add_implicit_resolver(
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> Raw:
-    keys = [loader.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    keys = [loader.construct_object(key) for key, _ in node.value]
     repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
     if repeated:
         raise yaml.constructor.ConstructorError(
             None, None, f"key given twice: {', '.join(repeated)}", node.start_mark
         )
-    return dict(loader.construct_pairs(node, deep=True))  # type: ignore[no-untyped-call]
+    return dict(loader.construct_pairs(node, deep=True))
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
@@ -96,7 +96,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 def read_yaml(path: Path) -> Raw:
     """The mapping in a YAML file."""
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise AblationError(f"{path}: not a YAML file: {error}") from None
     if not isinstance(raw, dict):
@@ -114,7 +114,7 @@ def _parse_setting(setting: str) -> tuple[str, Any]:
             f"--set {setting!r}: expected key=value, for example training.max_steps=200"
         )
     try:
-        return key.strip(), yaml.load(text, _Loader)  # noqa: S506
+        return key.strip(), yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise AblationError(f"--set {setting!r}: the value is not YAML: {error}") from None
 

@@ -61,7 +61,11 @@ def make_plan(study: Study, overrides: Mapping[str, Any] | None = None) -> Plan:
         combinations=len(designed),
         cells=cells,
         merged=tuple(
-            Merge(levels=c.combination, into=names[c.cell_key], rules=_merge_rules(c, first[c.cell_key]))
+            Merge(
+                levels=c.combination,
+                into=names[c.cell_key],
+                rules=_merge_rules(c, first[c.cell_key]),
+            )
             for c in candidates
             if first[c.cell_key] is not c
         ),

@@ -101,8 +101,10 @@ METRICS: dict[str, Metric] = {
 
 
 def series_name(family: str, tap: str, index: int) -> str:
-    """Name of a curve of one layer: `series_name("activation_rms", "residual", 3)` is
-    `activation_rms/residual_03`. MLflow groups charts by what stands before the slash."""
+    """Name of a curve of one layer, such as `activation_rms/residual_03`.
+
+    MLflow groups charts by what stands before the slash.
+    """
     return f"{family}/{tap}_{index:02d}"
 
 

@@ -42,8 +42,11 @@ class RunSpec(Section):
         return digest(self.model_dump(mode="json", exclude={"seed"}))
 
     def params(self) -> dict[str, Scalar]:
-        """Configuration by leaf name (`norm`, `learning_rate`); arguments of a module of one's own
-        win over a key of the same name, since they are what was trained."""
+        """Configuration by leaf name: `norm`, `learning_rate`, `seed`.
+
+        Arguments of a module of one's own win over a key of the same name, since they are what was
+        trained.
+        """
         flat: dict[str, Scalar] = {}
         for section in (self.model, self.data, self.training, self.diagnostics):
             for name, value in section.model_dump(mode="json").items():

@@ -135,7 +135,9 @@ def _with_found_paths(study: Study, folder: Path, findings: Findings) -> Study:
     values = {key: found(key, flatten(study.base())[key], key) for key in PATH_KEYS}
     data = study.data.model_copy(update={k.rpartition(".")[2]: v for k, v in values.items()})
     factors = {
-        key: tuple(found(key, level, f"factors.{key}") if key in PATH_KEYS else level for level in v)
+        key: tuple(
+            found(key, level, f"factors.{key}") if key in PATH_KEYS else level for level in v
+        )
         for key, v in study.factors.items()
     }
     return study.model_copy(update={"data": data, "factors": factors, "module": module})
