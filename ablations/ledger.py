@@ -71,11 +71,16 @@ class Fenced(Exception):
 
 
 class Ledger:
-    """The runs of one study in one Optuna storage."""
+    """The runs of one study in one Optuna storage; `existing` only reads a ledger that is there."""
 
-    def __init__(self, url: str, study: str, *, grace_s: float = GRACE_S) -> None:
-        self._storage = patiently(open_storage, url)
-        patiently(optuna.create_study, study_name=study, storage=self._storage, load_if_exists=True)
+    def __init__(
+        self, url: str, study: str, *, grace_s: float = GRACE_S, existing: bool = False
+    ) -> None:
+        self._storage = patiently(open_storage, url, existing=existing)
+        if not existing:
+            patiently(
+                optuna.create_study, study_name=study, storage=self._storage, load_if_exists=True
+            )
         self._study_id = patiently(self._storage.get_study_id_from_name, study)
         self._grace_s = grace_s
         self._watched: dict[int, tuple[object, float]] = {}

@@ -14,7 +14,7 @@ from studies.plan import Plan
 
 def progress_of(plan: Plan, directory: StudyDirectory) -> Progress:
     """The progress of a study that was run under this home folder."""
-    ledger = Ledger(sqlite_url(directory.ledger_path), directory.study)
+    ledger = Ledger(sqlite_url(directory.ledger_path), directory.study, existing=True)
     return measure(plan, ledger.statuses(run.run_key for run in plan.runs))
 
 

@@ -27,15 +27,22 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path.resolve()}"
 
 
-def open_storage(url: str) -> BaseStorage:
+def open_storage(url: str, *, existing: bool = False) -> BaseStorage:
     """Open or create a SQLite storage in which compare-and-set really is one.
+
+    `existing` opens one that is there already without checking its schema, in a third of the time.
 
     Optuna claims a trial with SELECT ... FOR UPDATE, which SQLite ignores: two workers then train
     the same run. Taking the write lock at the start of every transaction closes that gap.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     connect_args = {"timeout": LOCK_TIMEOUT_S, "isolation_level": None}
-    storage = RDBStorage(url, engine_kwargs={"connect_args": connect_args})
+    storage = RDBStorage(
+        url,
+        engine_kwargs={"connect_args": connect_args},
+        skip_compatibility_check=existing,
+        skip_table_creation=existing,
+    )
 
     @event.listens_for(storage.engine, "connect")
     def _configure(connection: sqlite3.Connection, _: Any) -> None:

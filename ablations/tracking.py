@@ -22,7 +22,7 @@ from mlflow.entities import Experiment, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from ablations.tracking_store import artifact_root, prepare_store
+from ablations.tracking_store import artifact_root, prepare_store, store_lock
 from ablations.tracking_views import saved_views
 from studies.configuration import leaf_name
 from studies.plan import Cell, Plan
@@ -49,9 +49,11 @@ class Tracking:
     """One tracking store, seen through what a study needs of it."""
 
     def __init__(self, uri: str) -> None:
-        prepare_store(uri)
         self.uri = uri
         self.client = MlflowClient(tracking_uri=uri)
+        with store_lock(uri):
+            prepare_store(uri)
+            self.client.search_experiments(max_results=1)  # creates the tables of a new store
 
     def open_study(self, plan: Plan, directory: Path) -> TrackedStudy:
         """Get or create the experiment, the study run and the variant runs of a plan.

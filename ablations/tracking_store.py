@@ -6,6 +6,8 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+import filelock
+
 SQLITE = "sqlite:///"
 
 
@@ -19,9 +21,17 @@ def prepare_store(uri: str) -> None:
     path = sqlite_path(uri)
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
+
+
+def store_lock(uri: str) -> contextlib.AbstractContextManager[object]:
+    """Held while a SQLite store is created; other stores see to it themselves."""
+    path = sqlite_path(uri)
+    if path is None:
+        return contextlib.nullcontext()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(path.with_name(f".{path.name}.lock"))
 
 
 def artifact_root(uri: str, study: str) -> str | None:
