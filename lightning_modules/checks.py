@@ -54,9 +54,7 @@ class VariantCheck:
     """Of the small version, nats per token."""
 
 
-def check_variant(
-    spec: RunSpec, *, vocabulary_size: int, base_directory: Path | None = None
-) -> VariantCheck:
+def check_variant(spec: RunSpec, *, vocabulary_size: int) -> VariantCheck:
     """Build, measure and train a variant for one step; what goes wrong is a problem, not an error.
 
     A module of one's own is checked at its own size, since its arguments cannot be guessed.
@@ -66,7 +64,7 @@ def check_variant(
     tokens = vocabulary_size if own else min(vocabulary_size, SMALL_VOCABULARY)
     try:
         with isolated_rng(), quiet_lightning():
-            module = build_module(small, tokens, base_directory)
+            module = build_module(small, tokens)
             facts = model_facts(module, small, tokens)
             step = _train_one_step(module, small, tokens)
     except AblationError as error:

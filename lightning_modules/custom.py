@@ -28,9 +28,7 @@ from studies.schema import CustomModule
 _REQUIRED_METHODS = ("training_step", "validation_step", "configure_optimizers")
 
 
-def build_custom_module(
-    spec: RunSpec, vocabulary_size: int, base_directory: Path | None
-) -> pl.LightningModule:
+def build_custom_module(spec: RunSpec, vocabulary_size: int) -> pl.LightningModule:
     """The module that a run names, initialised under a torch seed derived from the run's seed.
 
     Raises:
@@ -38,7 +36,7 @@ def build_custom_module(
             arguments cannot be bound.
     """
     assert spec.module is not None
-    module_class = load_class(spec.module.import_path, base_directory)
+    module_class = load_class(spec.module.import_path)
     arguments = bind_arguments(module_class, spec.module, _configuration(spec, vocabulary_size))
     with isolated_rng():
         torch.manual_seed(stream_seed(spec.seed, "init"))
@@ -51,7 +49,7 @@ def build_custom_module(
     return module
 
 
-def load_class(import_path: str, base_directory: Path | None) -> type[pl.LightningModule]:
+def load_class(import_path: str) -> type[pl.LightningModule]:
     """The class that `package.module:Class` or `path/to/file.py:Class` names.
 
     Raises:
@@ -60,7 +58,7 @@ def load_class(import_path: str, base_directory: Path | None) -> type[pl.Lightni
     source, _, class_name = import_path.rpartition(":")
     try:
         if source.endswith(".py"):
-            module = _import_file((base_directory or Path.cwd()) / source)
+            module = _import_file(Path(source))
         else:
             module = importlib.import_module(source)
     except Exception as error:

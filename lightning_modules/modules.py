@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytorch_lightning as pl
 from torch import nn
 
@@ -12,12 +10,10 @@ from lightning_modules.language_model import LanguageModel
 from studies.run_spec import RunSpec
 
 
-def build_module(
-    spec: RunSpec, vocabulary_size: int, base_directory: Path | None
-) -> pl.LightningModule:
+def build_module(spec: RunSpec, vocabulary_size: int) -> pl.LightningModule:
     """The module that a run trains, initialised from the run's seed."""
     if spec.module is not None:
-        return build_custom_module(spec, vocabulary_size, base_directory)
+        return build_custom_module(spec, vocabulary_size)
     return LanguageModel(spec, vocabulary_size)
 
 

@@ -37,7 +37,6 @@ def train_run(
     resume_from: Path | None,
     sink: MetricSink,
     should_stop: Callable[[], bool],
-    base_directory: Path | None = None,
 ) -> RunResult:
     """Train a run to its last step, or until it diverges.
 
@@ -52,7 +51,6 @@ def train_run(
         resume_from: a checkpoint of this run to go on from.
         sink: takes the numbers as they come.
         should_stop: asked after every optimiser step.
-        base_directory: folder that the file path of a module of one's own is relative to.
 
     Raises:
         RunInterrupted: `should_stop()` turned true; a checkpoint was written.
@@ -79,7 +77,7 @@ def train_run(
     )
     callback = RunCallback(context)
     with isolated_rng(), quiet_lightning():
-        module = build_module(spec, store.vocabulary_size, base_directory)
+        module = build_module(spec, store.vocabulary_size)
         facts = model_facts(module, spec, store.vocabulary_size)
         trainer = build_trainer(spec, execution, directory, callback)
         stream = TrainingStream(store, spec, trainer)

@@ -175,6 +175,9 @@ class CustomModule(Section):
         str, StringConstraints(pattern=r"^([A-Za-z_][\w.]*|[^:\n]+\.py):[A-Za-z_]\w*$")
     ]
     """`package.module:Class`, or `path/to/file.py:Class` (relative to the study file)."""
+    source_digest: str | None = None
+    """Digest of the file of a `.py` import path, filled in when the study is read: a changed module
+    is another run."""
     arguments: dict[str, Scalar] = Field(default_factory=dict)
     """Constructor arguments; those that are not given are taken from the configuration keys of
     the same name."""

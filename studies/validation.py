@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,11 @@ def _with_found_paths(study: Study, folder: Path, findings: Findings) -> Study:
         if not path.is_file():
             allowed = f"a file that exists ({path} does not), or package.module:Class"
             findings.add("module.import_path", module.import_path, allowed, "correct the path")
-        module = module.model_copy(update={"import_path": f"{path}:{name}"})
+        content = path.read_bytes() if path.is_file() else b""
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        module = module.model_copy(
+            update={"import_path": f"{path}:{name}", "source_digest": digest}
+        )
     values = {key: found(key, flatten(study.base())[key], key) for key in PATH_KEYS}
     data = study.data.model_copy(update={k.rpartition(".")[2]: v for k, v in values.items()})
     factors = {

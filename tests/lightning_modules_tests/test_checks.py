@@ -9,7 +9,7 @@ from lightning_modules.checks import check_variant
 from studies.estimates import estimate
 from studies.records import Leak
 from studies.schema import CustomModule
-from tests.lightning_modules_tests.tiny_runs import HERE, LSTM, tiny_spec
+from tests.lightning_modules_tests.tiny_runs import LSTM, tiny_spec
 
 GRID = [
     (activation, norm, placement)
@@ -47,7 +47,7 @@ def test_a_gated_variant_that_does_not_match_is_a_problem(tmp_path):
 
 def test_a_module_of_ones_own_is_checked_at_its_size(tmp_path):
     spec = tiny_spec(tmp_path, module=LSTM)
-    check = check_variant(spec, vocabulary_size=50, base_directory=HERE)
+    check = check_variant(spec, vocabulary_size=50)
     assert check.problems == ()
     assert check.leak is Leak.CAUSAL
     assert check.parameters == 50 * 32 + 2 * (4 * 32 * 32 + 4 * 32) + 32 * 50 + 50
@@ -102,8 +102,8 @@ class Leaky(Base):
 
 def check_broken(tmp_path, name):
     (tmp_path / "broken.py").write_text(BROKEN)
-    spec = tiny_spec(tmp_path, module=CustomModule(import_path=f"broken.py:{name}"))
-    return check_variant(spec, vocabulary_size=50, base_directory=tmp_path)
+    spec = tiny_spec(tmp_path, module=CustomModule(import_path=f"{tmp_path}/broken.py:{name}"))
+    return check_variant(spec, vocabulary_size=50)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from lightning_modules.custom import build_custom_module
 from studies.errors import AblationError
 from studies.records import FINAL_LOSS, FLOPS_PER_TOKEN, INITIAL_LOSS, PARAMETERS, Leak, Outcome
 from studies.schema import CustomModule
-from tests.lightning_modules_tests.tiny_runs import HERE, LSTM, tiny_spec, train, write_text
+from tests.lightning_modules_tests.tiny_runs import LSTM, tiny_spec, train, write_text
 
 BASE = """
 import pytorch_lightning as pl
@@ -37,9 +37,9 @@ class Manual(Fine):
 def build(tmp_path):
     def make(arguments="", given="", *, name="Fine", seed=0, **own):
         (tmp_path / "own.py").write_text(BASE.format(arguments=arguments, given=given))
-        custom = CustomModule(import_path=f"own.py:{name}", arguments=own)
+        custom = CustomModule(import_path=f"{tmp_path}/own.py:{name}", arguments=own)
         spec = tiny_spec(tmp_path, module=custom, seed=seed)
-        return build_custom_module(spec, 99, tmp_path)
+        return build_custom_module(spec, 99)
 
     return make
 
@@ -82,9 +82,11 @@ def test_any_argument_goes_where_the_constructor_takes_any(build):
 )
 def test_a_module_that_cannot_be_used_says_why(build, tmp_path, path, message):
     build()
+    if ".py:" in path:
+        path = f"{tmp_path}/{path}"
     spec = tiny_spec(tmp_path, module=CustomModule(import_path=path))
     with pytest.raises(AblationError, match=message):
-        build_custom_module(spec, 99, tmp_path)
+        build_custom_module(spec, 99)
 
 
 def test_initial_values_depend_on_the_seed_alone(build):
@@ -105,7 +107,7 @@ def test_a_file_that_changed_is_read_anew(build, tmp_path):
 def test_an_importable_class_needs_no_file(tmp_path):
     path = "tests.lightning_modules_tests.lstm_language_model:LSTMLanguageModel"
     spec = tiny_spec(tmp_path, module=CustomModule(import_path=path, arguments={"hidden": 8}))
-    assert build_custom_module(spec, 11, None).head.weight.shape == (11, 8)
+    assert build_custom_module(spec, 11).head.weight.shape == (11, 8)
 
 
 def test_the_worked_example_trains(tmp_path):
@@ -120,7 +122,7 @@ def test_the_worked_example_trains(tmp_path):
     assert result.summary[FINAL_LOSS] < 0.85 * result.summary[INITIAL_LOSS]
     assert result.summary[PARAMETERS] == sum(
         p.numel()
-        for p in build_custom_module(spec, result.facts["vocabulary_size"], HERE).parameters()
+        for p in build_custom_module(spec, result.facts["vocabulary_size"]).parameters()
     )
     assert FLOPS_PER_TOKEN not in result.summary  # a fused LSTM cannot be counted
     assert rows[40]["train/learning_rate"] == 1e-2

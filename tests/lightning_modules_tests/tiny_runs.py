@@ -20,7 +20,7 @@ from studies.schema import (
 )
 
 HERE = Path(__file__).parent
-LSTM = CustomModule(import_path="lstm_language_model.py:LSTMLanguageModel")
+LSTM = CustomModule(import_path=f"{HERE}/lstm_language_model.py:LSTMLanguageModel")
 
 
 class RowsSink:
@@ -87,6 +87,5 @@ def train(
         resume_from=resume_from,
         sink=sink,
         should_stop=should_stop,
-        base_directory=HERE,
     )
     return result, getattr(sink, "rows", {})
