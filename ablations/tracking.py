@@ -50,10 +50,9 @@ class Tracking:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self.client = MlflowClient(tracking_uri=uri)
-        with store_lock(uri):
+        with store_lock(uri):  # a client creates the tables of a new store
             prepare_store(uri)
-            self.client.search_experiments(max_results=1)  # creates the tables of a new store
+            self.client = MlflowClient(tracking_uri=uri)
 
     def open_study(self, plan: Plan, directory: Path) -> TrackedStudy:
         """Get or create the experiment, the study run and the variant runs of a plan.
