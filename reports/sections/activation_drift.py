@@ -17,6 +17,21 @@ from reports.words import counts_caption
 from studies.records import Outcome
 
 FAMILY, TAP = "activation_drift", "residual"
+CAVEATS = (
+    (
+        "placement",
+        {"post"},
+        "Where the norm follows the residual sum (post), the scale of the stream is fixed by "
+        "construction: compare variants of one placement.",
+    ),
+    (
+        "norm",
+        {"batch", "batch_position"},
+        "Batch norm is seen with its running statistics, which start at 0 and 1: their warm-up is "
+        "part of its drift.",
+    ),
+)
+"""Model key, its levels, and what a reader must know where one of them is in the study."""
 DEPTH = "residual stream before block (last: after the last block)"
 
 
@@ -27,8 +42,8 @@ class ActivationDrift:
     profile: LinePanels
     maps: LayerMaps
     definition: str
-    fixed_scale: bool
-    """Whether a variant has its norm after the residual sum, which fixes the stream's scale."""
+    caveats: tuple[str, ...]
+    """What follows from how some variants are built, and not from how they train."""
     outcomes: dict[Outcome, int]
 
 
@@ -39,12 +54,14 @@ def collect(results: StudyResults) -> ActivationDrift | None:
     )
     if maps is None:
         return None
-    placements = {cell.configuration["model"]["placement"] for cell in results.plan.cells}
+    models = [cell.configuration["model"] for cell in results.plan.cells]
     return ActivationDrift(
         profile=_profile(results),
         maps=maps,
         definition=results.definition(FAMILY).definition,
-        fixed_scale="post" in placements,
+        caveats=tuple(
+            text for key, levels, text in CAVEATS if any(m[key] in levels for m in models)
+        ),
         outcomes=results.outcomes(),
     )
 
@@ -71,19 +88,13 @@ def _profile(results: StudyResults) -> LinePanels:
 
 def render(data: ActivationDrift) -> Exhibits:
     """The profile by depth, and the maps by step."""
-    what = f"Activation drift: {data.definition}."
-    reading = (
-        " Where the norm follows the residual sum (post), the scale of the stream is fixed by "
-        "construction; compare variants of one placement."
-        if data.fixed_scale
-        else ""
-    )
+    what = " ".join((f"Activation drift: {data.definition}.", *data.caveats))
     counts = counts_caption(data.outcomes)
     rows = data.profile.lines[["variant", "label", "seed", "step", "x", "y"]]
     rows = rows.rename(columns={"x": "layer", "y": "drift"})
     profile = Figure(
         "activation_drift_by_depth",
-        f"{what}{reading} At the last probe; thin: each completed run, thick: geometric mean. "
+        f"{what} At the last probe; thin: each completed run, thick: geometric mean. "
         f"{counts}",
         rows,
         partial(draw_lines, data.profile),
