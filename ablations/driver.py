@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from ablations.launchers.local import LocalLauncher, worker_command
+from ablations.launchers.local import LocalLauncher, LocalWorker, worker_command
 from ablations.ledger import Ledger, RunState, RunStatus, owner_prefix
 from ablations.preflight import Preflight, preflight
 from ablations.progress import Progress, measure
@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.5
 STOP_TIMEOUT_S = 60.0
-MAX_WORKER_DEATHS = 10
-"""Deaths of workers without a finished run in between, after which the driver gives up."""
+MAX_DEATHS_PER_WORKER = 3
+"""Deaths outside of any run, and without a run ending in between, before the driver gives up."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class Driver:
         open_variants = {
             run.variant
             for run in self.plan.runs
-            if not statuses[run.run_key].state.is_ended() or self._settings.retry_failed
+            if not (state := statuses[run.run_key].state).is_ended()
+            or (self._settings.retry_failed and state is RunState.FAILED)
         }
         cells = tuple(cell for cell in self.plan.cells if cell.variant in open_variants)
         return self.plan.model_copy(update={"cells": cells})
@@ -90,8 +91,21 @@ class Driver:
         return found
 
     def run(self, on_progress: Callable[[Progress], None]) -> RunSummary:
-        """Queue and train until every run has ended, or until a signal asks to stop."""
+        """Queue and train until every run has ended, or until a signal asks to stop.
+
+        Raises:
+            AblationError: workers cannot start, or another `ablate run` changed the plan.
+        """
         self._ledger.reconcile(self._keys, retry_failed=self._settings.retry_failed)
+        progress = self.progress()
+        on_progress(progress)
+        if not progress.is_complete:
+            self._train(on_progress)
+        self.repair()
+        statuses = self._ledger.statuses(self._keys)
+        return RunSummary(measure(self.plan, statuses), statuses, self._stopping)
+
+    def _train(self, on_progress: Callable[[Progress], None]) -> None:
         launcher = self._launcher()
         previous = {
             name: signal.signal(name, self._on_signal)
@@ -101,12 +115,10 @@ class Driver:
             self._supervise(launcher, on_progress)
         finally:
             for worker in launcher.stop(STOP_TIMEOUT_S):
-                self._ledger.fail_attempts_of(owner_prefix(worker.process.pid))
+                owner = owner_prefix(worker.process.pid)
+                self._ledger.fail_attempts_of(owner, released="killed while stopping")
             for name, handler in previous.items():
                 signal.signal(name, handler)
-        self.repair()
-        statuses = self._ledger.statuses(self._keys)
-        return RunSummary(measure(self.plan, statuses), statuses, self._stopping)
 
     def repair(self) -> None:
         """Publish the ended runs whose worker died before it could."""
@@ -127,18 +139,10 @@ class Driver:
                 finish(run, record)
 
     def _supervise(self, launcher: LocalLauncher, on_progress: Callable[[Progress], None]) -> None:
-        deaths, ended_before = 0, -1
+        count = self._worker_count()
+        deaths, ended_before = 0, 0
         while not self._stopping:
-            for worker in launcher.reap():
-                self._ledger.fail_attempts_of(owner_prefix(worker.process.pid))
-                if worker.process.returncode != 0:
-                    deaths += 1
-                    log.warning(
-                        "worker %d ended with code %d; its log: %s",
-                        worker.slot,
-                        worker.process.returncode,
-                        worker.log_path,
-                    )
+            deaths += sum(self._bury(worker) for worker in launcher.reap())
             self._ledger.reconcile(self._keys)
             progress = self.progress()
             on_progress(progress)
@@ -146,15 +150,39 @@ class Driver:
                 return
             if progress.ended > ended_before:
                 deaths, ended_before = 0, progress.ended
-            if deaths >= MAX_WORKER_DEATHS:
+            if deaths >= MAX_DEATHS_PER_WORKER * count:
                 raise AblationError(
-                    f"{deaths} workers died in a row; see {launcher.log_folder}. "
-                    "Mend what they say, then run the same command again."
+                    f"workers of study {self.plan.study.name!r} die before they train anything; "
+                    f"their logs: {launcher.log_folder}. "
+                    "Mend what the logs say, then run the same command again."
                 )
             waiting = progress.counts.get(RunState.WAITING, 0)
-            wanted = min(self._worker_count(), len(launcher.workers) + waiting)
-            launcher.start(wanted)
+            wanted = min(count, len(launcher.workers) + waiting)
+            if wanted > len(launcher.workers):
+                self._check_plan_is_ours()
+                launcher.start(wanted)
             time.sleep(POLL_S)
+
+    def _bury(self, worker: LocalWorker) -> bool:
+        """Give up the attempts of a worker that has ended; whether it died outside of any run.
+
+        A death within a run is counted by the ledger, against that run.
+        """
+        attempts = self._ledger.fail_attempts_of(owner_prefix(worker.process.pid))
+        died = worker.process.returncode != 0
+        if died:
+            log.warning("%s", worker.obituary())
+        return died and attempts == 0
+
+    def _check_plan_is_ours(self) -> None:
+        """Workers train the plan on disk: were it another one, ours would never end."""
+        if self.directory.load_plan().runs != self.plan.runs:
+            raise AblationError(
+                f"another `ablate run` has changed the plan of study {self.plan.study.name!r} "
+                "while this one was running; this one stops, and nothing that was trained is "
+                "lost. Run one set of settings after the other, or give each a name of its own "
+                "(--set name=...)."
+            )
 
     def _launcher(self) -> LocalLauncher:
         command = worker_command(
@@ -169,10 +197,16 @@ class Driver:
         if self._settings.workers is not None:
             return self._settings.workers
         gpus, per_run = visible_gpus(), self.plan.study.execution.devices
-        return max(1, len(gpus) // per_run) if gpus else len(os.sched_getaffinity(0))
+        return max(1, len(gpus) // per_run) if gpus else _usable_cores()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._stopping = True
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # Linux; containers may lend fewer than there are
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def visible_gpus() -> list[str]:

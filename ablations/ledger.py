@@ -3,7 +3,8 @@
 Each run of a plan is trained to its end exactly once, whoever plans and however often:
 
 1. a run waits as a WAITING trial that carries its run key; WAITING to RUNNING is compare-and-set;
-2. a worker that claimed a trial gives it up when a lower-numbered trial of the run is live;
+2. a worker that claimed a trial gives it up when a lower-numbered trial of the run is live, or
+   ended in an error that nobody has asked to retry;
 3. FAIL is the fence: Optuna refuses every later write to a failed trial, so a worker that was
    presumed dead and comes back can finish nothing;
 4. `reconcile` works from the state and not from events, so that whoever runs it next repairs what
@@ -35,7 +36,9 @@ MAX_LOST_ATTEMPTS = 5
 """Attempts at a run that may die without a word before the run counts as failed."""
 
 RUN_KEY, OWNER, BEAT, STEP = "run_key", "owner", "beat", "step"
-OUTCOME, ERROR, RELEASED, RETRY = "outcome", "error", "released", "retry"
+OUTCOME, ERROR, RELEASED = "outcome", "error", "released"
+RETRY_OF = "retry_of"
+"""Number of the failed trial that a trial was queued to retry."""
 
 
 class RunState(StrEnum):
@@ -98,11 +101,10 @@ class Ledger:
         """
         self._fail_silent_attempts()
         for key, trials in self._by_run_key(run_keys).items():
-            state = _status(trials).state
-            if state is RunState.UNQUEUED or (retry_failed and state is RunState.FAILED):
-                attrs: dict[str, object] = {RUN_KEY: key}
-                if state is RunState.FAILED:
-                    attrs[RETRY] = True
+            status = _status(trials)
+            retry = retry_failed and status.state is RunState.FAILED
+            if retry or status.state is RunState.UNQUEUED:
+                attrs = {RUN_KEY: key, **({RETRY_OF: status.attempt} if retry else {})}
                 template = create_trial(state=TrialState.WAITING, user_attrs=attrs)
                 patiently(self._storage.create_new_trial, self._study_id, template)
 
@@ -117,11 +119,16 @@ class Ledger:
                 return claim
         return None
 
-    def fail_attempts_of(self, owner_prefix: str) -> None:
-        """Fail the running attempts of a worker that is known to be dead."""
-        for trial in self._trials((TrialState.RUNNING,)):
-            if str(trial.user_attrs.get(OWNER, "")).startswith(owner_prefix):
-                self._fail(trial)
+    def fail_attempts_of(self, owner_prefix: str, *, released: str | None = None) -> int:
+        """Fail the running attempts of a worker that is known to be dead; returns how many.
+
+        `released` says why the worker was killed on purpose: that is not held against its run.
+        """
+        trials = self._trials((TrialState.RUNNING,))
+        own = [t for t in trials if str(t.user_attrs.get(OWNER, "")).startswith(owner_prefix)]
+        for trial in own:
+            self._fail(trial, released)
+        return len(own)
 
     def _try_to_claim(self, trial: FrozenTrial) -> Claim | None:
         owner = f"{owner_prefix()}{uuid.uuid4().hex[:8]}"
@@ -132,7 +139,7 @@ class Ledger:
                 return None
             patiently(set_attr, trial_id, OWNER, owner)
             others = self._by_run_key([key])[key]
-            if any(o.number < trial.number and o.state is not TrialState.FAIL for o in others):
+            if _is_superseded(trial, others):
                 patiently(set_attr, trial_id, RELEASED, "the run was queued twice")
                 patiently(self._storage.set_trial_state_values, trial_id, TrialState.FAIL)
                 return None
@@ -156,8 +163,10 @@ class Ledger:
             elif now - since > self._grace_s:
                 self._fail(trial)
 
-    def _fail(self, trial: FrozenTrial) -> None:
+    def _fail(self, trial: FrozenTrial, released: str | None = None) -> None:
         try:
+            if released:
+                patiently(self._storage.set_trial_user_attr, trial._trial_id, RELEASED, released)
             patiently(self._storage.set_trial_state_values, trial._trial_id, TrialState.FAIL)
         except UpdateFinishedTrialError:
             return  # it ended by itself in the meantime
@@ -194,9 +203,8 @@ def _status(trials: Sequence[FrozenTrial]) -> RunStatus:
                 step=attrs.get(STEP, 0),
                 owner=attrs.get(OWNER, ""),
             )
-    failures = [t for t in trials if RELEASED not in t.user_attrs]
-    retries = [t.number for t in trials if RETRY in t.user_attrs]
-    recent = [t for t in failures if t.number >= max(retries, default=0)]
+    retried = _last_retried(trials)
+    recent = [t for t in trials if RELEASED not in t.user_attrs and t.number > retried]
     last = recent[-1] if recent else None
     if last is not None and ERROR in last.user_attrs:
         return RunStatus(RunState.FAILED, last.number, error=last.user_attrs[ERROR])
@@ -204,6 +212,21 @@ def _status(trials: Sequence[FrozenTrial]) -> RunStatus:
         error = f"the worker died {len(recent)} times without a word (out of memory?)"
         return RunStatus(RunState.FAILED, last.number, error=error)
     return RunStatus(RunState.UNQUEUED)
+
+
+def _is_superseded(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether an earlier trial of the run makes this one needless: it was queued twice."""
+    earlier = [t for t in trials if t.number < trial.number]
+    retried = _last_retried([*earlier, trial])
+    return any(
+        t.state is not TrialState.FAIL or (ERROR in t.user_attrs and t.number > retried)
+        for t in earlier
+    )
+
+
+def _last_retried(trials: Sequence[FrozenTrial]) -> int:
+    """The failed trial up to which failures of a run no longer count, -1 for none."""
+    return max((int(t.user_attrs.get(RETRY_OF, -1)) for t in trials), default=-1)
 
 
 class Claim:

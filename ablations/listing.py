@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ablations.ledger import Ledger
+from ablations.ledger import Ledger, RunState, RunStatus
 from ablations.progress import Progress, measure
 from ablations.run_directory import StudyDirectory
 from ablations.storage import sqlite_url
 from studies.plan import Plan
 
 
+def statuses_of(plan: Plan, directory: StudyDirectory) -> dict[str, RunStatus]:
+    """The status of each run of a study that was run under this home folder."""
+    keys = [run.run_key for run in plan.runs]
+    if not directory.ledger_path.exists():
+        return dict.fromkeys(keys, RunStatus(RunState.UNQUEUED))
+    url = sqlite_url(directory.ledger_path)
+    return Ledger(url, directory.study, existing=True).statuses(keys)
+
+
 def progress_of(plan: Plan, directory: StudyDirectory) -> Progress:
     """The progress of a study that was run under this home folder."""
-    ledger = Ledger(sqlite_url(directory.ledger_path), directory.study, existing=True)
-    return measure(plan, ledger.statuses(run.run_key for run in plan.runs))
+    return measure(plan, statuses_of(plan, directory))
 
 
 def studies_at_home(home: Path) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,10 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import filelock
+
+from ablations.ledger import RunState
+from ablations.listing import statuses_of
 from ablations.run_directory import (
     AttemptDirectory,
     MetricRow,
@@ -14,7 +18,7 @@ from ablations.run_directory import (
     RunDirectory,
     StudyDirectory,
 )
-from studies.plan import Plan
+from studies.plan import Plan, PlannedRun
 from studies.records import Outcome, RunRecord
 from studies.run_spec import RunSpec
 
@@ -24,57 +28,74 @@ if TYPE_CHECKING:
     from ablations.tracking import TrackedStudy, Tracking
 
 log = logging.getLogger(__name__)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # not each retry: we tell once
 
 INTERVAL_S = 2.0
 """How often rows are sent while a run trains."""
+AWAY_INTERVAL_S = 15.0
+"""How often a store that is away is asked again; the end of a run asks at once."""
 
 
 class RunPublisher:
     """Brings one run in the tracking store up to what its directory says."""
 
-    def __init__(self, directory: RunDirectory, attempt: AttemptDirectory, variant: str) -> None:
+    def __init__(
+        self, directory: RunDirectory, attempt: AttemptDirectory, spec: RunSpec, variant: str
+    ) -> None:
         self._directory = directory
         self._attempt = attempt
+        self._spec = spec
         self._variant = variant
         self._run: Run | None = None
         self._tail = MetricsTail(attempt)
         self._unsent: list[MetricRow] = []
-        self.record: RunRecord | None = None
-        """Set when the run has ended."""
-        self.released = False
-        """Set when the attempt gave the run back."""
+        self._record: RunRecord | None = None
+        self._closed = False
         self.done = False
+        """Whether there is nothing left to send."""
+
+    def close(self, record: RunRecord | None) -> None:
+        """Say that the attempt is over: the run has ended, or (None) was given back."""
+        self._record = record
+        self._closed = True
+
+    def abandon(self) -> None:
+        """Send nothing more: the run belongs to somebody else."""
+        self.done = True
 
     def advance(self, tracking: Tracking, study: TrackedStudy) -> None:
         """Send what is not yet sent; whatever it raises, calling it again goes on from there."""
+        closed = self._closed  # rows that are written after this line are for the next call
         if self._run is None:
             self._run = self._opened(tracking, study)
-        ended, released = self.record, self.released
         self._unsent += self._tail.new_rows()
         tracking.log(self._run, _triples(self._unsent))
         self._unsent.clear()
-        if ended is not None:
-            self._finish(tracking, self._run, ended)
-        elif released:
+        if not closed or self.done:
+            return
+        if self._record is not None:
+            self._finish(tracking, self._run, self._record)
+        else:
+            tracking.log(self._run, tags={"outcome": Outcome.MISSING.value})
             tracking.client.set_terminated(self._run.info.run_id, "KILLED")
-        self.done = ended is not None or released
+        self.done = True
 
     def _opened(self, tracking: Tracking, study: TrackedStudy) -> Run:
-        spec = RunSpec.model_validate_json(self._directory.spec_path.read_text())
-        run = tracking.get_or_create_run(study, spec, self._variant)
-        if run.info.status != "RUNNING":
-            tracking.client.update_run(run.info.run_id, status="RUNNING")
+        self._directory.path.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self._directory.path / ".tracking.lock"):
+            run = tracking.get_or_create_run(study, self._spec, self._variant)
+        tracking.client.update_run(run.info.run_id, status="RUNNING")
         tracking.log(run, tags={"outcome": "running", "attempt": self._attempt.number})
         return run
 
     def _finish(self, tracking: Tracking, run: Run, record: RunRecord) -> None:
         tracking.log(run, ((0, name, value) for name, value in record.summary.items()))
-        for path in (
-            self._directory.record_path,
-            self._directory.history_path,
-            self._directory.spec_path,
-        ):
-            tracking.client.log_artifact(run.info.run_id, str(path))
+        directory = self._directory
+        for path in (directory.record_path, directory.history_path, directory.spec_path):
+            if path.exists():  # a run may have failed before it could be written down
+                tracking.client.log_artifact(run.info.run_id, str(path))
+        if record.error is None and "error" in run.data.tags:  # of an attempt before this one
+            tracking.client.delete_tag(run.info.run_id, "error")
         status = "FAILED" if record.outcome is Outcome.FAILED else "FINISHED"
         tracking.client.set_terminated(run.info.run_id, status)
         tracking.log(run, tags=_tags(record))
@@ -90,7 +111,7 @@ class PublishingThread(threading.Thread):
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
-        self._warned = False
+        self._away = False
 
     def add(self, publisher: RunPublisher) -> None:
         """Publish a run from now on until it is done."""
@@ -102,10 +123,11 @@ class PublishingThread(threading.Thread):
         self._wake.set()
 
     def close(self, timeout_s: float) -> bool:
-        """Send the rest; False if it could not all be sent in time (`ablate sync` sends it)."""
+        """Send the rest, without waiting for a store that is away; False if something is left."""
         self._closing = True
         self._wake.set()
-        self.join(timeout_s)
+        if not self._away:
+            self.join(timeout_s)
         return not self._publishers
 
     def run(self) -> None:
@@ -116,17 +138,14 @@ class PublishingThread(threading.Thread):
             try:
                 opened = opened or self._open()
                 self._advance_all(*opened)
+                self._away = False
             except Exception as error:  # training goes on whatever the store does
-                if not self._warned:
-                    log.warning(
-                        "tracking is away (%s); runs go on and are sent later", _brief(error)
-                    )
-                    self._warned = True
-                if closing:
-                    return
-            if closing and not self._publishers:
+                if not self._away:
+                    log.warning("tracking is away (%s); runs are sent later", _brief(error))
+                self._away = True
+            if closing and (self._away or not self._publishers):
                 return
-            self._wake.wait(INTERVAL_S)
+            self._wake.wait(AWAY_INTERVAL_S if self._away else INTERVAL_S)
             self._wake.clear()
 
     def _advance_all(self, tracking: Tracking, study: TrackedStudy) -> None:
@@ -135,7 +154,8 @@ class PublishingThread(threading.Thread):
         errors = []
         for publisher in current:
             try:
-                publisher.advance(tracking, study)
+                if not publisher.done:
+                    publisher.advance(tracking, study)
             except Exception as error:  # one run that cannot be sent holds no other one up
                 errors.append(error)
             if publisher.done:
@@ -146,26 +166,47 @@ class PublishingThread(threading.Thread):
 
 
 def sync_study(tracking: Tracking, plan: Plan, directory: StudyDirectory) -> int:
-    """Send every ended run that the store lacks, and the aggregates; returns how many were sent."""
+    """Send what the store lacks of every run that is not being trained, and the aggregates.
+
+    Returns:
+        How many runs were sent.
+    """
     from ablations.aggregates import log_aggregates
 
     study = tracking.open_study(plan, directory.path)
-    records: list[RunRecord] = []
+    statuses = statuses_of(plan, directory)
     sent = 0
     for planned in plan.runs:
-        run = directory.run(planned.run_key)
-        record = run.record()
-        if record is None:
+        if statuses[planned.run_key].state is RunState.RUNNING:
             continue
-        records.append(record)
-        tracked = study.runs.get(planned.run_key)
-        if tracked is None or tracked.data.tags.get("recorded_attempt") != str(record.attempt):
-            publisher = RunPublisher(run, run.attempt(record.attempt), planned.variant)
-            publisher.record = record
+        publisher = _publisher_of_rest(plan, planned, directory, study)
+        if publisher is not None:
             publisher.advance(tracking, study)
             sent += 1
+    records = [r for run in plan.runs if (r := directory.run(run.run_key).record())]
     log_aggregates(tracking, study, plan, records)
     return sent
+
+
+def _publisher_of_rest(
+    plan: Plan, planned: PlannedRun, directory: StudyDirectory, study: TrackedStudy
+) -> RunPublisher | None:
+    """A publisher for a run that nobody trains, None when the store has all of it."""
+    run = directory.run(planned.run_key)
+    record, attempts = run.record(), run.attempts()
+    if record is None and not attempts:
+        return None
+    attempt = run.attempt(record.attempt) if record else attempts[-1]
+    outcome = record.outcome if record else Outcome.MISSING
+    tracked = study.runs.get(planned.run_key)
+    if tracked is not None:
+        tags = tracked.data.tags
+        known = tags.get("recorded_attempt" if record else "attempt"), tags.get("outcome")
+        if known == (str(attempt.number), outcome.value):
+            return None
+    publisher = RunPublisher(run, attempt, plan.spec(planned), planned.variant)
+    publisher.close(record)
+    return publisher
 
 
 def _triples(rows: list[MetricRow]) -> list[tuple[int, str, float]]:

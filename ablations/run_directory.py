@@ -4,7 +4,7 @@
                study.yaml           the study file as it was given
                ledger.db            the queue (Optuna)
                runs/<run key>/record.json, history.parquet, spec.json
-                              attempt-<n>/metrics.jsonl, checkpoint-*.pt, error.txt
+                              attempt-<n>/metrics.jsonl, record.json, error.txt, step-<n>.ckpt
                report/
 """
 
@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablations.files import write_atomically
+from ablations.files import replacing, write_atomically
+from lightning_modules.checkpoints import list_checkpoints
 from studies.errors import AblationError
 from studies.plan import Plan
 from studies.records import RunRecord
@@ -112,9 +113,9 @@ class RunDirectory:
         }
         types = {"metric": pa.string(), "step": pa.int64(), "value": pa.float64()}
         table = pa.table({k: pa.array(v, types[k]) for k, v in columns.items()})
-        temporary = self.path / f".history.parquet.{record.attempt}"
-        pq.write_table(table, temporary)
-        temporary.replace(self.history_path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        with replacing(self.history_path) as temporary:
+            pq.write_table(table, temporary)
         write_atomically(self.record_path, record.model_dump_json(indent=1))
 
     def record(self) -> RunRecord | None:
@@ -145,12 +146,18 @@ class AttemptDirectory:
 
     def remove_checkpoints(self) -> None:
         """Free the space of an attempt whose run has ended."""
-        for path in self.path.glob("checkpoint-*"):
-            path.unlink(missing_ok=True)
+        for checkpoint in list_checkpoints(self.path):
+            checkpoint.path.unlink(missing_ok=True)
+
+    def start(self) -> None:
+        """Make the folder, with no rows in it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.metrics_path, "")
 
     def continue_from(self, earlier: AttemptDirectory, step: int) -> None:
-        """Take over what an earlier attempt recorded up to the step that is resumed from."""
+        """Start with what an earlier attempt recorded up to the step that is resumed from."""
         kept = [row for row in earlier.read_metrics() if row.step <= step]
+        self.path.mkdir(parents=True, exist_ok=True)
         lines = "".join(_line(row.step, row.values) for row in kept)
         write_atomically(self.metrics_path, lines)
 
@@ -175,41 +182,47 @@ class MetricsTail:
 
 
 class MetricsFile:
-    """Appends metrics to an attempt's file; a full disk delays rows and stops nothing."""
+    """Writes an attempt's rows one after the other; a full disk delays rows and stops nothing."""
 
     def __init__(self, attempt: AttemptDirectory) -> None:
         self._path = attempt.metrics_path
-        self._pending: list[str] = []
-        self._warned = False
+        self._size = self._path.stat().st_size
+        self._pending = b""
+        self._error: OSError | None = None
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Record finite values at an optimiser step."""
-        self._pending.append(_line(step, values))
-        self.flush()
+        self._pending += _line(step, values).encode()
+        self._flush()
 
-    def flush(self) -> None:
-        """Write what is pending; what cannot be written stays pending."""
-        text = "".join(self._pending)
+    def close(self) -> None:
+        """Write what is pending.
+
+        Raises:
+            OSError: it still cannot be written.
+        """
+        self._flush()
+        if self._pending and self._error:
+            raise self._error
+
+    def _flush(self) -> None:
         try:
-            self._append(text)
+            self._write_pending()
         except OSError as error:
-            if not self._warned:
-                log.warning(
-                    "metrics are kept in memory until %s can be written: %s", self._path, error
-                )
-                self._warned = True
-            return
-        self._pending.clear()
+            if self._error is None:
+                log.warning("rows stay in memory until %s can be written: %s", self._path, error)
+            self._error = error
+        else:
+            self._size += len(self._pending)
+            self._pending = b""
 
-    def _append(self, text: str) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            start = file.tell()
-            try:
-                file.write(text)
-                file.flush()
-            except OSError:
-                file.truncate(start)  # a torn line would swallow the next one
-                raise
+    def _write_pending(self) -> None:
+        """Write at the end of the last whole row, over what an earlier try may have left there."""
+        with self._path.open("r+b", buffering=0) as file:
+            file.seek(self._size)
+            rest = memoryview(self._pending)
+            while rest:
+                rest = rest[file.write(rest) :]
 
 
 def _line(step: int, values: Mapping[str, float]) -> str:

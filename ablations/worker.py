@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -19,7 +20,8 @@ from ablations.publishing import PublishingThread, RunPublisher
 from ablations.run_directory import AttemptDirectory, MetricsFile, RunDirectory, StudyDirectory
 from ablations.storage import sqlite_url
 from studies.plan import Plan, PlannedRun
-from studies.records import FINAL_LOSS, INITIAL_LOSS, LAST_TRAIN_LOSS, Outcome, RunRecord, RunResult
+from studies.records import FINAL_LOSS, INITIAL_LOSS, LAST_TRAIN_LOSS, Outcome, RunRecord
+from studies.run_spec import RunSpec
 
 if TYPE_CHECKING:
     from ablations.tracking import TrackedStudy, Tracking
@@ -28,8 +30,8 @@ log = logging.getLogger(__name__)
 
 IDLE_S = 3.0
 """How long a worker looks for work before it ends."""
-FLUSH_S = 60.0
-"""How long a worker that is done waits for the tracking store."""
+FLUSH_S = 20.0
+"""How long a worker that is done waits for the tracking store; the driver sends what is left."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,17 @@ class WorkerSettings:
     """Process that started the worker; when it is gone, the worker stops as on a signal."""
 
 
+@dataclass(frozen=True)
+class Job:
+    """A claimed run and where its attempt writes."""
+
+    claim: Claim
+    planned: PlannedRun
+    spec: RunSpec
+    run: RunDirectory
+    attempt: AttemptDirectory
+
+
 class Worker:
     """One process that trains the runs of one study."""
 
@@ -54,12 +67,16 @@ class Worker:
         self._ledger = Ledger(sqlite_url(self._directory.ledger_path), settings.study)
         self._publishing = PublishingThread(self._open_tracking)
         self._stop_signal = 0
+        self._spoiled = False
+        """Whether a failure may have left the device unusable to this process."""
 
     def work(self) -> None:
-        """Claim and train until the queue is empty or a signal asks to stop."""
-        for name in (signal.SIGTERM, signal.SIGUSR1):
+        """Claim and train until the queue is empty or a signal asks to stop.
+
+        A worker whose device a failed run may have spoiled ends too: the next one starts afresh.
+        """
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             signal.signal(name, self._on_signal)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's, which sends SIGTERM
         _use_one_thread()
         self._publishing.start()
         idle_since = time.monotonic()
@@ -78,91 +95,91 @@ class Worker:
         planned = self._runs[claim.run_key]
         run = self._directory.run(claim.run_key)
         attempt = run.attempt(claim.attempt)
-        publisher = RunPublisher(run, attempt, planned.variant)
-        started = time.monotonic()
+        job = Job(claim, planned, self._plan.spec(planned), run, attempt)
+        publisher = RunPublisher(run, attempt, job.spec, planned.variant)
+        self._publishing.add(publisher)
         try:
-            run.save_spec(self._plan.spec(planned))
-            self._publishing.add(publisher)
-            result = self._train(claim, planned, run, attempt)
-            record = self._record(planned, claim, result.outcome).model_copy(
-                update={
-                    "leak": result.leak,
-                    "summary": result.summary,
-                    "facts": result.facts,
-                    "definitions": result.definitions,
-                    "wall_time_s": round(time.monotonic() - started, 3),
-                }
-            )
-            attempt.save_record(record)
-            claim.complete(record.outcome, _ledger_value(record.summary))
-            finish(run, record)
-            publisher.record = record
+            record = self._end_of(job)
         except Fenced:
             log.warning("run %s was given to another worker; this attempt ends", claim.run_key)
-            publisher.released = True
-        except Exception as error:
-            self._give_back_or_fail(claim, planned, run, publisher, error)
+            publisher.abandon()
+            return
+        if record is not None:
+            try:
+                finish(run, record)
+            except OSError as error:  # the ledger knows: the next `ablate run` publishes it
+                log.error("run %s ended and could not be published: %s", claim.run_key, error)
+                publisher.abandon()
+                return
+        publisher.close(record)
         self._publishing.wake()
 
-    def _train(
-        self, claim: Claim, planned: PlannedRun, run: RunDirectory, attempt: AttemptDirectory
-    ) -> RunResult:
-        from lightning_modules.checkpoints import newest_checkpoint
-        from lightning_modules.training import train_run
+    def _end_of(self, job: Job) -> RunRecord | None:
+        """Train a run and tell the ledger how it ended; None when it was given back.
 
-        attempt.path.mkdir(parents=True, exist_ok=True)
-        earlier = newest_checkpoint(other.path for other in run.attempts())
-        if earlier is not None:
-            attempt.continue_from(AttemptDirectory(earlier.path.parent), earlier.step)
-        return train_run(
-            self._plan.spec(planned),
-            execution=self._plan.study.execution,
-            cache=self._settings.home / "cache",
-            directory=attempt.path,
-            resume_from=earlier.path if earlier else None,
-            sink=_ProgressSink(MetricsFile(attempt), claim),
-            should_stop=lambda: claim.fenced or self._must_stop(),
-        )
-
-    def _give_back_or_fail(
-        self,
-        claim: Claim,
-        planned: PlannedRun,
-        run: RunDirectory,
-        publisher: RunPublisher,
-        error: Exception,
-    ) -> None:
+        Raises:
+            Fenced: the run belongs to another worker by now.
+        """
         from lightning_modules.training import RunInterrupted
 
         try:
-            if isinstance(error, RunInterrupted):
-                claim.release(f"interrupted at step {error.step}")
-                publisher.released = True
-                return
-            text = "".join(traceback.format_exception(error))
-            attempt = run.attempt(claim.attempt)
-            attempt.path.mkdir(parents=True, exist_ok=True)
-            (attempt.path / "error.txt").write_text(text, encoding="utf-8")
-            log.error(
-                "run %s (%s, seed %d) failed: %s",
-                claim.run_key,
-                planned.variant,
-                planned.seed,
-                error,
-            )
-            record = self._record(planned, claim, Outcome.FAILED).model_copy(
-                update={"error": f"{type(error).__name__}: {error}"[:2000]}
-            )
-            attempt.save_record(record)
-            claim.fail(record.error or "")
-            finish(run, record)
-            publisher.record = record
-        except Fenced:
-            publisher.released = True
+            record = self._train(job)
+            job.attempt.save_record(record)
+        except RunInterrupted as stop:
+            job.claim.release(f"interrupted at step {stop.step}")
+            return None
+        except Exception as error:
+            return self._fail(job, error)
+        job.claim.complete(record.outcome, _ledger_value(record.summary))
+        return record
 
-    def _record(self, planned: PlannedRun, claim: Claim, outcome: Outcome) -> RunRecord:
-        """The record of an attempt that ends now, still without its numbers."""
-        return new_record(self._plan, planned, claim.attempt, outcome)
+    def _train(self, job: Job) -> RunRecord:
+        from lightning_modules.checkpoints import newest_checkpoint
+        from lightning_modules.training import train_run
+
+        started = time.monotonic()
+        job.run.save_spec(job.spec)
+        earlier = newest_checkpoint(other.path for other in job.run.attempts())
+        if earlier is None:
+            job.attempt.start()
+        else:
+            job.attempt.continue_from(AttemptDirectory(earlier.path.parent), earlier.step)
+        metrics = MetricsFile(job.attempt)
+        result = train_run(
+            job.spec,
+            execution=self._plan.study.execution,
+            cache=self._settings.home / "cache",
+            directory=job.attempt.path,
+            resume_from=earlier.path if earlier else None,
+            sink=_ProgressSink(metrics, job.claim),
+            should_stop=lambda: job.claim.fenced or self._must_stop(),
+        )
+        metrics.close()
+        return new_record(self._plan, job.planned, job.attempt.number, result.outcome).model_copy(
+            update={
+                "leak": result.leak,
+                "summary": result.summary,
+                "facts": result.facts,
+                "definitions": result.definitions,
+                "wall_time_s": round(time.monotonic() - started, 3),
+            }
+        )
+
+    def _fail(self, job: Job, error: Exception) -> RunRecord:
+        """Keep the error of a run, and tell the ledger."""
+        text = f"{type(error).__name__}: {error}"[:2000]
+        planned = job.planned
+        log.error("%s, seed %d (%s): %s", planned.variant, planned.seed, planned.run_key, text)
+        record = new_record(self._plan, planned, job.attempt.number, Outcome.FAILED)
+        record = record.model_copy(update={"error": text})
+        with contextlib.suppress(OSError):  # a full disk: the ledger is told all the same
+            job.attempt.path.mkdir(parents=True, exist_ok=True)
+            trace = "".join(traceback.format_exception(error))
+            (job.attempt.path / "error.txt").write_text(trace, encoding="utf-8")
+            job.attempt.save_record(record)
+        job.claim.fail(text)
+        self._spoiled = _uses_cuda()
+        return record
 
     def _open_tracking(self) -> tuple[Tracking, TrackedStudy]:
         from ablations.tracking import Tracking
@@ -172,7 +189,7 @@ class Worker:
 
     def _must_stop(self) -> bool:
         orphaned = self._settings.parent is not None and os.getppid() != self._settings.parent
-        return orphaned or self._stop_signal != 0
+        return orphaned or self._spoiled or self._stop_signal != 0
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._stop_signal = number
@@ -207,10 +224,10 @@ def new_record(plan: Plan, planned: PlannedRun, attempt: int, outcome: Outcome) 
 
 def finish(run: RunDirectory, record: RunRecord) -> None:
     """Publish the record of an attempt that the ledger knows to be the run's end."""
-    run.publish(record)
     if record.outcome is not Outcome.FAILED:  # a retry goes on from there
         for attempt in run.attempts():
             attempt.remove_checkpoints()
+    run.publish(record)
 
 
 def _ledger_value(summary: Mapping[str, float]) -> float:
@@ -219,6 +236,13 @@ def _ledger_value(summary: Mapping[str, float]) -> float:
         if name in summary:
             return summary[name]
     return 0.0
+
+
+def _uses_cuda() -> bool:
+    """Whether this process holds a CUDA context, which an error on the device leaves broken."""
+    import torch
+
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 
 def _use_one_thread() -> None:

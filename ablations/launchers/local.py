@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,18 @@ class LocalWorker:
     process: subprocess.Popen[bytes]
     slot: int
     log_path: Path
+    log_start: int
+    """Where in the log this worker's part begins, in bytes."""
+
+    def obituary(self) -> str:
+        """How a worker that has ended did so, with its last line, and where to read more."""
+        code = self.process.returncode
+        how = f"died of {signal.strsignal(-code)}" if code < 0 else f"ended with {code}"
+        with self.log_path.open("rb") as log:
+            log.seek(self.log_start)
+            lines = log.read().decode(errors="replace").strip().splitlines()
+        words = f": {lines[-1][:300]}" if lines else ""
+        return f"worker {self.slot} {how}{words} (log: {self.log_path})"
 
 
 @dataclass
@@ -64,6 +77,7 @@ class LocalLauncher:
         if self.devices:
             environment["CUDA_VISIBLE_DEVICES"] = self.devices[slot % len(self.devices)]
         with log_path.open("ab") as log:
+            log_start = log.tell()
             process = subprocess.Popen(
                 [*self.command, "--parent", str(os.getpid())],
                 stdin=subprocess.DEVNULL,
@@ -72,7 +86,7 @@ class LocalLauncher:
                 env=environment,
                 start_new_session=True,  # Ctrl-C is for the driver, which asks workers to stop
             )
-        return LocalWorker(process, slot, log_path)
+        return LocalWorker(process, slot, log_path, log_start)
 
 
 def worker_command(study: str, home: Path, tracking_uri: str) -> list[str]:
