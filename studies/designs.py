@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 
-from studies.schema import CellList, Exclusion, OneAtATime, Scalar, Study
+from studies.configuration import flatten
+from studies.schema import CellList, Exclusion, FullFactorial, OneAtATime, Scalar, Study
 
 Combination = dict[str, Scalar]
 """Factor to level, in the order of the study's factors."""
@@ -21,14 +23,22 @@ def factor_names(study: Study) -> tuple[str, ...]:
 def combinations(study: Study) -> list[Combination]:
     """Every combination of the design, before merging and excluding."""
     if isinstance(study.design, CellList):
-        return [dict(cell) for cell in study.design.cells]
+        base = flatten(study.base())
+        names = factor_names(study)
+        return [{n: cell.get(n, base.get(n)) for n in names} for cell in study.design.cells]
     if isinstance(study.design, OneAtATime):
         return _one_at_a_time(study, study.design)
-    names = list(study.factors)
     return [
-        dict(zip(names, levels, strict=True))
+        dict(zip(study.factors, levels, strict=True))
         for levels in itertools.product(*study.factors.values())
     ]
+
+
+def number_of_combinations(study: Study) -> int:
+    """How many combinations the design has, without listing them."""
+    if isinstance(study.design, FullFactorial):
+        return math.prod(map(len, study.factors.values()))
+    return len(combinations(study))
 
 
 def _one_at_a_time(study: Study, design: OneAtATime) -> list[Combination]:

@@ -28,6 +28,11 @@ class Equivalence:
     meaningless: frozenset[str] = field(default_factory=frozenset)
     """Keys without meaning where the rule applies."""
 
+    @property
+    def is_of_model(self) -> bool:
+        """Whether the rule holds because of what the built-in GPT is."""
+        return all(key.startswith("model.") for key in self.canonical)
+
     def apply(self, flat: Flat) -> Flat:
         """The configuration with the rule applied; the same object where nothing changes."""
         if not self.applies(flat):
@@ -78,6 +83,12 @@ EQUIVALENCES: tuple[Equivalence, ...] = (
             "model.norm_affine": _default(ModelConfig, "norm_affine"),
         },
         frozenset({"model.norm_eps", "model.norm_affine"}),
+    ),
+    Equivalence(
+        "DyT has no epsilon",
+        lambda flat: flat["model.norm"] == "dyt" and not flat["model.qk_norm"],
+        {"model.norm_eps": _default(ModelConfig, "norm_eps")},
+        frozenset({"model.norm_eps"}),
     ),
     Equivalence(
         "group norm with one group is layer norm",
@@ -135,15 +146,21 @@ EQUIVALENCES: tuple[Equivalence, ...] = (
 
 
 def canonicalise(flat: Flat) -> Canonical:
-    """Apply the rules until none changes anything."""
+    """Apply the rules until none changes anything.
+
+    What `model` keys mean to a module of one's own only that module knows, so their rules are not
+    applied to it.
+    """
+    own = "module.import_path" in flat
+    rules = [r for r in EQUIVALENCES if not (own and r.is_of_model)]
     applied: list[Equivalence] = []
     changed = True
     while changed:
         changed = False
-        for rule in EQUIVALENCES:
+        for rule in rules:
             new = rule.apply(flat)
             if new is not flat:
                 flat, changed = new, True
                 applied.append(rule)
-    meaningless = frozenset[str]().union(*(r.meaningless for r in EQUIVALENCES if r.applies(flat)))
+    meaningless = frozenset[str]().union(*(r.meaningless for r in rules if r.applies(flat)))
     return Canonical(flat, tuple(applied), meaningless)

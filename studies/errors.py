@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+ABSENT: Final = object()
+"""Stands for a value that was not given; null is a value."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 120
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
 
 
 class AblationError(Exception):
@@ -20,14 +29,14 @@ class Problem:
     key: str
     """Dotted configuration key, or the name of a section."""
     value: object
-    """What was given."""
+    """What was given, or `ABSENT`."""
     allowed: str
     """What may stand there."""
     remedy: str
     """What to do about it."""
 
     def __str__(self) -> str:
-        given = "" if self.value is None else f" = {self.value!r}"
+        given = "" if self.value is ABSENT else f" = {_SHORT.repr(self.value)}"
         return (
             f"{self.source}: {self.key}{given}\n    allowed: {self.allowed}\n    do: {self.remedy}"
         )

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from studies.errors import Problem, close_matches
-from studies.schema import Section, Study
+from studies.errors import ABSENT, Problem, close_matches
+from studies.schema import MAX_SEEDS, Study
+from studies.section import Section
+
+OVERRIDE = "--set"
+"""Source of what the command line overrides."""
 
 _UNION_TAGS = {"full_factorial", "one_at_a_time", "list", "bool", "int", "float", "str", "none"}
+
+_ALLOWED_AT = {
+    "name": "at most 81 lower-case letters, digits, '.', '_' and '-', a letter or digit first",
+    "seeds": f"a number of seeds from 1 to {MAX_SEEDS}, or a list of different seeds",
+    "design": "full_factorial, or a mapping with kind: full_factorial, one_at_a_time or list",
+    "module.import_path": "package.module:Class, or path/to/file.py:Class",
+}
+"""What may stand at keys whose rule pydantic cannot put into words."""
+
+_ALLOWED_TYPE = {
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+    "tuple_type": "a list",
+    "invalid_key": "keys that are text",
+}
 
 
 @dataclass
@@ -28,35 +48,51 @@ class Findings:
     def add(self, key: str, value: object, allowed: str, remedy: str) -> None:
         """Note a problem, once."""
         problem = Problem(self.source_of(key), key, value, allowed, remedy)
-        if problem not in self.problems:
+        if str(problem) not in map(str, self.problems):
             self.problems.append(problem)
 
-    def add_schema_error(self, details: ErrorDetails, key: str | None = None) -> None:
-        """Note what pydantic found; `key` stands for the location where that says more."""
+    def add_schema_errors(self, errors: Sequence[ErrorDetails], key: str | None = None) -> None:
+        """Note what pydantic found at one place: several errors are branches of a union.
+
+        `key` stands for the location where that says more.
+        """
+        details = errors[0]
         parts = location(details)
         name = key or ".".join(parts) or "study"
         kind, value = details["type"], details.get("input")
-        allowed = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-        remedy = "change the value"
+        allowed, remedy = " or ".join(dict.fromkeys(map(_allowed, errors))), "change the value"
         if kind == "extra_forbidden":
             allowed, remedy = _known_keys(parts)
         elif kind == "missing":
-            allowed, value, remedy = "a value is needed", None, f"add {name} to the study file"
+            allowed, value, remedy = "a value is needed", ABSENT, f"add {name} to the study file"
         elif kind == "value_error":
             allowed, _, hint = allowed.removeprefix("Value error, ").partition("|")
             remedy = hint or remedy
-        elif kind == "string_pattern_mismatch" and name == "name":
-            allowed, remedy = "lower-case letters, digits, '.', '_' and '-'", "rename the study"
-        self.add(name, value, allowed, remedy)
+        elif kind == "literal_error":
+            remedy = close_matches(str(value), re.findall(r"'([^']*)'", allowed)) or remedy
+        elif kind == "string_type" and len(errors) == 1 and isinstance(value, bool | int | float):
+            remedy = f"put it in quotes: '{value}'"
+        elif kind.startswith("union_tag") and isinstance(value, dict):
+            kinds = ("full_factorial", "one_at_a_time", "list")
+            remedy = close_matches(str(value.get("kind")), kinds) or "name a kind of design"
+        self.add(name, value, _ALLOWED_AT.get(name, allowed), remedy)
 
 
 def location(details: ErrorDetails) -> list[str]:
     """The keys that lead to an error, without the branches of unions."""
-    return [str(part) for part in details["loc"] if not _is_union_tag(part)]
+    *path, last = details["loc"] or ("",)
+    is_key = details["type"] == "extra_forbidden" or not _is_union_tag(last)
+    kept = [part for part in path if not _is_union_tag(part)] + [last] * is_key
+    return [str(part) for part in kept]
 
 
 def _is_union_tag(part: int | str) -> bool:
     return isinstance(part, str) and (part in _UNION_TAGS or "[" in part)
+
+
+def _allowed(details: ErrorDetails) -> str:
+    plain = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return _ALLOWED_TYPE.get(details["type"], plain)
 
 
 def _known_keys(parts: list[str]) -> tuple[str, str]:

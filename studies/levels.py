@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from studies.configuration import ARGUMENTS_PREFIX
 from studies.designs import factor_names
-from studies.errors import close_matches
+from studies.errors import ABSENT, close_matches
 from studies.findings import Findings
+from studies.paths import PathFinder
 from studies.schema import (
     CellList,
     Exclusion,
@@ -22,21 +23,23 @@ from studies.schema import (
 )
 
 
-def check_levels(study: Study, findings: Findings) -> Study:
+def check_levels(study: Study, paths: PathFinder, findings: Findings) -> Study:
     """The study with each level converted to the type of its key; bad levels are left out."""
-    return _LevelCheck(study, findings).checked()
+    return _LevelCheck(study, paths, findings).checked()
 
 
 class _LevelCheck:
     """One pass over the levels of one study."""
 
-    def __init__(self, study: Study, findings: Findings) -> None:
+    def __init__(self, study: Study, paths: PathFinder, findings: Findings) -> None:
         self.study = study
+        self.paths = paths
         self.findings = findings
+        self.factors = self._factors()
 
     def checked(self) -> Study:
         """The study with every level checked."""
-        study, factors = self.study, self._factors()
+        study = self.study
         if isinstance(study.design, CellList) and study.factors:
             self.findings.add(
                 "factors",
@@ -50,8 +53,8 @@ class _LevelCheck:
             report = report.model_copy(update={"baseline": baseline})
         return study.model_copy(
             update={
-                "factors": factors,
-                "design": self._design(factors),
+                "factors": self.factors,
+                "design": self._design(),
                 "exclude": tuple(self._exclusion(i, e) for i, e in enumerate(study.exclude)),
                 "report": report,
             }
@@ -72,9 +75,10 @@ class _LevelCheck:
                 factors[key] = tuple(good)
         return factors
 
-    def _design(self, factors: Mapping[str, tuple[Scalar, ...]]) -> object:
+    def _design(self) -> object:
         design = self.study.design
         if isinstance(design, CellList):
+            self._check_arguments_given(design)
             cells = [
                 {k: v for key in cell for k, v in self._cell_level(cell, key, index).items()}
                 for index, cell in enumerate(design.cells)
@@ -82,11 +86,30 @@ class _LevelCheck:
             return design.model_copy(update={"cells": tuple(cells)})
         if isinstance(design, OneAtATime):
             self._check_complete(design)
-            first = {key: levels[0] for key, levels in factors.items()}
+            first = {key: levels[0] for key, levels in self.factors.items()}
             baseline = first | self._mapping(design.baseline, "design.baseline")
             without = self._mapping(design.without, "design.without")
+            for key, level in without.items():
+                if level == baseline.get(key):
+                    self.findings.add(
+                        f"design.without.{key}",
+                        level,
+                        "a level other than the baseline's",
+                        "name the level that means left out",
+                    )
             return design.model_copy(update={"baseline": baseline, "without": without})
         return design
+
+    def _check_arguments_given(self, design: CellList) -> None:
+        """An argument that one cell names needs a value in the others."""
+        given = self.study.module.arguments if self.study.module else {}
+        for key in factor_names(self.study):
+            name = key.removeprefix(ARGUMENTS_PREFIX)
+            if key == name or name in given or all(key in cell for cell in design.cells):
+                continue
+            self.findings.add(
+                key, ABSENT, "a value for the cells that do not name it", f"add {key} to the study"
+            )
 
     def _cell_level(self, cell: Mapping[str, Scalar], key: str, index: int) -> dict[str, Scalar]:
         good = self._converted(key, [cell[key]], f"design.cells.{index}.{key}")
@@ -94,12 +117,19 @@ class _LevelCheck:
 
     def _check_complete(self, design: OneAtATime) -> None:
         needed = ["baseline", "without"] if design.mode == "leave_one_out" else ["baseline"]
+        if design.without and design.mode == "swap_one":
+            self.findings.add(
+                "design.without",
+                design.without,
+                "nothing, when the mode is swap_one",
+                "set design.mode to leave_one_out, or remove it",
+            )
         for name in needed:
             missing = [key for key in self.study.factors if key not in getattr(design, name)]
             if missing:
                 self.findings.add(
                     f"design.{name}",
-                    None,
+                    ABSENT,
                     f"a level for each factor; missing: {', '.join(missing)}",
                     "add the missing levels",
                 )
@@ -108,7 +138,10 @@ class _LevelCheck:
         when: dict[str, Scalar | tuple[Scalar, ...]] = {}
         for key, value in exclusion.when.items():
             levels = value if isinstance(value, tuple) else (value,)
-            pairs = [self._mapping({key: level}, f"exclude.{index}.when") for level in levels]
+            where = f"exclude.{index}.when"
+            if not levels:
+                self.findings.add(f"{where}.{key}", [], "at least one level", "name a level")
+            pairs = [self._mapping({key: level}, where) for level in levels]
             when[key] = tuple(pair[key] for pair in pairs if key in pair)
         return exclusion.model_copy(update={"when": when})
 
@@ -123,22 +156,18 @@ class _LevelCheck:
                 self.findings.add(path, level, f"a factor: {', '.join(known) or 'none'}", hint)
                 continue
             good = self._converted(key, [level], path)
-            varied = self.study.factors.get(key)
-            if good and varied and good[0] not in self._quietly_converted(key, varied):
+            varied = self.factors.get(key)
+            if good and varied and good[0] not in varied:
                 levels_text = ", ".join(map(str, varied))
                 self.findings.add(path, level, f"a level of {key}: {levels_text}", "use one")
             checked |= {key: good[0]} if good else {}
         return checked
 
-    def _quietly_converted(self, key: str, levels: Iterable[Scalar]) -> list[Scalar]:
-        quiet = _LevelCheck(self.study, Findings(self.findings.source_of))
-        return quiet._converted(key, levels, key)
-
     def _converted(self, key: str, levels: Iterable[Scalar], where: str) -> list[Scalar]:
         """The levels as the type of their key; problems are noted."""
         if key.startswith(ARGUMENTS_PREFIX):
             if self.study.module is None:
-                self.findings.add(where, None, "only with `module:`", "name a module")
+                self.findings.add(where, ABSENT, "only with `module:`", "name a module")
                 return []
             return list(levels)
         target = field_of(key)
@@ -149,17 +178,17 @@ class _LevelCheck:
         good: list[Scalar] = []
         for level in levels:
             try:
-                good.append(getattr(section.model_validate({name: level}), name))
+                converted = getattr(section.model_validate({name: level}), name)
+                good.append(self.paths.level(key, converted, where))
             except ValidationError as error:
-                details = error.errors(include_url=False)[0]
-                self.findings.add_schema_error(details, where)
+                self.findings.add_schema_errors(error.errors(include_url=False)[:1], where)
         return good
 
     def _note_unknown_key(self, key: str, where: str) -> None:
         section, _, name = key.partition(".")
         if section == "execution" and name in ExecutionConfig.model_fields:
             allowed = "keys that make up a run; `execution` only says how runs are executed"
-            self.findings.add(where, None, allowed, "remove the factor; use one study for each")
+            self.findings.add(where, ABSENT, allowed, "remove the factor; use one study for each")
             return
-        hint = close_matches(key, factor_keys()) or "see docs/study-file.md for the keys"
-        self.findings.add(where, None, "a configuration key such as model.norm", hint)
+        hint = close_matches(key, factor_keys()) or "see `ablate list --keys`"
+        self.findings.add(where, ABSENT, "a configuration key such as model.norm", hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -12,6 +13,7 @@ from typing import Any
 import yaml
 
 from studies.errors import AblationError, InvalidStudy, Problem, close_matches
+from studies.findings import OVERRIDE
 from studies.schema import Study
 from studies.validation import Raw, validate
 
@@ -47,7 +49,7 @@ def load_study(reference: str, settings: Sequence[str] = ()) -> LoadedStudy:
 
     def source_of(key: str) -> str:
         set_here = any(key == k or key.startswith(k + ".") for k in overrides)
-        return "--set" if set_here else str(path)
+        return OVERRIDE if set_here else str(path)
 
     study = validate(raw, source_of, path.parent)
     return LoadedStudy(study, path, overrides)
@@ -55,9 +57,8 @@ def load_study(reference: str, settings: Sequence[str] = ()) -> LoadedStudy:
 
 def find_study(reference: str) -> Path:
     """The file of a study given by path or by shipped name."""
-    path = Path(reference)
-    if path.is_file():
-        return path.resolve()
+    if _is_file(reference):
+        return Path(reference).resolve()
     shipped = shipped_studies()
     if reference in shipped:
         return shipped[reference]
@@ -67,6 +68,13 @@ def find_study(reference: str) -> Path:
         f"{hint + ' ' if hint else ''}Shipped: {', '.join(shipped)}. "
         "Give the path of a study file, or see `ablate list`."
     )
+
+
+def _is_file(reference: str) -> bool:
+    try:
+        return Path(reference).is_file()
+    except OSError:  # a name too long for the file system
+        return False
 
 
 class _Loader(yaml.SafeLoader):
@@ -81,23 +89,38 @@ _Loader.add_implicit_resolver(
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> Raw:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
+    keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    repeated = sorted(key for key, count in Counter(keys).items() if count > 1)
     if repeated:
         raise yaml.constructor.ConstructorError(
             None, None, f"key given twice: {', '.join(repeated)}", node.start_mark
         )
+    loader.flatten_mapping(node)  # `<<: *anchor`
     return dict(loader.construct_pairs(node, deep=True))
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
+def _parse(text: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        ValueError: it is not YAML, or a value in it is not what its tag says.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except Exception as error:  # PyYAML passes on what int(), date() and the like raise
+        raise ValueError(str(error) or type(error).__name__) from None
+
+
 def read_yaml(path: Path) -> Raw:
     """The mapping in a YAML file."""
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raw = _parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AblationError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise AblationError(f"{path}: not a YAML file: {error}") from None
     if not isinstance(raw, dict):
         problem = Problem(
@@ -114,13 +137,17 @@ def _parse_setting(setting: str) -> tuple[str, Any]:
             f"--set {setting!r}: expected key=value, for example training.max_steps=200"
         )
     try:
-        return key.strip(), yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+        return key.strip(), _parse(text)
+    except ValueError as error:
         raise AblationError(f"--set {setting!r}: the value is not YAML: {error}") from None
 
 
+_KEYED_BY_FACTOR = {"factors", "baseline", "without"}
+"""Mappings from factor to levels: their keys have dots of their own."""
+
+
 def _set(raw: Raw, key: str, value: Any) -> None:
-    """Set a dotted key; what follows `factors.` is one key, dots and all."""
+    """Set a dotted key; what follows `factors.` and the like is one key, dots and all."""
     head, _, rest = key.partition(".")
     if not rest:
         raw[key] = value
@@ -129,7 +156,7 @@ def _set(raw: Raw, key: str, value: Any) -> None:
     if isinstance(inner, str) and head == "design":
         inner = {"kind": inner}
     raw[head] = inner = dict(inner) if isinstance(inner, dict) else {}
-    if head == "factors":
+    if head in _KEYED_BY_FACTOR:
         inner[rest] = value
     else:
         _set(inner, rest, value)

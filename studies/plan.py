@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from studies.run_spec import RunSpec
-from studies.schema import Scalar, Section, Study
+from studies.schema import Scalar, Study
+from studies.section import Section
 
 
 class Cell(Section):

@@ -17,6 +17,9 @@ from studies.run_spec import RunSpec
 from studies.schema import OneAtATime, Scalar, Study
 from studies.vocabulary import VOCABULARIES
 
+LONGEST_LEVEL = 40
+"""Characters of a level that go into a name."""
+
 _PLAIN = re.compile(r"[^a-z0-9._=+-]+")
 
 
@@ -95,7 +98,8 @@ def _merge_rules(candidate: _Candidate, representative: _Candidate) -> tuple[str
         if representative.combination.get(key) != level
     }
     rules = dict.fromkeys((*candidate.canonical.rules, *representative.canonical.rules))
-    return tuple(rule.name for rule in rules if differing & rule.canonical.keys())
+    names = tuple(rule.name for rule in rules if differing & rule.canonical.keys())
+    return names or ("the same configuration twice",)
 
 
 def _cell(study: Study, candidate: _Candidate, variant: str) -> Cell:
@@ -126,11 +130,16 @@ def _levels(study: Study, candidate: _Candidate) -> dict[str, Scalar]:
 
 
 def _variant_names(study: Study, candidates: list[_Candidate]) -> dict[str, str]:
-    """Names from the levels alone where they tell the cells apart, else from `key=level`."""
-    short = {c.cell_key: _name(study, c, _short_piece) for c in candidates}
-    if len(set(short.values())) == len(candidates):
-        return short
-    return {c.cell_key: _name(study, c, _long_piece) for c in candidates}
+    """Names from the levels alone where they tell the cells apart, else from `key=level`.
+
+    Levels that are written alike (0.1 and 0.1000001) get the start of the cell key as well.
+    """
+    names: dict[str, str] = {}
+    for piece in (_short_piece, _long_piece):
+        names = {c.cell_key: _name(study, c, piece) for c in candidates}
+        if len(set(names.values())) == len(candidates):
+            return names
+    return {key: f"{name}-{key[:8]}" for key, name in names.items()}
 
 
 def _name(study: Study, candidate: _Candidate, piece: Callable[[str, Scalar], str]) -> str:
@@ -151,7 +160,7 @@ def _long_piece(key: str, level: Scalar) -> str:
         text = {True: "on", False: "off", None: "null"}[level]
     else:
         text = f"{level:g}" if isinstance(level, float) else str(level)
-    return f"{leaf_name(key)}={_PLAIN.sub('_', text.lower())}"
+    return f"{leaf_name(key)}={_PLAIN.sub('_', text.lower())[:LONGEST_LEVEL]}"
 
 
 def _baseline(study: Study, names: Mapping[str, str]) -> str:

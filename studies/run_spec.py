@@ -13,9 +13,9 @@ from studies.schema import (
     DiagnosticsConfig,
     ModelConfig,
     Scalar,
-    Section,
     TrainingConfig,
 )
+from studies.section import Section
 
 KEY_DIGITS = 16
 

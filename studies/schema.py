@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from studies.errors import close_matches
+from studies.section import Section, Settings
 from studies.vocabulary import VOCABULARIES
 
 Scalar = bool | int | float | str | None
+MAX_SEEDS = 1000
+
+Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,80}$")]
 
 
@@ -28,20 +32,20 @@ def _level_of(key: str) -> AfterValidator:
     return AfterValidator(known)
 
 
-class Section(BaseModel):
-    """A frozen group of settings that refuses unknown keys."""
+def _different(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("each one once|remove the repeats")
+    return values
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-
-class ModelConfig(Section):
+class ModelConfig(Settings):
     """The GPT that is built: sizes and parts."""
 
     n_layers: int = Field(4, ge=1)
     """Number of blocks."""
     n_heads: int = Field(4, ge=1)
     """Attention heads per block; divides `d_model`."""
-    d_model: int = Field(128, ge=8)
+    d_model: int = Field(128, ge=8, le=2**17)
     """Width of the residual stream."""
     d_ff: int | None = Field(None, ge=1)
     """Hidden width of an ungated feed-forward; null is 4 d_model. A gated activation gets
@@ -77,7 +81,7 @@ class ModelConfig(Section):
     Meaningless for the other norms."""
 
 
-class DataConfig(Section):
+class DataConfig(Settings):
     """The text, how it becomes tokens, and what is held out."""
 
     corpus: str = "python-docs"
@@ -101,12 +105,12 @@ class DataConfig(Section):
     """Tokens of the fixed evaluation set, drawn evenly from the held-out text."""
 
 
-class TrainingConfig(Section):
+class TrainingConfig(Settings):
     """Optimisation: AdamW, linear warm-up, cosine decay, and the budget."""
 
     max_steps: int = Field(1000, ge=1)
     """Optimiser steps."""
-    batch_size: int = Field(16, ge=1)
+    batch_size: int = Field(16, ge=1, le=2**20)
     """Sequences per optimiser step, over all devices and accumulated micro-batches."""
     accumulate: int = Field(1, ge=1)
     """Micro-batches per optimiser step; divides `batch_size`."""
@@ -137,7 +141,7 @@ class TrainingConfig(Section):
     diverged."""
 
 
-class DiagnosticsConfig(Section):
+class DiagnosticsConfig(Settings):
     """What is measured while a run trains, and how often."""
 
     log_every_steps: int = Field(10, ge=1)
@@ -155,7 +159,7 @@ class DiagnosticsConfig(Section):
     """Diagnostics by name."""
 
 
-class ExecutionConfig(Section):
+class ExecutionConfig(Settings):
     """How runs are executed. Not part of a run's identity: changing it re-runs nothing."""
 
     accelerator: str = "auto"
@@ -251,7 +255,9 @@ class Study(Section):
     """How levels are combined."""
     exclude: tuple[Exclusion, ...] = ()
     """Combinations that are left out."""
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2, 3, 4), min_length=1)
+    seeds: Annotated[tuple[Seed, ...], AfterValidator(_different)] = Field(
+        (0, 1, 2, 3, 4), min_length=1, max_length=MAX_SEEDS
+    )
     """Seeds, paired over the variants; a number n stands for 0 to n-1."""
     report: ReportConfig = Field(default_factory=ReportConfig)
 

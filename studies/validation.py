@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from studies.configuration import ARGUMENTS_PREFIX, flatten, with_values
-from studies.designs import combinations
-from studies.errors import InvalidStudy, close_matches
+from studies.designs import combinations, number_of_combinations
+from studies.errors import InvalidStudy
 from studies.findings import Findings, location
 from studies.levels import check_levels
+from studies.paths import NAMES, PathFinder
 from studies.rules import RULES
-from studies.schema import Scalar, Study, field_of
-from studies.vocabulary import CORPORA, TOKENIZERS
+from studies.schema import MAX_SEEDS, Study, field_of
 
 Raw = dict[str, Any]
 
-PATH_KEYS = {"data.corpus": CORPORA, "data.tokenizer": TOKENIZERS}
-"""Keys that take a known name or a path."""
+MAX_COMBINATIONS = 10_000
+MAX_RUNS = 100_000
 
 
 def validate(raw: Raw, source_of: Callable[[str], str], folder: Path) -> Study:
@@ -40,9 +40,10 @@ def validate(raw: Raw, source_of: Callable[[str], str], folder: Path) -> Study:
     study = _build(_normalise(raw), findings)
     if study is not None:
         broken = {problem.key for problem in findings.problems}
-        study = check_levels(study, findings)
-        _check_relations(study, broken, findings)
-        study = _with_found_paths(study, folder, findings)
+        paths = PathFinder(folder, findings)
+        study = _with_found_paths(check_levels(study, paths, findings), paths)
+        if _has_feasible_size(study, findings):
+            _check_relations(study, broken, findings)
     if findings.problems or study is None:
         raise InvalidStudy(findings.problems)
     return study
@@ -52,7 +53,7 @@ def _normalise(raw: Raw) -> Raw:
     """Short spellings written out: `seeds: 5`, `design: full_factorial`."""
     raw = dict(raw)
     seeds = raw.get("seeds")
-    if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds > 0:
+    if isinstance(seeds, int) and not isinstance(seeds, bool) and 0 < seeds <= MAX_SEEDS:
         raw["seeds"] = list(range(seeds))
     if isinstance(raw.get("design"), str):
         raw["design"] = {"kind": raw["design"]}
@@ -61,34 +62,64 @@ def _normalise(raw: Raw) -> Raw:
 
 def _build(raw: Raw, findings: Findings) -> Study | None:
     """The study with its broken values left out, so that the other checks can still run."""
+    left_out = False
     while True:
         try:
             return Study.model_validate(raw)
         except ValidationError as error:
-            reduced = raw
+            places: dict[tuple[str, ...], list[ErrorDetails]] = {}
             for details in error.errors(include_url=False):
-                findings.add_schema_error(details)
-                reduced = _without(reduced, location(details))
-            if "name" not in reduced:
-                reduced = {**reduced, "name": "unnamed"}
-            if reduced == raw:
-                return None
-            raw = reduced
+                places.setdefault(tuple(location(details)), []).append(details)
+        for errors in places.values():
+            if not (left_out and errors[0]["type"] == "missing"):  # missing: we left it out
+                findings.add_schema_errors(errors)
+        reduced = raw
+        for path in {_removable(raw, place) for place in places}:
+            reduced = _without(reduced, path)
+        reduced.setdefault("name", "unnamed")
+        if reduced == raw:
+            return None
+        raw, left_out = reduced, True
 
 
-def _without(raw: Raw, path: list[str]) -> Raw:
-    """A copy of the raw study without the value at a path, or without the list that holds it."""
-    if not path:
-        return raw
-    head, *rest = path
+def _removable(raw: Raw, path: tuple[str, ...]) -> tuple[str, ...]:
+    """The start of a path that leads to a value in a mapping, or to the list that holds it."""
+    head, *rest = path or ("",)
     inner = raw.get(head)
     if rest and isinstance(inner, dict) and rest[0] in inner:
-        return {**raw, head: _without(inner, rest)}
-    return {key: value for key, value in raw.items() if key != head}
+        return (head, *_removable(inner, tuple(rest)))
+    return (head,)
+
+
+def _without(raw: Raw, path: tuple[str, ...]) -> Raw:
+    """A copy of the raw study without the value at a path."""
+    head, *rest = path
+    if not rest:
+        return {key: value for key, value in raw.items() if key != head}
+    return {**raw, head: _without(raw[head], tuple(rest))} if head in raw else dict(raw)
+
+
+def _has_feasible_size(study: Study, findings: Findings) -> bool:
+    """Whether the study is small enough to be planned run by run."""
+    cells = number_of_combinations(study)
+    runs = cells * len(study.seeds)
+    if cells > MAX_COMBINATIONS:
+        findings.add(
+            "factors",
+            f"{cells} combinations",
+            f"at most {MAX_COMBINATIONS}",
+            "use fewer levels, or design: one_at_a_time",
+        )
+    elif runs > MAX_RUNS:
+        findings.add(
+            "seeds", f"{runs} runs", f"at most {MAX_RUNS}", "use fewer seeds or fewer levels"
+        )
+    return cells <= MAX_COMBINATIONS and runs <= MAX_RUNS
 
 
 def _check_relations(study: Study, broken: set[str], findings: Findings) -> None:
     """Every rule on every combination; a rule that reads a broken value is left out."""
+    broken = broken - study.factors.keys()
     rules = [rule for rule in RULES if not broken.intersection(rule.keys)]
     if study.module is not None:
         rules = [rule for rule in rules if not rule.keys[0].startswith("model.")]
@@ -109,40 +140,13 @@ def _is_settable(study: Study, key: str) -> bool:
     )
 
 
-def _with_found_paths(study: Study, folder: Path, findings: Findings) -> Study:
-    """The study with the paths of corpora and tokenisers made absolute."""
-
-    def found(key: str, value: Scalar, where: str) -> Scalar:
-        names: Mapping[str, object] = PATH_KEYS[key]
-        if not isinstance(value, str) or value in names or value.startswith("hub:"):
-            return value
-        base = Path.cwd() if findings.source_of(where) == "--set" else folder
-        path = (base / Path(value).expanduser()).resolve()
-        if not path.exists():
-            hub = ", hub:NAMESPACE/NAME" if key == "data.corpus" else ""
-            allowed = f"{', '.join(names)}{hub}, or a path that exists ({path} does not)"
-            hint = close_matches(value, names) or "correct the name or the path"
-            findings.add(where, value, allowed, hint)
-        return str(path)
-
-    module = study.module
-    if module is not None and ".py:" in module.import_path:
-        file, _, name = module.import_path.rpartition(":")
-        path = (folder / Path(file).expanduser()).resolve()
-        if not path.is_file():
-            allowed = f"a file that exists ({path} does not), or package.module:Class"
-            findings.add("module.import_path", module.import_path, allowed, "correct the path")
-        content = path.read_bytes() if path.is_file() else b""
-        digest = hashlib.sha256(content).hexdigest()[:16]
-        module = module.model_copy(
-            update={"import_path": f"{path}:{name}", "source_digest": digest}
-        )
-    values = {key: found(key, flatten(study.base())[key], key) for key in PATH_KEYS}
-    data = study.data.model_copy(update={k.rpartition(".")[2]: v for k, v in values.items()})
-    factors = {
-        key: tuple(
-            found(key, level, f"factors.{key}") if key in PATH_KEYS else level for level in v
-        )
-        for key, v in study.factors.items()
-    }
-    return study.model_copy(update={"data": data, "factors": factors, "module": module})
+def _with_found_paths(study: Study, paths: PathFinder) -> Study:
+    """The study with the paths of its base configuration made absolute."""
+    base = flatten(study.base())
+    found = {key.rpartition(".")[2]: paths.level(key, base[key], key) for key in NAMES}
+    return study.model_copy(
+        update={
+            "data": study.data.model_copy(update=found),
+            "module": study.module and paths.module(study.module),
+        }
+    )
