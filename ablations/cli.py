@@ -155,7 +155,10 @@ def _positive(text: str) -> int:
 
 
 def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 160)
+    """A terminal that prints names as they are: no markup, no guessing at what to colour."""
+    return Console(
+        width=None if sys.stdout.isatty() else 160, markup=False, highlight=False, emoji=False
+    )
 
 
 def _loaded_plan(options: argparse.Namespace) -> tuple[LoadedStudy, Plan]:
@@ -190,7 +193,7 @@ def _list(options: argparse.Namespace) -> int:
         table.add_row(name, load_study(name).study.question)
     console.print(table)
     for name, line in studies_at_home(options.home):
-        console.print(f"[bold]{name}[/] in {options.home}: {line}", highlight=False)
+        console.print(f"{name} in {options.home}: {line}")
     return 0
 
 
@@ -215,7 +218,7 @@ def _check(options: argparse.Namespace) -> int:
         found = preflight(plan, options.home.resolve() / "cache", status.update)
     show_preflight(console, found)
     found.raise_for_problems()
-    console.print(f"pre-flight passed: {len(found.checks)} variants", highlight=False)
+    console.print(f"pre-flight passed: {len(found.checks)} variants")
     return 0
 
 
@@ -231,7 +234,7 @@ def _run(options: argparse.Namespace) -> int:
     directory.path.mkdir(parents=True, exist_ok=True)
     driver = Driver(plan, settings)
     runs = f"{len(plan.cells)} cells x {len(plan.study.seeds)} seeds = {len(plan.runs)} runs"
-    console.print(f"[bold]{plan.study.name}[/]: {runs}, in {directory.path}", highlight=False)
+    console.print(f"{plan.study.name}: {runs}, in {directory.path}")
     if not driver.progress().is_complete or options.retry_failed:
         with console.status("pre-flight") as status:
             driver.check(status.update)
@@ -251,7 +254,7 @@ def _sync_or_say(console: Console, plan: Plan, directory: StudyDirectory, uri: s
     try:
         sync_study(Tracking(uri), plan, directory)
     except Exception as error:
-        console.print(f"tracking is away: {str(error).splitlines()[0]}", highlight=False)
+        console.print(f"tracking is away: {str(error).splitlines()[0]}")
         console.print(f"nothing is lost: `ablate sync {plan.study.name}` sends it later")
 
 
@@ -261,11 +264,11 @@ def _sum_up(console: Console, plan: Plan, summary: object) -> int:
 
     assert isinstance(summary, RunSummary)
     name = plan.study.name
-    console.print(summary.progress.line(), highlight=False)
+    console.print(summary.progress.line())
     failed = [r for r in plan.runs if summary.statuses[r.run_key].state is RunState.FAILED]
     for run in failed[:10]:
         error = summary.statuses[run.run_key].error
-        console.print(f"failed: {run.variant} seed {run.seed}: {error}", highlight=False)
+        console.print(f"failed: {run.variant} seed {run.seed}: {error}")
     if failed:
         console.print(
             f"`ablate run {name} --retry-failed` tries the {len(failed)} failed runs again"

@@ -86,7 +86,7 @@ def _progress_panel(progress: Progress, elapsed_s: float, left_s: float | None) 
 def show_plan(console: Console, plan: Plan) -> None:
     """The plan: cells, merges and exclusions with their rules, and the size of it all."""
     study = plan.study
-    console.print(f"[bold]{study.name}[/]  {study.question}", highlight=False)
+    console.print(Text(study.name, style="bold"), study.question)
     for key, value in plan.overrides.items():
         console.print(f"  --set {key} = {value}")
     factors = list(plan.cells[0].levels)
@@ -102,7 +102,7 @@ def show_plan(console: Console, plan: Plan) -> None:
         table.add_row(
             cell.variant + mark,
             *(label_of(key, level) for key, level in cell.levels.items()),
-            f"{cell.parameters:,}" if cell.parameters is not None else "–",
+            _count(cell.parameters),
             f"{flops / 1e6:.2f}" if flops is not None else "–",
         )
     console.print(table)
@@ -112,9 +112,8 @@ def show_plan(console: Console, plan: Plan) -> None:
         console.print(f"excluded  {_levels(excluded.levels)}: {excluded.because}")
     console.print(
         f"{plan.combinations} combinations, {len(plan.merged)} merged, {len(plan.excluded)} "
-        f"excluded: [bold]{len(plan.cells)} cells x {len(study.seeds)} seeds = "
-        f"{len(plan.runs)} runs[/] of {study.training.max_steps} steps",
-        highlight=False,
+        f"excluded: {len(plan.cells)} cells x {len(study.seeds)} seeds = "
+        f"{len(plan.runs)} runs of {study.training.max_steps} steps",
     )
 
 
@@ -122,7 +121,7 @@ def show_preflight(console: Console, found: Preflight) -> None:
     """What pre-flight measured for each variant, and every problem."""
     for data in found.data:
         facts = ", ".join(f"{key} {value}" for key, value in data.items())
-        console.print(f"data: {facts}", highlight=False)
+        console.print(f"data: {facts}")
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("variant", "leak label", "parameters", "non-embedding", "result"):
         table.add_column(name, justify="right" if name.endswith(("ers", "ing")) else "left")
@@ -130,11 +129,15 @@ def show_preflight(console: Console, found: Preflight) -> None:
         table.add_row(
             variant,
             check.leak.value if check.leak else "not measured",
-            f"{check.parameters:,}",
-            f"{check.parameters_non_embedding:,}",
+            _count(check.parameters),
+            _count(check.parameters_non_embedding),
             "; ".join(check.problems) or "ok",
         )
     console.print(table)
+
+
+def _count(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
 
 
 def _levels(levels: Mapping[str, Scalar]) -> str:
@@ -143,10 +146,9 @@ def _levels(levels: Mapping[str, Scalar]) -> str:
 
 def show_status(console: Console, plan: Plan, progress: Progress) -> None:
     """Counts, and the step of each running run."""
-    console.print(f"[bold]{plan.study.name}[/]: {progress.line()}", highlight=False)
+    console.print(f"{plan.study.name}: {progress.line()}")
     for running in progress.running:
         run = running.run
         console.print(
             f"  running: {run.variant} seed {run.seed}, step {running.step}/{running.max_steps}",
-            highlight=False,
         )

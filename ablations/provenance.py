@@ -7,7 +7,6 @@ import os
 import platform
 import socket
 import subprocess
-import sys
 from importlib import metadata
 from typing import Any
 
@@ -24,7 +23,7 @@ PACKAGES = (
 
 @functools.cache
 def provenance() -> dict[str, Any]:
-    """Git commit of the working directory, package versions, host and command; read once."""
+    """Git commit of the working directory, package versions and host; read once."""
     return {
         "git": git_state(),
         "python": platform.python_version(),
@@ -32,7 +31,6 @@ def provenance() -> dict[str, Any]:
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "command": " ".join(sys.argv),
     }
 
 
