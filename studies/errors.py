@@ -14,6 +14,8 @@ ABSENT: Final = object()
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 120
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
+_SHORT.maxlevel = 3
+_LONGEST_VALUE = 400
 
 
 class AblationError(Exception):
@@ -36,7 +38,7 @@ class Problem:
     """What to do about it."""
 
     def __str__(self) -> str:
-        given = "" if self.value is ABSENT else f" = {_SHORT.repr(self.value)}"
+        given = "" if self.value is ABSENT else f" = {_SHORT.repr(self.value)[:_LONGEST_VALUE]}"
         return (
             f"{self.source}: {self.key}{given}\n    allowed: {self.allowed}\n    do: {self.remedy}"
         )
