@@ -11,6 +11,8 @@ from studies.plan import Plan
 from studies.records import FINAL_LOSS, Outcome, RunRecord
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
+
     from ablations.tracking import TrackedStudy, Tracking
 
 
@@ -23,18 +25,17 @@ def log_aggregates(
         own = [record for record in records if record.variant == variant]
         run = tracking.client.get_run(run_id)
         values = variant_aggregate(own, plan.study.report.confidence)
-        known = run.data.metrics
-        changed = [(0, k, v) for k, v in values.items() if known.get(k) != v]
-        tracking.log(run, changed, tags={"outcome": f"{len(own)}/{planned} runs ended"})
-        _close(tracking, run_id, len(own) == planned)
-    _close(tracking, study.study_run_id, len(records) == len(plan.runs))
+        tracking.replace(run, values)
+        _close(tracking, run, len(own) == planned)
+    study_run = tracking.client.get_run(study.study_run_id)
+    _close(tracking, study_run, len(records) == len(plan.runs))
 
 
 def variant_aggregate(records: Sequence[RunRecord], confidence: float) -> dict[str, float]:
     """Aggregates over the seeds of one variant, by metric name; what cannot be had is absent.
 
-    The mean is over the runs that completed; `aggregate/completed` of `aggregate/ended` says how
-    many those are.
+    The mean is over the runs that completed; `aggregate/survival` is their share of those that
+    ended.
     """
     completed = [r for r in records if r.outcome is Outcome.COMPLETED]
     losses = [r.summary[FINAL_LOSS] for r in completed if FINAL_LOSS in r.summary]
@@ -47,14 +48,17 @@ def variant_aggregate(records: Sequence[RunRecord], confidence: float) -> dict[s
         "aggregate/val_loss_high": mean + half,
         "aggregate/completed": float(n),
         "aggregate/ended": float(len(records)),
+        "aggregate/survival": n / len(records) if records else math.nan,
         "aggregate/diverged": float(sum(r.outcome is Outcome.DIVERGED for r in records)),
         "aggregate/failed": float(sum(r.outcome is Outcome.FAILED for r in records)),
     }
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-def _close(tracking: Tracking, run_id: str, complete: bool) -> None:
-    if complete:
-        tracking.client.set_terminated(run_id, "FINISHED")
-    else:
-        tracking.client.update_run(run_id, status="RUNNING")
+def _close(tracking: Tracking, run: Run, complete: bool) -> None:
+    status = "FINISHED" if complete else "RUNNING"
+    if run.info.status != status:
+        if complete:
+            tracking.client.set_terminated(run.info.run_id, status)
+        else:
+            tracking.client.update_run(run.info.run_id, status=status)

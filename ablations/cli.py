@@ -341,9 +341,7 @@ def _report(options: argparse.Namespace) -> int:
 def _ui(options: argparse.Namespace) -> int:
     from ablations.ui import serve
 
-    return serve(
-        _study_directory(options).study, _tracking_uri(options), options.host, options.port
-    )
+    return serve(_study_directory(options), _tracking_uri(options), options.host, options.port)
 
 
 if __name__ == "__main__":

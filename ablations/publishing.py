@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable
@@ -69,12 +70,14 @@ class RunPublisher:
         if self._run is None:
             self._run = self._opened(tracking, study)
         self._unsent += self._tail.new_rows()
-        tracking.log(self._run, _triples(self._unsent))
+        record = self._record if closed else None
+        summary = record.summary if record else {}
+        tracking.log(self._run, [*_triples(self._unsent), *((0, k, v) for k, v in summary.items())])
         self._unsent.clear()
         if not closed or self.done:
             return
-        if self._record is not None:
-            self._finish(tracking, self._run, self._record)
+        if record is not None:
+            self._finish(tracking, self._run, record)
         else:
             tracking.log(self._run, tags={"outcome": Outcome.MISSING.value})
             tracking.client.set_terminated(self._run.info.run_id, "KILLED")
@@ -83,21 +86,19 @@ class RunPublisher:
     def _opened(self, tracking: Tracking, study: TrackedStudy) -> Run:
         self._directory.path.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(self._directory.path / ".tracking.lock"):
-            run = tracking.get_or_create_run(study, self._spec, self._variant)
-        tracking.client.update_run(run.info.run_id, status="RUNNING")
-        tracking.log(run, tags={"outcome": "running", "attempt": self._attempt.number})
-        return run
+            return tracking.open_run(study, self._spec, self._variant, self._attempt.number)
 
     def _finish(self, tracking: Tracking, run: Run, record: RunRecord) -> None:
-        tracking.log(run, ((0, name, value) for name, value in record.summary.items()))
         directory = self._directory
         for path in (directory.record_path, directory.history_path, directory.spec_path):
             if path.exists():  # a run may have failed before it could be written down
                 tracking.client.log_artifact(run.info.run_id, str(path))
+        environment = json.dumps(record.provenance, indent=1)
+        tracking.client.log_text(run.info.run_id, environment, "environment.json")
         if record.error is None and "error" in run.data.tags:  # of an attempt before this one
             tracking.client.delete_tag(run.info.run_id, "error")
         status = "FAILED" if record.outcome is Outcome.FAILED else "FINISHED"
-        tracking.client.set_terminated(run.info.run_id, status)
+        tracking.close_run(run, status, record.wall_time_s)
         tracking.log(run, tags=_tags(record))
 
 
@@ -220,7 +221,7 @@ def _tags(record: RunRecord) -> dict[str, object]:
         "outcome": record.outcome.value,
         "leak": record.leak.value if record.leak else "not measured",
         "git_commit": git.get("commit") or "not known",
-        "git_dirty": git.get("dirty"),
+        "git_dirty": "not known" if git.get("dirty") is None else git["dirty"],
         "host": record.provenance.get("host"),
         **{f"version.{name}": version for name, version in versions.items() if version},
         **{name: value for name, value in record.facts.items() if value is not None},

@@ -24,7 +24,6 @@ from mlflow.tracking import MlflowClient
 
 from ablations.tracking_store import artifact_root, prepare_store, store_lock
 from ablations.tracking_views import saved_views
-from studies.configuration import leaf_name
 from studies.plan import Cell, Plan
 from studies.run_spec import RunSpec
 
@@ -32,6 +31,7 @@ BATCH_METRICS = 1000
 """Most metrics that one request of the MLflow API may carry."""
 
 KIND, PARENT, NAME = "kind", "mlflow.parentRunId", "mlflow.runName"
+NOTE = "mlflow.note.content"
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class Tracking:
                 study_run = self._create(experiment.experiment_id, plan.study.name, {KIND: "study"})
             study_run_id = str(study_run.info.run_id)
             self._describe_study(plan, study_run_id, directory)
-            known = {r.data.tags["variant"]: r for r in existing if r.data.tags[KIND] == "variant"}
+            known = {r.data.tags.get("cell_key"): r for r in existing}
             variants = {
-                cell.variant: known.get(cell.variant)
+                cell.variant: known.get(cell.cell_key)
                 or self._create_variant(experiment.experiment_id, study_run_id, cell)
                 for cell in plan.cells
             }
@@ -84,14 +84,15 @@ class Tracking:
             {run.data.tags["run_key"]: run for run in runs},
         )
 
-    def get_or_create_run(self, study: TrackedStudy, spec: RunSpec, variant: str) -> Run:
-        """The seed run of a spec. Only the worker that holds the run's claim calls this."""
+    def open_run(self, study: TrackedStudy, spec: RunSpec, variant: str, attempt: int) -> Run:
+        """Get or create the seed run of a spec, and say that an attempt at it is running.
+
+        The caller sees to it that nobody else does so at the same time.
+        """
         key = spec.run_key
         found = study.runs.get(key) or next(
             iter(self._search(study.experiment_id, f"tags.run_key = '{key}'")), None
         )
-        if found is not None:
-            return found
         tags = {
             KIND: "run",
             "run_key": key,
@@ -99,9 +100,11 @@ class Tracking:
             "seed": str(spec.seed),
             PARENT: study.variant_run_ids[variant],
         }
-        run = self._create(study.experiment_id, f"{variant} seed {spec.seed}", tags)
-        params = [Param(k, str(v)) for k, v in spec.params().items() if v is not None]
-        self.client.log_batch(run.info.run_id, params=params)
+        run = found or self._create(study.experiment_id, f"{variant} seed {spec.seed}", tags)
+        if found is not None:
+            self.client.update_run(run.info.run_id, status="RUNNING")
+        state = [RunTag("outcome", "running"), RunTag("attempt", str(attempt))]
+        self.client.log_batch(run.info.run_id, params=_params(spec), tags=state)
         return run
 
     def log(
@@ -120,6 +123,23 @@ class Tracking:
                 run.info.run_id, tags=[RunTag(k, str(v)[:8000]) for k, v in tags.items()]
             )
 
+    def replace(self, run: Run, values: Mapping[str, float]) -> None:
+        """Set numbers that are not curves; those that the run already shows are not sent.
+
+        Of several values at one step the store shows the one with the latest time, and of several
+        at one time the largest: the time has to be now.
+        """
+        now_ms = int(time.time() * 1000)
+        shown = run.data.metrics
+        changed = [Metric(k, v, now_ms, 0) for k, v in values.items() if shown.get(k) != v]
+        if changed:
+            self.client.log_batch(run.info.run_id, metrics=changed)
+
+    def close_run(self, run: Run, status: str, duration_s: float) -> None:
+        """Say that a run is over. The UI shows its duration: that of the training, not ours."""
+        end_ms = run.info.start_time + round(1000 * duration_s)
+        self.client.set_terminated(run.info.run_id, status, end_ms)
+
     def _experiment(self, plan: Plan) -> Experiment:
         name = plan.study.name
         experiment = self.client.get_experiment_by_name(name)
@@ -131,13 +151,24 @@ class Tracking:
                     raise
             experiment = self.client.get_experiment_by_name(name)
             assert experiment is not None
-            for key, value in saved_views(plan).items():
-                self.client.set_experiment_tag(experiment.experiment_id, key, value)
         elif experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment.experiment_id)
-        note = plan.study.question or f"Ablation study {name}"
-        self.client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", note)
+        self._describe_experiment(plan, experiment)
         return experiment
+
+    def _describe_experiment(self, plan: Plan, experiment: Experiment) -> None:
+        """Prepare the saved views, and a description that links to them: what the UI opens with.
+
+        A description that somebody has written stays.
+        """
+        views = saved_views(plan)
+        links = " · ".join(f"[{v.name}]({v.path(experiment.experiment_id)})" for v in views)
+        tags = dict(view.tag() for view in views)
+        if NOTE not in experiment.tags:
+            tags[NOTE] = f"{links}\n\n{plan.study.question}".strip()
+        for key, value in tags.items():
+            if experiment.tags.get(key) != value:
+                self.client.set_experiment_tag(experiment.experiment_id, key, value)
 
     def _describe_study(self, plan: Plan, run_id: str, directory: Path) -> None:
         for artifact in ("plan.json", "study.yaml"):
@@ -159,8 +190,8 @@ class Tracking:
             PARENT: study_run_id,
         }
         run = self._create(experiment_id, cell.variant, tags)
-        levels = [Param(leaf_name(k), str(v)) for k, v in cell.levels.items() if v is not None]
-        self.client.log_batch(run.info.run_id, params=levels)
+        params = [p for p in _params(cell.spec(seed=0)) if p.key != "seed"]
+        self.client.log_batch(run.info.run_id, params=params)
         return run
 
     def _create(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> Run:
@@ -178,3 +209,8 @@ class Tracking:
             token = page.token
             if not token:
                 return runs
+
+
+def _params(spec: RunSpec) -> list[Param]:
+    """What a run was made with; what means nothing in it is left out."""
+    return [Param(k, str(v)) for k, v in spec.params().items() if v is not None]

@@ -1,7 +1,7 @@
-"""Views that are prepared in the MLflow UI: runs, variants, by factor, curves, norms, drift.
+"""Views that are prepared in the MLflow UI, and the links that open them.
 
-They are experiment tags in the UI's own format (read off MLflow 3.17; MLflow does not document it).
-A UI that does not know the format ignores them.
+A view is an experiment tag in the UI's own format (read off MLflow 3.17; MLflow does not document
+it). A UI that does not know the format leaves the views out of its menu, and nothing else changes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import base64
 import json
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from studies.configuration import leaf_name
 from studies.designs import factor_names
@@ -21,73 +22,134 @@ TAG = "mlflow.sharedViewState."
 SEED_RUNS = "tags.kind = 'run'"
 VARIANT_RUNS = "tags.kind = 'variant'"
 
+TRAINING_RUNS = "workflowType=machine_learning"
+"""Without it the UI opens on pages for traces of language-model applications."""
 
-def saved_views(plan: Plan) -> dict[str, str]:
-    """Experiment tags, one for each view."""
+
+@dataclass(frozen=True)
+class View:
+    """One entry of the Views menu."""
+
+    key: str
+    """What names the view in a link."""
+    name: str
+    mode: Literal["TABLE", "CHART"]
+    state: dict[str, Any]
+
+    def tag(self) -> tuple[str, str]:
+        """Key and value of the experiment tag that stores the view."""
+        packed = base64.b64encode(zlib.compress(_json(self.state).encode(), 9)).decode()
+        created = {"name": self.name, "createdAt": 0, "updatedAt": 0}  # the UI shows neither
+        return TAG + self.key, _json({**created, "state": "deflate;" + packed})
+
+    def path(self, experiment_id: str) -> str:
+        """Where the view is, from the root of the UI on."""
+        address = f"#/experiments/{experiment_id}/runs"
+        return f"{address}?viewStateShareKey={self.key}&compareRunsMode={self.mode}&{TRAINING_RUNS}"
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Runs that share a value are drawn as one line: their mean, with a band from least to most."""
+
+    mode: Literal["tag", "param"]
+    name: str
+    values: tuple[str, ...]
+
+
+def saved_views(plan: Plan) -> tuple[View, ...]:
+    """The views of a study, in the order of the menu."""
     factors = [leaf_name(name) for name in factor_names(plan.study)]
-    columns = [f"params.`{name}`" for name in [*factors, "seed"]]
-    columns += ["tags.`outcome`", f"metrics.`{FINAL_LOSS}`"]
+    outcome = ["tags.`outcome`", "tags.`leak`", f"metrics.`{FINAL_LOSS}`"]
+    levels = [f"params.`{name}`" for name in factors]
+    spread = [f"metrics.`aggregate/{name}`" for name in ("val_loss_sd", "completed", "survival")]
+    columns = [*levels, "params.`seed`", *outcome]
+    variants = Grouping("tag", "variant", tuple(cell.variant for cell in plan.cells))
+    curves = {"val": [VALIDATION_LOSS], "train": [TRAIN_LOSS]}
+    views = [
+        View("runs", "Runs", "TABLE", _state(SEED_RUNS, columns)),
+        View(
+            "variants",
+            "Variants",
+            "TABLE",
+            _state(VARIANT_RUNS, [*levels, f"metrics.`{FINAL_LOSS}`", *spread]),
+        ),
+        _chart_view(
+            "learning-curves",
+            "Learning curves",
+            {**curves, "train": [TRAIN_LOSS, LEARNING_RATE]},
+            variants,
+            columns,
+        ),
+    ]
+    views += [
+        _chart_view(diagnostic.replace("_", "-"), title, {diagnostic: names}, variants, columns)
+        for diagnostic, title, names in _diagnostic_charts(plan)
+    ]
+    views += [
+        _chart_view(f"by-{leaf_name(name)}", f"By {leaf_name(name)}", curves, grouping, columns)
+        for name in factor_names(plan.study)
+        for grouping in [_by_factor(plan, name)]
+    ]
+    return tuple(views)
+
+
+def _diagnostic_charts(plan: Plan) -> list[tuple[str, str, list[str]]]:
+    """Metric family, title and metrics of the diagnostics that the study has."""
     layers = range(max(cell.configuration["model"]["n_layers"] for cell in plan.cells))
+    enabled = {d for cell in plan.cells for d in cell.configuration["diagnostics"]["enabled"]}
     blocks = [series_name("gradient_norm", "block", i) for i in layers]
     drift = [series_name("activation_drift", "residual", i) for i in (*layers, len(layers))]
-    by_variant = ("tag", "variant")
-    views = {
-        "runs": _view("Seed runs", SEED_RUNS, columns, {}),
-        "variants": _view("Variants, means over seeds", VARIANT_RUNS, columns, {}),
-        "learning-curves": _view(
-            "Learning curves by variant",
-            SEED_RUNS,
-            columns,
-            {"train": [TRAIN_LOSS, LEARNING_RATE], "val": [VALIDATION_LOSS]},
-            by_variant,
+    charts = {
+        "gradient_norms": (
+            "gradient_norm",
+            "Gradient norms",
+            ["gradient_norm/total", *blocks],
         ),
-        "gradient-norms": _view(
-            "Gradient norms by variant",
-            SEED_RUNS,
-            columns,
-            {"gradient_norm": ["gradient_norm/total", *blocks]},
-            by_variant,
-        ),
-        "activation-drift": _view(
-            "Activation drift by variant",
-            SEED_RUNS,
-            columns,
-            {"activation_drift": drift},
-            by_variant,
-        ),
+        "activation_drift": ("activation_drift", "Activation drift", drift),
     }
-    for name in factors:
-        curves = {"val": [VALIDATION_LOSS], "train": [TRAIN_LOSS]}
-        views[f"by-{name}"] = _view(f"By {name}", SEED_RUNS, columns, curves, ("param", name))
-    return {TAG + key: _encoded(view) for key, view in views.items()}
+    return [chart for name, chart in charts.items() if name in enabled]
 
 
-def _view(
+def _by_factor(plan: Plan, name: str) -> Grouping:
+    leaf = leaf_name(name)
+    values = dict.fromkeys(str(cell.spec(0).params().get(leaf)) for cell in plan.cells)
+    return Grouping("param", leaf, tuple(values))
+
+
+def _chart_view(
+    key: str,
     name: str,
-    search_filter: str,
-    columns: Sequence[str],
     charts: dict[str, list[str]],
-    group: tuple[str, str] | None = None,
-) -> dict[str, Any]:
-    """A view of the runs that a filter finds; without charts the UI makes its own."""
-    state: dict[str, Any] = {
+    grouping: Grouping,
+    columns: Sequence[str],
+) -> View:
+    """Line charts, section by section, above those that the UI makes for every metric."""
+    prefix = f"{grouping.mode}.{grouping.name}."
+    state = _state(SEED_RUNS, columns) | {
+        "groupBy": {
+            "aggregateFunction": "average",
+            "groupByKeys": [{"mode": grouping.mode, "groupByData": grouping.name}],
+        },
+        "groupsExpanded": {prefix + value: False for value in grouping.values},
+        "compareRunSections": [_section(section) for section in charts],
+        "compareRunCharts": [
+            _line_chart(section, metric) for section, names in charts.items() for metric in names
+        ],
+        "isAccordionReordered": True,  # keeps our sections first
+    }
+    return View(key, name, "CHART", state)
+
+
+def _state(search_filter: str, columns: Sequence[str]) -> dict[str, Any]:
+    """Sorted by the final loss: sorted by time, the UI folds runs into their parents."""
+    return {
         "searchFilter": search_filter,
         "orderByKey": f"metrics.`{FINAL_LOSS}`",
         "orderByAsc": True,
-        "selectedColumns": ["attributes.`Source`", *columns],
+        "selectedColumns": list(columns),
+        "runsHiddenMode": "SHOW_ALL",
     }
-    if group is not None:
-        mode, data = group
-        keys = [{"mode": mode, "groupByData": data}]
-        state["groupBy"] = {"aggregateFunction": "average", "groupByKeys": keys}
-    if charts:
-        state["compareRunSections"] = [_section(section) for section in charts]
-        state["compareRunCharts"] = [
-            _line_chart(section, metric)
-            for section, metrics in charts.items()
-            for metric in metrics
-        ]
-    return {"name": name, "state": state}
 
 
 def _section(name: str) -> dict[str, Any]:
@@ -124,18 +186,6 @@ def _line_chart(section: str, metric: str) -> dict[str, Any]:
         "useGlobalXaxisKey": True,
         "useGlobalLineSmoothing": True,
     }
-
-
-def _encoded(view: dict[str, Any]) -> str:
-    state = zlib.compress(_json(view["state"]).encode(), 9)
-    return _json(
-        {
-            "name": view["name"],
-            "createdAt": 0,
-            "updatedAt": 0,
-            "state": "deflate;" + base64.b64encode(state).decode(),
-        }
-    )
 
 
 def _json(value: dict[str, Any]) -> str:

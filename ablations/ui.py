@@ -3,48 +3,50 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from types import FrameType
 
+from ablations.run_directory import StudyDirectory
 from ablations.tracking_store import sqlite_path
 from studies.errors import AblationError
 
 START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 10.0
 
 
-def serve(study: str, tracking_uri: str, host: str, port: int) -> int:
-    """Serve the store's UI until Ctrl-C, after printing where the study is in it.
+def serve(directory: StudyDirectory, tracking_uri: str, host: str, port: int) -> int:
+    """Serve the store's UI until a signal asks to stop, after printing links into it.
 
     Raises:
-        AblationError: the store does not hold the study, or the port is taken.
+        AblationError: the store does not hold the study, or the address cannot be had.
     """
-    from ablations.tracking import Tracking
-
-    experiment = Tracking(tracking_uri).client.get_experiment_by_name(study)
-    if experiment is None:
-        raise AblationError(
-            f"{tracking_uri} has no experiment {study!r}. Run the study first, or send its runs "
-            f"there with `ablate sync {study} --tracking-uri {tracking_uri}`."
-        )
-    path = f"/#/experiments/{experiment.experiment_id}/runs?searchFilter=tags.kind%20%3D%20'run'"
+    paths = _links(directory, tracking_uri)
     if tracking_uri.startswith("http"):
-        print(f"{study}: {tracking_uri.rstrip('/')}{path}")
+        _print_links(directory.study, tracking_uri.rstrip("/"), paths)
         return 0
     _refuse_taken_port(host, port)
-    server = subprocess.Popen(server_command(tracking_uri, host, port), env=server_environment())
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _stop)
+    server = subprocess.Popen(
+        server_command(tracking_uri, host, port),
+        env=server_environment(),
+        start_new_session=True,  # a group of its own, so that its workers can be stopped with it
+    )
     try:
         _wait_until_up(server, f"http://{host}:{port}/health")
-        print(f"\n{study}: http://{host}:{port}{path}\nCtrl-C stops the server.", flush=True)
+        _print_links(directory.study, f"http://{host}:{port}", paths)
+        print("Ctrl-C stops the server.", flush=True)
         return server.wait()
     except KeyboardInterrupt:
         return 0
     finally:
-        server.terminate()
-        server.wait()
+        _stop_group(server)
 
 
 def server_command(tracking_uri: str, host: str, port: int) -> list[str]:
@@ -53,7 +55,8 @@ def server_command(tracking_uri: str, host: str, port: int) -> list[str]:
     store = sqlite_path(tracking_uri)
     if store is not None:
         command += ["--default-artifact-root", (store.parent / "mlartifacts").as_uri()]
-    return [*command, "--host", host, "--port", str(port), "--workers", "1"]
+    command += ["--host", host, "--port", str(port), "--workers", "1"]
+    return [*command, "--uvicorn-opts", "--log-level warning"]  # no line for each request
 
 
 def server_environment() -> dict[str, str]:
@@ -61,7 +64,46 @@ def server_environment() -> dict[str, str]:
     return os.environ | {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "PYTHONWARNINGS": "ignore",  # of what MLflow imports: nothing that one can act on
     }
+
+
+def _links(directory: StudyDirectory, tracking_uri: str) -> dict[str, str]:
+    """Name of each saved view to its path in the UI."""
+    from ablations.tracking import Tracking
+    from ablations.tracking_views import saved_views
+
+    experiment = Tracking(tracking_uri).client.get_experiment_by_name(directory.study)
+    if experiment is None:
+        raise AblationError(
+            f"{tracking_uri} has no experiment {directory.study!r}. Run the study first, or send "
+            f"its runs there with `ablate sync {directory.study} --tracking-uri {tracking_uri}`."
+        )
+    views = saved_views(directory.load_plan())
+    return {view.name: view.path(experiment.experiment_id) for view in views}
+
+
+def _print_links(study: str, root: str, paths: dict[str, str]) -> None:
+    print(f"\n{study} in the MLflow UI:")
+    width = max(map(len, paths))
+    for name, path in paths.items():
+        print(f"  {name:{width}}  {root}/{path}")
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop_group(server: subprocess.Popen[bytes]) -> None:
+    """End the server with all of its processes, whichever of them still run."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)
+            server.wait(STOP_TIMEOUT_S)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
 
 
 def _refuse_taken_port(host: str, port: int) -> None:
@@ -69,9 +111,11 @@ def _refuse_taken_port(host: str, port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise AblationError(
-                f"cannot listen on {host}:{port} ({error.strerror}); choose another --port"
+                f"cannot listen on {host}:{port} ({reason}); choose another --port, "
+                "such as 5001, or another --host"
             ) from None
 
 
