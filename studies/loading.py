@@ -44,12 +44,13 @@ def load_study(reference: str, settings: Sequence[str] = ()) -> LoadedStudy:
     path = find_study(reference)
     raw = read_yaml(path)
     overrides = dict(_parse_setting(setting) for setting in settings)
+    new_sections = {key.partition(".")[0] for key in overrides} - raw.keys()
     for key, value in overrides.items():
         _set(raw, key, value)
 
     def source_of(key: str) -> str:
         set_here = any(key == k or key.startswith(k + ".") for k in overrides)
-        return OVERRIDE if set_here else str(path)
+        return OVERRIDE if set_here or key in new_sections else str(path)
 
     study = validate(raw, source_of, path.parent)
     return LoadedStudy(study, path, overrides)

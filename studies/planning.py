@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,32 +131,28 @@ def _levels(study: Study, candidate: _Candidate) -> dict[str, Scalar]:
 
 
 def _variant_names(study: Study, candidates: list[_Candidate]) -> dict[str, str]:
-    """Names from the levels alone where they tell the cells apart, else from `key=level`.
+    """Names from the levels; with a part of the cell key where levels are written alike.
 
-    Levels that are written alike (0.1 and 0.1000001) get the start of the cell key as well.
+    That is so for 0.1 and 0.1000001, and for long texts.
     """
-    names: dict[str, str] = {}
-    for piece in (_short_piece, _long_piece):
-        names = {c.cell_key: _name(study, c, piece) for c in candidates}
-        if len(set(names.values())) == len(candidates):
-            return names
-    return {key: f"{name}-{key[:8]}" for key, name in names.items()}
+    names = {c.cell_key: _name(study, c) for c in candidates}
+    count = Counter(names.values())
+    return {k: name if count[name] == 1 else f"{name}-{k[:8]}" for k, name in names.items()}
 
 
-def _name(study: Study, candidate: _Candidate, piece: Callable[[str, Scalar], str]) -> str:
+def _name(study: Study, candidate: _Candidate) -> str:
     pieces = [
-        piece(key, candidate.canonical.flat[key])
+        _piece(key, candidate.canonical.flat[key])
         for key in factor_names(study)
         if key not in candidate.canonical.meaningless
     ]
     return "-".join(pieces) or "base"
 
 
-def _short_piece(key: str, level: Scalar) -> str:
-    return str(level) if key in VOCABULARIES else _long_piece(key, level)
-
-
-def _long_piece(key: str, level: Scalar) -> str:
+def _piece(key: str, level: Scalar) -> str:
+    """A named level speaks for itself, a number or a switch needs its key."""
+    if key in VOCABULARIES:
+        return str(level)
     if isinstance(level, bool) or level is None:
         text = {True: "on", False: "off", None: "null"}[level]
     else:

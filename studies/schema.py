@@ -263,7 +263,7 @@ class Study(Section):
 
     def base(self) -> dict[str, Any]:
         """The run configuration before factors are applied: section to key to value."""
-        sections = {name: getattr(self, name).model_dump() for name in RUN_SECTIONS}
+        sections = {name: getattr(self, name).model_dump(mode="json") for name in RUN_SECTIONS}
         sections["module"] = self.module.model_dump() if self.module else None
         return sections
 
