@@ -42,7 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add = _Adder(commands)
-    add("list", _list, "shipped studies, and the studies under --home", "ablate list", study=False)
+    listing = add(
+        "list", _list, "shipped studies, and the studies under --home", "ablate list", study=False
+    )
+    listing.add_argument(
+        "--keys", action="store_true", help="every key of a study file and every level, by name"
+    )
     plan = add(
         "plan",
         _plan,
@@ -181,6 +186,11 @@ def _tracking_uri(options: argparse.Namespace) -> str:
 
 
 def _list(options: argparse.Namespace) -> int:
+    if options.keys:
+        from studies.reference import reference
+
+        print(reference(), end="")
+        return 0
     from rich.table import Table
 
     from ablations.listing import studies_at_home

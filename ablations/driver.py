@@ -191,13 +191,13 @@ class Driver:
         devices = self.plan.study.execution.devices
         gpus = visible_gpus()
         groups = [",".join(gpus[i : i + devices]) for i in range(0, len(gpus), devices)]
-        return LocalLauncher(command, self.directory.path / "logs", groups)
+        return LocalLauncher(command, self.directory.path / "logs", groups, devices)
 
     def _worker_count(self) -> int:
         if self._settings.workers is not None:
             return self._settings.workers
-        gpus, per_run = visible_gpus(), self.plan.study.execution.devices
-        return max(1, len(gpus) // per_run) if gpus else _usable_cores()
+        places = len(visible_gpus()) or _usable_cores()
+        return max(1, places // self.plan.study.execution.devices)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._stopping = True

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ablations.ledger import Claim, Fenced, Ledger
 from ablations.provenance import provenance
 from ablations.publishing import PublishingThread, RunPublisher
+from ablations.ranks import Assignment, Ranks
 from ablations.run_directory import AttemptDirectory, MetricsFile, RunDirectory, StudyDirectory
 from ablations.storage import sqlite_url
 from studies.plan import Plan, PlannedRun
@@ -66,18 +67,30 @@ class Worker:
         self._runs = {run.run_key: run for run in self._plan.runs}
         self._ledger = Ledger(sqlite_url(self._directory.ledger_path), settings.study)
         self._publishing = PublishingThread(self._open_tracking)
+        self._ranks = Ranks()
         self._stop_signal = 0
         self._spoiled = False
-        """Whether a failure may have left the device unusable to this process."""
+        """Whether a failure may have left the device or the other ranks unusable to this one."""
 
     def work(self) -> None:
         """Claim and train until the queue is empty or a signal asks to stop.
 
         A worker whose device a failed run may have spoiled ends too: the next one starts afresh.
+
+        Raises:
+            SystemExit: this rank failed and the others wait for it; whoever started them ends them.
         """
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             signal.signal(name, self._on_signal)
         _use_one_thread()
+        self._ranks.join()
+        if self._ranks.leads:
+            self._lead()
+        else:
+            self._follow()
+
+    def _lead(self) -> None:
+        """Claim runs and train them, with the other ranks where there are any."""
         self._publishing.start()
         idle_since = time.monotonic()
         while not self._must_stop() and time.monotonic() - idle_since < IDLE_S:
@@ -89,6 +102,27 @@ class Worker:
             idle_since = time.monotonic()
         if not self._publishing.close(FLUSH_S):
             log.warning("some metrics were not sent; `ablate sync` sends them")
+        if self._spoiled and self._ranks.count > 1:
+            raise SystemExit(1)
+        self._ranks.tell(None)
+
+    def _follow(self) -> None:
+        """Train what the leading rank claims; it alone records, and it alone asks to stop."""
+        from lightning_modules.training import RunInterrupted, train_run
+
+        while (assignment := self._ranks.hear()) is not None:
+            with contextlib.suppress(RunInterrupted):
+                train_run(
+                    self._plan.spec(self._runs[assignment.run_key]),
+                    execution=self._plan.study.execution,
+                    cache=self._settings.home / "cache",
+                    directory=self._directory.run(assignment.run_key)
+                    .attempt(assignment.attempt)
+                    .path,
+                    resume_from=Path(assignment.resume_from) if assignment.resume_from else None,
+                    sink=_NoSink(),
+                    should_stop=lambda: False,
+                )
 
     def _attempt(self, claim: Claim) -> None:
         """One attempt at one run, whatever comes of it."""
@@ -145,6 +179,8 @@ class Worker:
         else:
             job.attempt.continue_from(AttemptDirectory(earlier.path.parent), earlier.step)
         metrics = MetricsFile(job.attempt)
+        resume_from = str(earlier.path) if earlier else None
+        self._ranks.tell(Assignment(job.planned.run_key, job.attempt.number, resume_from))
         result = train_run(
             job.spec,
             execution=self._plan.study.execution,
@@ -178,7 +214,7 @@ class Worker:
             (job.attempt.path / "error.txt").write_text(trace, encoding="utf-8")
             job.attempt.save_record(record)
         job.claim.fail(text)
-        self._spoiled = _uses_cuda()
+        self._spoiled = _uses_cuda() or self._ranks.count > 1
         return record
 
     def _open_tracking(self) -> tuple[Tracking, TrackedStudy]:
@@ -206,6 +242,13 @@ class _ProgressSink:
         """Record values at a step."""
         self._claim.step = step
         self._file.write(step, values)
+
+
+class _NoSink:
+    """Takes what a rank that does not lead would record."""
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """The leading rank records."""
 
 
 def new_record(plan: Plan, planned: PlannedRun, attempt: int, outcome: Outcome) -> RunRecord:

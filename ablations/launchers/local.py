@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,16 +12,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ablations.ranks import rank_environments
+
+FAREWELL_S = 10.0
+"""How long the other processes of a worker may take to end once the first is done."""
+
 
 @dataclass
 class LocalWorker:
-    """One worker process."""
+    """One worker: a process, or one for each device of a run, of which the first leads."""
 
     process: subprocess.Popen[bytes]
+    followers: list[subprocess.Popen[bytes]]
     slot: int
     log_path: Path
     log_start: int
     """Where in the log this worker's part begins, in bytes."""
+
+    def has_ended(self) -> bool:
+        """Whether a process has ended; where the worker is broken or done, all of them then."""
+        processes = [self.process, *self.followers]
+        if all(process.poll() is None for process in processes):
+            return False
+        if self.process.poll() == 0:
+            _wait(self.followers, FAREWELL_S)
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        return True
 
     def obituary(self) -> str:
         """How a worker that has ended did so, with its last line, and where to read more."""
@@ -42,6 +62,8 @@ class LocalLauncher:
     log_folder: Path
     devices: Sequence[str]
     """`CUDA_VISIBLE_DEVICES` of the workers, in turn; empty on a machine without GPUs."""
+    processes_per_worker: int = 1
+    """One for each device that a run trains on."""
     workers: list[LocalWorker] = field(default_factory=list)
 
     def start(self, count: int) -> None:
@@ -54,21 +76,20 @@ class LocalLauncher:
 
     def reap(self) -> list[LocalWorker]:
         """The workers that have ended since the last call."""
-        ended = [worker for worker in self.workers if worker.process.poll() is not None]
+        ended = [worker for worker in self.workers if worker.has_ended()]
         self.workers = [worker for worker in self.workers if worker not in ended]
         return ended
 
     def stop(self, timeout_s: float) -> list[LocalWorker]:
         """Ask all workers to stop at their next step, kill those that do not; returns them."""
-        for worker in self.workers:
-            worker.process.terminate()
-        deadline = time.monotonic() + timeout_s
-        for worker in self.workers:
-            try:
-                worker.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
+        leaders = [worker.process for worker in self.workers]
+        for process in leaders:
+            process.terminate()
+        _wait(leaders, timeout_s)
+        for process in leaders:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
         return self.reap()
 
     def _start_one(self, slot: int) -> LocalWorker:
@@ -78,15 +99,26 @@ class LocalLauncher:
             environment["CUDA_VISIBLE_DEVICES"] = self.devices[slot % len(self.devices)]
         with log_path.open("ab") as log:
             log_start = log.tell()
-            process = subprocess.Popen(
-                [*self.command, "--parent", str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,  # Ctrl-C is for the driver, which asks workers to stop
+            leader, *followers = (
+                subprocess.Popen(
+                    [*self.command, "--parent", str(os.getpid())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment | rank,
+                    start_new_session=True,  # Ctrl-C is for the driver, which asks workers to stop
+                )
+                for rank in rank_environments(self.processes_per_worker)
             )
-        return LocalWorker(process, slot, log_path, log_start)
+        return LocalWorker(leader, followers, slot, log_path, log_start)
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]], timeout_s: float) -> None:
+    """Wait until all have ended, or for the timeout."""
+    deadline = time.monotonic() + timeout_s
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
 
 
 def worker_command(study: str, home: Path, tracking_uri: str) -> list[str]:

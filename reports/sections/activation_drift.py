@@ -94,8 +94,7 @@ def render(data: ActivationDrift) -> Exhibits:
     rows = rows.rename(columns={"x": "layer", "y": "drift"})
     profile = Figure(
         "activation_drift_by_depth",
-        f"{what} At the last probe; thin: each completed run, thick: geometric mean. "
-        f"{counts}",
+        f"{what} At the last probe; thin: each completed run, thick: geometric mean. {counts}",
         rows,
         partial(draw_lines, data.profile),
     )
