@@ -252,9 +252,9 @@ class Study(Section):
     factors: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
     """Configuration key to the levels that it takes. An empty mapping is a study of one cell."""
     design: Design = Field(default_factory=FullFactorial)
-    """How levels are combined."""
+    """How levels are combined: `full_factorial`, or a mapping with a `kind` and its own keys."""
     exclude: tuple[Exclusion, ...] = ()
-    """Combinations that are left out."""
+    """Combinations that are left out: each a mapping with `when` and `because`."""
     seeds: Annotated[tuple[Seed, ...], AfterValidator(_different)] = Field(
         (0, 1, 2, 3, 4), min_length=1, max_length=MAX_SEEDS
     )
