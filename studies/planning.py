@@ -169,7 +169,7 @@ def _baseline(study: Study, names: Mapping[str, str]) -> str:
     key = _canonical_candidate(study, dict(levels)).cell_key
     if key not in names:
         raise AblationError(
-            f"study {study.name}: report.baseline = {levels} is not a cell of the plan. "
+            f"study {study.name}: the baseline {levels} is not a cell of the plan. "
             f"Name the levels of one of: {', '.join(names.values())}"
         )
     return names[key]

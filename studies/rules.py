@@ -73,7 +73,6 @@ RULES: tuple[Rule, ...] = (
         lambda groups, norm, width: (
             norm == "group"
             and width % (groups or 4) == 0
-            and groups != 1
             and width // (groups or 4) < MIN_GROUP_SIZE
         ),
         lambda groups, norm, width: (

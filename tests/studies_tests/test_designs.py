@@ -76,6 +76,13 @@ def test_the_baseline_of_a_design_is_the_one_of_the_report():
     assert plan_of(factors=FACTORS, design=design, report=report).baseline == "relu-layer"
 
 
+def test_a_baseline_that_is_excluded_is_an_error():
+    design = {"kind": "one_at_a_time", "baseline": BASELINE}
+    exclude = [{"when": BASELINE, "because": "no"}]
+    with pytest.raises(AblationError, match=r"the baseline .*gelu.* is not a cell of the plan"):
+        plan_of(factors=FACTORS, design=design, exclude=exclude)
+
+
 @pytest.mark.parametrize(
     ("when", "left"),
     [

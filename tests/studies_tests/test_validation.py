@@ -137,6 +137,13 @@ def test_an_argument_that_some_cells_name_is_needed_in_all():
     assert study_of(module={**module, "arguments": {"hidden": 4}}, **raw)
 
 
+def test_a_broken_base_value_hides_no_problem_of_a_factor():
+    problems = problems_of(
+        model={"norm": "layr"}, factors={"model.norm": ["group"], "model.norm_groups": [3]}
+    )
+    assert list(problems) == ["model.norm", "factors.model.norm_groups"]
+
+
 def test_too_large_to_plan():
     factors = {f"training.{name}": [i / 100 for i in range(1, 60)] for name in ("beta1", "beta2")}
     problems = problems_of(factors={**factors, "model.dropout": [0.0, 0.1, 0.2]})
