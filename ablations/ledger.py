@@ -289,9 +289,9 @@ class Claim:
             beat += 1
             try:
                 self._storage.set_trial_user_attr(self._trial_id, BEAT, beat)
-                if self.step != told:
-                    told = self.step
-                    self._storage.set_trial_user_attr(self._trial_id, STEP, told)
+                if (step := self.step) != told:
+                    self._storage.set_trial_user_attr(self._trial_id, STEP, step)
+                    told = step
             except UpdateFinishedTrialError:
                 self.fenced = True
                 return

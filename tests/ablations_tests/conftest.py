@@ -1,0 +1,42 @@
+"""One tiny study that `ablate run` trained to its end, shared by the tests that only read it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ablations.cli import main
+from ablations.run_directory import StudyDirectory
+from studies.plan import Plan
+from tests.ablations_tests.tiny_studies import LONG, write_study
+
+
+@dataclass(frozen=True)
+class FinishedStudy:
+    home: Path
+    file: Path
+    plan: Plan
+    directory: StudyDirectory
+    exit_status: int
+    output: str
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> FinishedStudy:
+    home = tmp_path_factory.mktemp("finished")
+    file = write_study(home, **LONG)
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        status = main(["run", str(file), "--home", str(home), "--workers", "2"])
+    directory = StudyDirectory(home, "tiny")
+    return FinishedStudy(home, file, directory.load_plan(), directory, status, output.getvalue())
+
+
+@pytest.fixture
+def home(tmp_path, finished) -> Path:
+    """A home folder of its own, with the data of the finished study."""
+    (tmp_path / "cache").symlink_to(finished.home / "cache")
+    return tmp_path

@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from optuna.trial import TrialState
+
+import ablations.ledger
+from ablations.ledger import (
+    GRACE_S,
+    MAX_LOST_ATTEMPTS,
+    Fenced,
+    Ledger,
+    RunState,
+    owner_prefix,
+)
+from ablations.storage import sqlite_url
+from studies.records import Outcome
+
+REPOSITORY = Path(__file__).parents[2]
+KEYS = ["a", "b", "c"]
+
+
+@pytest.fixture
+def url(tmp_path):
+    return sqlite_url(tmp_path / "ledger.db")
+
+
+@pytest.fixture
+def ledger(url):
+    return Ledger(url, "study")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The observer's clock, moved by hand."""
+
+    class Clock:
+        now = 0.0
+
+        def monotonic(self) -> float:
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(ablations.ledger, "time", clock)
+    return clock
+
+
+def watch(ledger, clock, seconds, keys=KEYS):
+    """Reconcile every second for a while, as a driver does."""
+    for _ in range(int(seconds)):
+        clock.now += 1
+        ledger.reconcile(keys)
+
+
+def state(ledger, key):
+    return ledger.statuses([key])[key].state
+
+
+def pop_without_a_beat(ledger):
+    """What a worker leaves that is killed between its claim and its first beat."""
+    trial = ledger._trials((TrialState.WAITING,))[0]
+    assert ledger._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+    return trial
+
+
+def test_every_run_is_executed_once_by_processes_that_all_plan_and_claim(tmp_path, url):
+    Ledger(url, "queue")
+    runs, count = 30, 4
+    command = [sys.executable, "-m", "tests.ablations_tests.queue_process"]
+    processes = [
+        subprocess.Popen(
+            [*command, url, str(tmp_path), str(runs), str(count)],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(count)
+    ]
+    try:
+        outputs = [p.communicate(timeout=120)[0] for p in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    assert [p.returncode for p in processes] == [0] * count
+    assert "".join(outputs) == ""
+    executions = Counter((tmp_path / "executions").read_text().splitlines())
+    assert executions == {f"run{index:02d}": 1 for index in range(runs)}
+    assert len(Ledger(url, "queue")._trials()) == runs * count  # each queued every run
+
+
+def test_a_run_that_was_queued_twice_is_trained_once(ledger, url):
+    queue_twice(ledger, url)
+    first = ledger.claim(["a"])
+    assert ledger.claim(["a"]) is None
+    assert state(ledger, "a") is RunState.RUNNING
+    first.complete(Outcome.COMPLETED, 1.0)
+    ledger.reconcile(["a"])
+    assert ledger.claim(["a"]) is None
+    assert state(ledger, "a") is RunState.COMPLETED
+
+
+def test_a_run_that_was_queued_twice_and_fails_is_not_tried_again(ledger, url):
+    queue_twice(ledger, url)
+    ledger.claim(["a"]).fail("broken")
+    assert ledger.claim(["a"]) is None
+    ledger.reconcile(["a"])
+    assert ledger.statuses(["a"])["a"].error == "broken"
+
+
+def queue_twice(ledger, url, **options):
+    """Two planners that look at the same moment and then both queue."""
+    seen = Ledger(url, "study")._by_run_key(["a"])
+    ledger.reconcile(["a"], **options)
+    late = Ledger(url, "study")
+    late._by_run_key = lambda keys: seen
+    late.reconcile(["a"], **options)
+    assert len(ledger._trials((TrialState.WAITING,))) == 2
+
+
+def test_two_retries_asked_for_at_once_train_once(ledger, url):
+    ledger.reconcile(["a"])
+    ledger.claim(["a"]).fail("broken")
+    queue_twice(ledger, url, retry_failed=True)
+    ledger.claim(["a"]).fail("still broken")
+    assert ledger.claim(["a"]) is None
+    ledger.reconcile(["a"])
+    assert ledger.statuses(["a"])["a"].error == "still broken"
+
+
+def test_runs_are_claimed_in_the_order_of_the_plan(ledger):
+    ledger.reconcile(KEYS)
+    assert [ledger.claim(KEYS).run_key for _ in KEYS] == KEYS
+    assert ledger.claim(KEYS) is None
+
+
+def test_runs_of_an_older_plan_are_left_alone(ledger):
+    ledger.reconcile(["old", "a"])
+    assert ledger.claim(["a"]).run_key == "a"
+    assert ledger.claim(["a"]) is None
+    assert state(ledger, "old") is RunState.WAITING
+
+
+def test_a_completed_run_stays_completed(ledger):
+    ledger.reconcile(["a", "b"])
+    ledger.claim(["a"]).complete(Outcome.COMPLETED, 1.5)
+    ledger.claim(["b"]).complete(Outcome.DIVERGED, 9.0)
+    ledger.reconcile(["a", "b"], retry_failed=True)
+    assert [state(ledger, key) for key in "ab"] == [RunState.COMPLETED, RunState.DIVERGED]
+    assert ledger.claim(["a", "b"]) is None
+
+
+def test_a_failed_run_waits_for_retry_failed_and_keeps_its_error(ledger):
+    ledger.reconcile(["a"])
+    ledger.claim(["a"]).fail("out of luck")
+    ledger.reconcile(["a"])
+    status = ledger.statuses(["a"])["a"]
+    assert (status.state, status.error, status.attempt) == (RunState.FAILED, "out of luck", 0)
+    ledger.reconcile(["a"], retry_failed=True)
+    ledger.claim(["a"]).complete(Outcome.COMPLETED, 1.0)
+    assert state(ledger, "a") is RunState.COMPLETED
+
+
+def test_a_retry_that_is_given_back_is_queued_again_without_being_asked(ledger):
+    ledger.reconcile(["a"])
+    ledger.claim(["a"]).fail("broken")
+    ledger.reconcile(["a"], retry_failed=True)
+    ledger.claim(["a"]).release("interrupted")
+    ledger.reconcile(["a"])
+    ledger.claim(["a"]).complete(Outcome.COMPLETED, 1.0)
+    assert state(ledger, "a") is RunState.COMPLETED
+
+
+def test_a_released_run_is_queued_again_at_once_however_often(ledger):
+    for _ in range(MAX_LOST_ATTEMPTS + 1):
+        ledger.reconcile(["a"])
+        ledger.claim(["a"]).release("interrupted at step 3")
+    ledger.reconcile(["a"])
+    assert state(ledger, "a") is RunState.WAITING
+
+
+def test_a_run_whose_workers_die_again_and_again_fails(ledger):
+    for lost in range(MAX_LOST_ATTEMPTS):
+        ledger.reconcile(["a"])
+        assert state(ledger, "a") is RunState.WAITING, lost
+        ledger.claim(["a"])
+        assert ledger.fail_attempts_of(owner_prefix()) == 1
+    ledger.reconcile(["a"])
+    status = ledger.statuses(["a"])["a"]
+    assert status.state is RunState.FAILED
+    assert "died 5 times" in status.error
+    ledger.reconcile(["a"], retry_failed=True)
+    ledger.claim(["a"])
+    ledger.fail_attempts_of(owner_prefix())
+    ledger.reconcile(["a"])
+    assert state(ledger, "a") is RunState.WAITING  # the count began anew
+
+
+def test_a_worker_that_was_killed_on_purpose_is_not_held_against_its_run(ledger):
+    for _ in range(MAX_LOST_ATTEMPTS + 1):
+        ledger.reconcile(["a"])
+        ledger.claim(["a"])
+        ledger.fail_attempts_of(owner_prefix(), released="killed while stopping")
+    ledger.reconcile(["a"])
+    assert state(ledger, "a") is RunState.WAITING
+
+
+def test_only_attempts_of_the_dead_worker_are_given_up(ledger):
+    ledger.reconcile(["a"])
+    ledger.claim(["a"])
+    assert ledger.fail_attempts_of(owner_prefix(1)) == 0
+    assert state(ledger, "a") is RunState.RUNNING
+
+
+def test_a_worker_killed_before_its_first_beat_is_found_out(ledger, clock):
+    ledger.reconcile(["a"])
+    pop_without_a_beat(ledger)
+    watch(ledger, clock, GRACE_S)
+    assert state(ledger, "a") is RunState.RUNNING
+    watch(ledger, clock, 3)
+    assert state(ledger, "a") is RunState.WAITING
+
+
+def test_a_beating_attempt_is_never_given_up(ledger, clock):
+    ledger.reconcile(["a"])
+    trial = pop_without_a_beat(ledger)
+    for beat in range(6):
+        ledger._storage.set_trial_user_attr(trial._trial_id, "beat", beat)
+        watch(ledger, clock, GRACE_S - 2)
+    assert state(ledger, "a") is RunState.RUNNING
+
+
+def test_silence_while_nobody_looked_counts_for_nothing(ledger, clock):
+    ledger.reconcile(["a"])
+    pop_without_a_beat(ledger)
+    watch(ledger, clock, GRACE_S - 2)
+    clock.now += 10 * GRACE_S  # the observer was stopped, or its database was away
+    watch(ledger, clock, GRACE_S - 1)
+    assert state(ledger, "a") is RunState.RUNNING
+    watch(ledger, clock, 4)
+    assert state(ledger, "a") is RunState.WAITING
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda claim: claim.complete(Outcome.COMPLETED, 1.0),
+        lambda claim: claim.fail("late"),
+        lambda claim: claim.release("late"),
+    ],
+    ids=["complete", "fail", "release"],
+)
+def test_an_attempt_given_up_for_dead_can_change_nothing(ledger, end):
+    ledger.reconcile(["a"])
+    zombie = ledger.claim(["a"])
+    zombie._ended.set()  # frozen: it beats no more
+    zombie._thread.join()
+    ledger.fail_attempts_of(owner_prefix())
+    ledger.reconcile(["a"])
+    heir = ledger.claim(["a"])
+    with pytest.raises(Fenced):
+        end(zombie)
+    assert ledger.statuses(["a"])["a"].attempt == heir.attempt == 1
+    heir.complete(Outcome.DIVERGED, 2.0)
+    assert state(ledger, "a") is RunState.DIVERGED
+
+
+def test_a_beating_attempt_learns_that_it_was_given_up(ledger, monkeypatch):
+    monkeypatch.setattr(ablations.ledger, "BEAT_S", 0.01)
+    ledger.reconcile(["a"])
+    claim = ledger.claim(["a"])
+    ledger.fail_attempts_of(owner_prefix())
+    claim._thread.join(timeout=30)
+    assert claim.fenced
+
+
+def test_an_answer_that_was_lost_on_the_way_is_no_fence(ledger, monkeypatch):
+    ledger.reconcile(["a"])
+    claim = ledger.claim(["a"])
+    commit = ledger._storage.set_trial_state_values
+    answers = iter([ConnectionError("the answer was lost")])
+
+    def lossy(*arguments):
+        commit(*arguments)
+        for error in answers:
+            raise error
+
+    monkeypatch.setattr(ledger._storage, "set_trial_state_values", lossy)
+    claim.complete(Outcome.COMPLETED, 1.0)
+    assert state(ledger, "a") is RunState.COMPLETED
+
+
+def test_beats_and_steps_go_on_after_the_database_was_away(ledger, monkeypatch):
+    monkeypatch.setattr(ablations.ledger, "BEAT_S", 0.01)
+    ledger.reconcile(["a"])
+    claim = ledger.claim(["a"])
+    write, failures, told = ledger._storage.set_trial_user_attr, [], threading.Event()
+
+    def away_for_a_while(trial_id, key, value):
+        if len(failures) < 5:
+            failures.append(key)
+            raise sqlalchemy.exc.OperationalError("UPDATE", None, Exception("locked"))
+        write(trial_id, key, value)
+        if (key, value) == ("step", 17):
+            told.set()
+
+    monkeypatch.setattr(ledger._storage, "set_trial_user_attr", away_for_a_while)
+    claim.step = 17
+    assert told.wait(30)
+    assert len(failures) == 5
+    assert ledger.statuses(["a"])["a"].step == 17
+    claim.complete(Outcome.COMPLETED, 1.0)
+    assert not claim.fenced
+
+
+def test_a_ledger_that_is_only_read_needs_no_second_study(ledger, url):
+    ledger.reconcile(["a"])
+    assert Ledger(url, "study", existing=True).statuses(["a"])["a"].state is RunState.WAITING

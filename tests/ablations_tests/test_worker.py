@@ -1,0 +1,194 @@
+"""One worker in this process, and everything that may happen to its runs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+import pytest
+
+import ablations.worker
+from ablations.driver import Driver, RunSettings
+from ablations.ledger import RunState, owner_prefix
+from ablations.listing import statuses_of
+from ablations.run_directory import MetricsFile
+from studies.records import Outcome
+from tests.ablations_tests import fragile_model
+from tests.ablations_tests.tiny_studies import (
+    STUDY,
+    calling_at,
+    checkpoints,
+    keys_of,
+    numbers,
+    queue,
+    run,
+    states,
+    trials,
+    work,
+)
+
+NO_STORE = "sqlite:////dev/null/mlflow.db"
+"""A tracking store that nobody can open, and that says so at once."""
+ONE_RUN = {"factors": {}, "seeds": 1}
+
+
+class Crash(BaseException):
+    """Stands for kill -9: nothing handles it."""
+
+
+def crash(*_):
+    raise Crash
+
+
+def repair(plan, home):
+    """What the next `ablate run` does first, when there is nothing left to train."""
+    Driver(plan, RunSettings(home, NO_STORE)).run(lambda _: None)
+
+
+@pytest.fixture
+def undisturbed(home, tmp_path_factory):
+    """Numbers of the tiny study when nothing happens to it."""
+    quiet = tmp_path_factory.mktemp("undisturbed")
+    (quiet / "cache").symlink_to(home / "cache")
+    plan, directory, _ = queue(quiet)
+    work(directory, NO_STORE)
+    return numbers(plan, directory)
+
+
+def test_runs_survive_every_way_of_stopping_with_the_same_numbers(home, undisturbed):
+    plan, directory, ledger = queue(home)
+    stop = lambda: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+    with calling_at(10, stop):
+        work(directory, NO_STORE)  # asked to stop
+    assert states(plan, directory) == ["unqueued", "waiting", "waiting", "waiting"]
+    assert trials(directory)[0]["released"].startswith("interrupted at step 1")
+    ledger.reconcile(keys_of(plan))
+    with calling_at(15, crash), pytest.raises(Crash):
+        work(directory, NO_STORE)  # killed
+    ledger.fail_attempts_of(owner_prefix())
+    ledger.reconcile(keys_of(plan))
+    with calling_at(20, lambda: ledger.fail_attempts_of(owner_prefix())):
+        work(directory, NO_STORE)  # presumed dead, while it lives
+    ledger.reconcile(keys_of(plan))
+    work(directory, NO_STORE)
+    assert states(plan, directory) == ["completed"] * 4
+    assert numbers(plan, directory) == undisturbed
+    assert checkpoints(directory) == []
+
+
+def test_a_fenced_worker_stops_and_publishes_nothing(home, monkeypatch):
+    monkeypatch.setattr("ablations.ledger.BEAT_S", 0.01)
+    plan, directory, ledger = queue(home, **ONE_RUN)
+
+    def give_to_another():
+        ledger.fail_attempts_of(owner_prefix())
+        ledger.reconcile(["not a run of this worker"])
+
+    with calling_at(5, give_to_another):
+        work(directory, NO_STORE)
+    attempt = trials(directory)[0]
+    assert (attempt["state"], attempt.get("outcome")) == ("FAIL", None)
+    assert directory.run(keys_of(plan)[0]).record() is None
+
+
+def test_a_worker_that_dies_before_publishing_loses_nothing(home, undisturbed, monkeypatch):
+    plan, directory, _ = queue(home)
+    finish = ablations.worker.finish
+    monkeypatch.setattr(ablations.worker, "finish", crash)
+    for _ in plan.runs:
+        with pytest.raises(Crash):
+            work(directory, NO_STORE)
+    monkeypatch.setattr(ablations.worker, "finish", finish)
+    assert states(plan, directory) == ["completed"] * 4
+    assert [directory.run(key).record() for key in keys_of(plan)] == [None] * 4
+    repair(plan, home)
+    assert numbers(plan, directory) == undisturbed
+    assert len(trials(directory)) == 4
+    assert checkpoints(directory) == []
+
+
+def test_a_record_that_cannot_be_written_does_not_turn_a_run_into_a_failure(
+    home, monkeypatch, caplog
+):
+    plan, directory, _ = queue(home, **ONE_RUN)
+    finish = ablations.worker.finish
+
+    def disk_full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ablations.worker, "finish", disk_full)
+    work(directory, NO_STORE)
+    assert "could not be published: [Errno 28]" in caplog.text
+    monkeypatch.setattr(ablations.worker, "finish", finish)
+    repair(plan, home)
+    assert directory.run(keys_of(plan)[0]).record().outcome is Outcome.COMPLETED
+
+
+def test_a_run_whose_rows_cannot_be_written_does_not_complete_without_them(home, monkeypatch):
+    plan, directory, _ = queue(home, **ONE_RUN)
+
+    def disk_full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricsFile, "_write_pending", disk_full)
+        work(directory, NO_STORE)
+    status = statuses_of(plan, directory)[keys_of(plan)[0]]
+    assert (status.state, "No space left" in status.error) == (RunState.FAILED, True)
+
+
+def test_a_failing_run_keeps_its_error_and_a_retry_goes_on_from_its_checkpoint(home):
+    switch = home / "switch"
+    switch.touch()
+    module = {
+        "import_path": f"{fragile_model.__file__}:FragileModel",
+        "arguments": {"switch": str(switch)},
+    }
+    diagnostics = {**STUDY["diagnostics"], "enabled": []}
+    plan, directory, ledger = queue(
+        home, module=module, factors={}, seeds=3, diagnostics=diagnostics
+    )
+    work(directory, NO_STORE)
+    assert states(plan, directory) == ["completed", "completed", "failed"]
+    broken = directory.run(next(r.run_key for r in plan.runs if r.seed == 1))
+    assert broken.record().error == "RuntimeError: the scratch disk went away"
+    attempt = broken.attempt(broken.record().attempt)
+    assert "fragile_model.py" in (attempt.path / "error.txt").read_text()
+    assert statuses_of(plan, directory)[broken.run_key].error == broken.record().error
+
+    switch.unlink()
+    ledger.reconcile(keys_of(plan))
+    work(directory, NO_STORE)
+    assert states(plan, directory) == ["completed", "completed", "failed"]  # nobody asked
+    ledger.reconcile(keys_of(plan), retry_failed=True)
+    work(directory, NO_STORE)
+    assert states(plan, directory) == ["completed"] * 3
+    record = broken.record()
+    assert (record.outcome, record.error, record.attempt) == (Outcome.COMPLETED, None, 3)
+    steps = [row.step for row in broken.attempt(3).read_metrics() if "train/loss" in row.values]
+    assert steps == [1, 5, 10, 15, 20, 25, 30]
+    assert broken.attempt(3).read_metrics()[:3] == attempt.read_metrics()[:3]
+    assert checkpoints(directory) == []
+
+
+def test_a_diverging_run_is_a_result(home):
+    training = {**STUDY["training"], "learning_rate": 1e4, "gradient_clip_norm": None}
+    plan, directory, _ = queue(home, **{**ONE_RUN, "training": training})
+    work(directory, NO_STORE)
+    assert states(plan, directory) == ["diverged"]
+    record = directory.run(keys_of(plan)[0]).record()
+    assert record.outcome is Outcome.DIVERGED
+    assert record.summary["summary/diverged_at_step"] >= 1
+    assert record.error is None
+    assert numbers(plan, directory)[keys_of(plan)[0]][2], "the history is kept"
+    assert checkpoints(directory) == []
+
+
+def test_a_worker_whose_parent_is_gone_trains_nothing(home):
+    plan, directory, _ = queue(home, **ONE_RUN)
+    worker = ablations.worker.Worker(
+        ablations.worker.WorkerSettings(home, "tiny", NO_STORE, parent=1)
+    )
+    run(worker)
+    assert states(plan, directory) == ["waiting"]
