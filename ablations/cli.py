@@ -240,9 +240,8 @@ def _run(options: argparse.Namespace) -> int:
     console = _console()
     home = options.home.resolve()
     settings = RunSettings(home, _tracking_uri(options), options.workers, options.retry_failed)
-    directory = StudyDirectory(home, plan.study.name)
-    directory.path.mkdir(parents=True, exist_ok=True)
     driver = Driver(plan, settings)
+    directory = driver.directory
     runs = f"{len(plan.cells)} cells x {len(plan.study.seeds)} seeds = {len(plan.runs)} runs"
     console.print(f"{plan.study.name}: {runs}, in {directory.path}")
     if not driver.progress().is_complete or options.retry_failed:
@@ -265,7 +264,8 @@ def _sync_or_say(console: Console, plan: Plan, directory: StudyDirectory, uri: s
         sync_study(Tracking(uri), plan, directory)
     except Exception as error:
         console.print(f"tracking is away: {str(error).splitlines()[0]}")
-        console.print(f"nothing is lost: `ablate sync {plan.study.name}` sends it later")
+        command = f"ablate sync {plan.study.name} --tracking-uri {uri}"
+        console.print(f"nothing is lost: `{command}` sends it later", highlight=False)
 
 
 def _sum_up(console: Console, plan: Plan, summary: object) -> int:

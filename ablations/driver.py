@@ -59,6 +59,7 @@ class Driver:
     def __init__(self, plan: Plan, settings: RunSettings) -> None:
         self.plan = plan
         self.directory = StudyDirectory(settings.home, plan.study.name)
+        self.directory.path.mkdir(parents=True, exist_ok=True)
         self._settings = settings
         self._keys = [run.run_key for run in plan.runs]
         self._ledger = Ledger(sqlite_url(self.directory.ledger_path), plan.study.name)

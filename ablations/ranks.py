@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from dataclasses import dataclass
+
+LEADER_WAITS_S = 2.0
+"""After an error, in which the launcher ends a leader whose error is only that a rank has died."""
+FOLLOWER_WAITS_S = 10.0
+"""After an error, in which a leader that has the same one tells the ledger about it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,11 @@ class Ranks:
         """Tell the others what to train, or with None that there is nothing more."""
         if self.count > 1:
             _broadcast(assignment)
+
+    def wait_after_error(self) -> None:
+        """Let come out whose error it is, before this process ends by it."""
+        if self.count > 1:
+            time.sleep(LEADER_WAITS_S if self.leads else FOLLOWER_WAITS_S)
 
     def hear(self) -> Assignment | None:
         """What the leader says next."""

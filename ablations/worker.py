@@ -111,18 +111,23 @@ class Worker:
         from lightning_modules.training import RunInterrupted, train_run
 
         while (assignment := self._ranks.hear()) is not None:
-            with contextlib.suppress(RunInterrupted):
+            run = self._directory.run(assignment.run_key)
+            try:
                 train_run(
                     self._plan.spec(self._runs[assignment.run_key]),
                     execution=self._plan.study.execution,
                     cache=self._settings.home / "cache",
-                    directory=self._directory.run(assignment.run_key)
-                    .attempt(assignment.attempt)
-                    .path,
+                    directory=run.attempt(assignment.attempt).path,
                     resume_from=Path(assignment.resume_from) if assignment.resume_from else None,
                     sink=_NoSink(),
                     should_stop=lambda: False,
                 )
+            except RunInterrupted:
+                continue
+            except Exception:
+                log.exception("rank %d, run %s", self._ranks.rank, assignment.run_key)
+                self._ranks.wait_after_error()
+                raise SystemExit(1) from None
 
     def _attempt(self, claim: Claim) -> None:
         """One attempt at one run, whatever comes of it."""
@@ -203,6 +208,7 @@ class Worker:
 
     def _fail(self, job: Job, error: Exception) -> RunRecord:
         """Keep the error of a run, and tell the ledger."""
+        self._ranks.wait_after_error()
         text = f"{type(error).__name__}: {error}"[:2000]
         planned = job.planned
         log.error("%s, seed %d (%s): %s", planned.variant, planned.seed, planned.run_key, text)
