@@ -6,9 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from studies.configuration import Configuration, flatten, leaf_name, with_values
+from studies.content import with_digests
 from studies.designs import Combination, combinations, factor_names, matches
 from studies.equivalence import Canonical, canonicalise
 from studies.errors import AblationError
@@ -87,6 +89,7 @@ def _canonical_candidate(study: Study, combination: Combination) -> _Candidate:
     canonical = canonicalise(flatten(varied))
     known = {k: v for k, v in canonical.flat.items() if not k.startswith("module.")}
     configuration = with_values(varied, known)
+    configuration["data"] = with_digests(configuration["data"])
     cell_key = RunSpec(**configuration, seed=0).cell_key
     return _Candidate(combination, canonical, configuration, cell_key)
 
@@ -157,6 +160,8 @@ def _piece(key: str, level: Scalar) -> str:
         text = {True: "on", False: "off", None: "null"}[level]
     else:
         text = f"{level:g}" if isinstance(level, float) else str(level)
+        if PurePath(text).is_absolute():
+            text = PurePath(text).name
     return f"{leaf_name(key)}={_PLAIN.sub('_', text.lower())[:LONGEST_LEVEL]}"
 
 

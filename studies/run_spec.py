@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, Literal
 
 from studies.schema import (
@@ -34,12 +35,23 @@ class RunSpec(Section):
     @property
     def run_key(self) -> str:
         """Identity of the run everywhere: 16 hexadecimal digits of a digest of the spec."""
-        return digest(self.model_dump(mode="json"))
+        return digest(self._identity())
 
     @property
     def cell_key(self) -> str:
         """Identity of the run's cell: as `run_key`, without the seed."""
-        return digest(self.model_dump(mode="json", exclude={"seed"}))
+        return digest({key: value for key, value in self._identity().items() if key != "seed"})
+
+    def _identity(self) -> dict[str, Any]:
+        """The spec with the names of files for their paths, where a digest says what is in them."""
+        spec = self.model_dump(mode="json")
+        data, module = spec["data"], spec["module"]
+        for key in ("corpus", "tokenizer"):
+            if data[f"{key}_digest"] is not None:
+                data[key] = PurePath(data[key]).name
+        if module is not None and module["source_digest"] is not None:
+            module["import_path"] = PurePath(module["import_path"]).name
+        return spec
 
     def params(self) -> dict[str, Scalar]:
         """Configuration by leaf name: `norm`, `learning_rate`, `seed`.

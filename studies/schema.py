@@ -87,6 +87,9 @@ class DataConfig(Settings):
     corpus: str = "python-docs"
     """`python-docs` or `python-stdlib` (from the running interpreter, no network), a path to a
     text, jsonl or parquet file or folder, or `hub:NAMESPACE/NAME` for a Hugging Face data set."""
+    corpus_digest: str | None = None
+    """Digest of the corpus, filled in when the study is planned: a changed text is another run.
+    Give it to refuse any other content."""
     subset: str | None = None
     """Configuration name of a hub data set."""
     revision: str | None = None
@@ -96,6 +99,8 @@ class DataConfig(Settings):
     tokenizer: str = "bytes"
     """`bytes`, `characters`, `bpe` (trained on the training split), or a path to a saved
     `tokenizer.json`."""
+    tokenizer_digest: str | None = None
+    """Digest of a saved tokeniser's file, as `corpus_digest`."""
     vocabulary_size: int | None = Field(None, ge=258)
     """Size of a trained BPE vocabulary; null is 4096. Meaningless otherwise."""
     validation_fraction: float = Field(0.1, gt=0, lt=1)

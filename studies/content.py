@@ -1,0 +1,61 @@
+"""Digests of the files behind a study, so that a changed text is another run."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from studies.errors import AblationError
+from studies.vocabulary import CORPORA
+
+WHOLE_READ_BYTES = 256 * 2**20
+"""Files of up to this size together are read whole; of larger ones, names and sizes count."""
+DIGITS = 16
+
+
+def with_digests(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A `data` section with the digests of its corpus and its tokeniser file.
+
+    Raises:
+        AblationError: the section gives a digest already, and it is another one.
+    """
+    filled = dict(data)
+    for key in ("corpus", "tokenizer"):
+        found, pinned = _digest(str(data[key])), data[f"{key}_digest"]
+        if pinned not in (None, found):
+            raise AblationError(
+                f"data.{key}_digest = {pinned!r}, but {data[key]} has the digest {found!r}: the "
+                "content changed. Restore it, or remove the pinned digest to run with the new one."
+            )
+        filled[f"{key}_digest"] = found
+    return filled
+
+
+def _digest(name: str) -> str | None:
+    """Digest of what a name stands for; None where the name alone says it."""
+    if name in CORPORA:
+        return f"python-{platform.python_version()}"
+    path = Path(name)
+    return content_digest(path) if path.is_absolute() and path.exists() else None
+
+
+def content_digest(path: Path) -> str:
+    """Digest of a file, or of all the files under a folder: their names and what is in them."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    listing = tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    return _read_digest(path, listing)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_digest(root: Path, listing: tuple[tuple[Path, int, int], ...]) -> str:
+    whole = sum(size for _, size, _ in listing) <= WHOLE_READ_BYTES
+    total = hashlib.sha256()
+    for file, size, _ in listing:
+        total.update(f"{file.relative_to(root).as_posix()}\0{size}\0".encode())
+        if whole:
+            total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()[:DIGITS]
