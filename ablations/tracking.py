@@ -33,6 +33,8 @@ BATCH_METRICS = 1000
 
 KIND, PARENT, NAME = "kind", "mlflow.parentRunId", "mlflow.runName"
 NOTE = "mlflow.note.content"
+EARLIER = "earlier_"
+"""Starts the kind of a run or variant that an earlier plan of the study had."""
 
 
 @dataclass(frozen=True)
@@ -65,24 +67,24 @@ class Tracking:
         """
         with filelock.FileLock(directory / ".tracking.lock"):
             experiment = self._experiment(plan)
-            existing = self._search(experiment.experiment_id, "tags.kind != 'run'")
+            existing = self._search(experiment.experiment_id, "tags.kind != ''")
+            self._set_earlier_plans_aside(plan, existing)
             study_run = next((r for r in existing if r.data.tags[KIND] == "study"), None)
             if study_run is None:
                 study_run = self._create(experiment.experiment_id, plan.study.name, {KIND: "study"})
             study_run_id = str(study_run.info.run_id)
             self._describe_study(plan, study_run_id, directory)
-            known = {r.data.tags.get("cell_key"): r for r in existing}
+            known = {r.data.tags["cell_key"]: r for r in existing if "cell_key" in r.data.tags}
             variants = {
                 cell.variant: known.get(cell.cell_key)
                 or self._create_variant(experiment.experiment_id, study_run_id, cell)
                 for cell in plan.cells
             }
-        runs = self._search(experiment.experiment_id, "tags.kind = 'run'")
         return TrackedStudy(
             experiment.experiment_id,
             study_run_id,
             {name: str(run.info.run_id) for name, run in variants.items()},
-            {run.data.tags["run_key"]: run for run in runs},
+            {r.data.tags["run_key"]: r for r in existing if "run_key" in r.data.tags},
         )
 
     def open_run(self, study: TrackedStudy, spec: RunSpec, variant: str, attempt: int) -> Run:
@@ -170,6 +172,17 @@ class Tracking:
         for key, value in tags.items():
             if experiment.tags.get(key) != value:
                 self.client.set_experiment_tag(experiment.experiment_id, key, value)
+
+    def _set_earlier_plans_aside(self, plan: Plan, runs: Iterable[Run]) -> None:
+        """Give runs that are no longer planned a kind of their own: no view averages them in."""
+        planned = {run.run_key for run in plan.runs} | {cell.cell_key for cell in plan.cells}
+        for run in runs:
+            tags = run.data.tags
+            kind = tags[KIND].removeprefix(EARLIER)
+            key = tags.get("run_key") or tags.get("cell_key")
+            wanted = kind if key is None or key in planned else EARLIER + kind
+            if tags[KIND] != wanted:
+                self.client.set_tag(run.info.run_id, KIND, wanted)
 
     def _describe_study(self, plan: Plan, run_id: str, directory: Path) -> None:
         for artifact in ("plan.json", "study.yaml"):

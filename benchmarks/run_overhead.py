@@ -74,7 +74,7 @@ def main() -> None:
         wall_s = work(plan, home)
         trained_s = training_s(plan, home)
     runs = len(plan.runs)
-    print(f"{runs} runs of {arguments.steps} steps: {wall_s:.1f} s, {trained_s:.1f} s of it training")
+    print(f"{runs} runs of {arguments.steps} steps: {wall_s:.1f} s, training {trained_s:.1f} s")
     print(f"outside training: {(wall_s - trained_s) / runs:.3f} s per run")
 
 

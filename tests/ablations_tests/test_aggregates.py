@@ -11,9 +11,6 @@ from studies.plan import Plan
 from studies.records import FINAL_LOSS, Outcome, RunRecord
 from tests.ablations_tests.tiny_studies import queue
 
-# MLflow asks SQLAlchemy 2.1 for a loader strategy that it deprecates; not ours to mend.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
-
 
 def record(seed: int, outcome: Outcome, loss: float | None = None, variant: str = "v") -> RunRecord:
     summary = {} if loss is None else {FINAL_LOSS: loss}

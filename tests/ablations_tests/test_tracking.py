@@ -22,8 +22,6 @@ from tests.finished_study import QUESTION, FinishedStudy, finished
 
 __all__ = ["finished"]
 
-# MLflow asks SQLAlchemy 2.1 for a loader strategy that it deprecates; not ours to mend.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
 
 OPEN_STUDY = """
 import sys
@@ -207,6 +205,27 @@ def test_another_configuration_of_a_variant_is_another_variant_run(tmp_path: Pat
     assert second.study_run_id == first.study_run_id
     assert second.variant_run_ids.keys() == first.variant_run_ids.keys()
     assert not set(second.variant_run_ids.values()) & set(first.variant_run_ids.values())
+
+
+def test_runs_of_an_earlier_plan_are_set_aside_and_come_back_with_it(tmp_path: Path) -> None:
+    plan, directory, _ = queue(tmp_path)
+    tracking = Tracking(default_tracking_uri(tmp_path))
+    study = tracking.open_study(plan, directory.path)
+    planned = plan.runs[0]
+    run = tracking.open_run(study, plan.spec(planned), planned.variant, 0)
+    longer, directory, _ = queue(tmp_path, training={**STUDY["training"], "max_steps": 31})
+
+    def kinds() -> list[str]:
+        found = tracking.client.search_runs([study.experiment_id])
+        return sorted(r.data.tags["kind"] for r in found)
+
+    variants = len(plan.cells)
+    tracking.open_study(longer, directory.path)
+    aside = ["earlier_run", *["earlier_variant"] * variants, "study", *["variant"] * variants]
+    assert kinds() == aside
+    again = tracking.open_study(plan, directory.path)
+    assert again.runs[planned.run_key].info.run_id == run.info.run_id
+    assert kinds() == ["earlier_variant"] * variants + ["run", "study"] + ["variant"] * variants
 
 
 def test_a_description_is_written_once_and_a_persons_own_stays(tmp_path: Path) -> None:

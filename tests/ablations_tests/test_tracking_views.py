@@ -14,8 +14,6 @@ from tests.finished_study import FinishedStudy, finished
 
 __all__ = ["finished"]
 
-# MLflow asks SQLAlchemy 2.1 for a loader strategy that it deprecates; not ours to mend.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
 
 TAG_LIMIT = 20_000
 """Most characters of an experiment tag. Source: mlflow.utils.validation."""

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["finished"]
 
-# MLflow asks SQLAlchemy 2.1 for a loader strategy that it deprecates; not ours to mend.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
 
 PATIENCE_S = 60.0
 FLAGS = (

@@ -121,8 +121,7 @@ def test_the_worked_example_trains(tmp_path):
     assert result.leak is Leak.CAUSAL
     assert result.summary[FINAL_LOSS] < 0.85 * result.summary[INITIAL_LOSS]
     assert result.summary[PARAMETERS] == sum(
-        p.numel()
-        for p in build_custom_module(spec, result.facts["vocabulary_size"]).parameters()
+        p.numel() for p in build_custom_module(spec, result.facts["vocabulary_size"]).parameters()
     )
     assert FLOPS_PER_TOKEN not in result.summary  # a fused LSTM cannot be counted
     assert rows[40]["train/learning_rate"] == 1e-2

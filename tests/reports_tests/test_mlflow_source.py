@@ -11,9 +11,6 @@ from reports.sources import load_study
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
 
-# MLflow asks SQLAlchemy 2.1 for a loader strategy that it deprecates; not ours to mend.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
-
 
 def log_run(client: MlflowClient, experiment: str, folder: Path | None, **tags: str) -> None:
     run = client.create_run(experiment, tags=tags)
