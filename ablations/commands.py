@@ -1,0 +1,241 @@
+"""What each subcommand of `ablate` does; each imports what it needs and no more."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from ablations.run_directory import StudyDirectory
+from ablations.tracking_store import default_tracking_uri
+from studies.loading import LoadedStudy, load_study, shipped_studies
+from studies.plan import Plan, PlannedRun
+
+if TYPE_CHECKING:
+    from ablations.driver import RunSummary
+
+INTERRUPTED = 130
+DEFAULT_HOME = Path(os.environ.get("ABLATE_HOME", "ablate-out"))
+
+
+def _console() -> Console:
+    """A terminal that prints names as they are: no markup, no guessing at what to colour."""
+    return Console(
+        width=None if sys.stdout.isatty() else 160, markup=False, highlight=False, emoji=False
+    )
+
+
+def _loaded_plan(options: argparse.Namespace) -> tuple[LoadedStudy, Plan]:
+    from studies.planning import make_plan
+
+    loaded = load_study(options.study, options.set)
+    return loaded, make_plan(loaded.study, loaded.overrides)
+
+
+def _study_directory(options: argparse.Namespace) -> StudyDirectory:
+    """The folder of a study that was run: by its name, or by the path of its file."""
+    name = options.study
+    if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
+        name = load_study(name).study.name
+    return StudyDirectory(options.home, name)
+
+
+def _tracking_uri(options: argparse.Namespace) -> str:
+    return options.tracking_uri or default_tracking_uri(options.home)
+
+
+def _command(name: str, options: argparse.Namespace) -> str:
+    """Another subcommand on the same study, home and store, to be typed as it is printed."""
+    words = ["ablate", name, options.study]
+    for setting in options.set if name == "run" else ():
+        words += ["--set", setting]
+    if options.home != DEFAULT_HOME:
+        words += ["--home", str(options.home)]
+    if options.tracking_uri:
+        words += ["--tracking-uri", options.tracking_uri]
+    return shlex.join(words)
+
+
+def list_studies(options: argparse.Namespace) -> int:
+    """Shipped studies and those at home, or every configuration key."""
+    if options.keys:
+        from studies.reference import reference
+
+        print(reference(), end="")
+        return 0
+    from rich.table import Table
+
+    from ablations.listing import studies_at_home
+
+    console = _console()
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("shipped study", no_wrap=True)
+    table.add_column("question")
+    for name in shipped_studies():
+        table.add_row(name, load_study(name).study.question)
+    console.print(table)
+    for name, line in studies_at_home(options.home):
+        console.print(f"{name} in {options.home}: {line}")
+    return 0
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Print the plan of a study."""
+    from ablations.display import show_plan
+
+    _, plan = _loaded_plan(options)
+    if options.json:
+        print(json.dumps(plan.model_dump(mode="json"), indent=1))
+    else:
+        show_plan(_console(), plan)
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """Pre-flight of a whole study."""
+    from ablations.display import show_preflight
+    from ablations.preflight import preflight
+
+    _, plan = _loaded_plan(options)
+    console = _console()
+    with console.status("pre-flight") as status:
+        found = preflight(plan, options.home.resolve() / "cache", status.update)
+    show_preflight(console, found)
+    found.raise_for_problems()
+    console.print(f"pre-flight passed: {len(found.checks)} variants")
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what is missing of a study; exit status 1 where a run failed, 130 after a stop."""
+    from ablations.display import progress_display
+    from ablations.driver import Driver, RunSettings
+
+    loaded, plan = _loaded_plan(options)
+    console = _console()
+    home = options.home.resolve()
+    settings = RunSettings(home, _tracking_uri(options), options.workers, options.retry_failed)
+    driver = Driver(plan, settings)
+    directory = driver.directory
+    runs = f"{len(plan.cells)} cells x {len(plan.study.seeds)} seeds = {len(plan.runs)} runs"
+    console.print(f"{plan.study.name}: {runs}, in {directory.path}")
+    if not driver.progress().is_complete or options.retry_failed:
+        with console.status("pre-flight") as status:
+            driver.check(status.update)
+    directory.save_plan(plan, loaded.path.read_text(encoding="utf-8"))
+    with progress_display(console) as show:
+        summary = driver.run(show)
+    with console.status("sending what the tracking store lacks"):
+        _sync_or_say(console, options, plan, directory)
+    return _sum_up(console, options, plan.runs, summary)
+
+
+def _sync_or_say(
+    console: Console, options: argparse.Namespace, plan: Plan, directory: StudyDirectory
+) -> None:
+    """Bring the tracking store up to date; a store that is away costs nothing but a line."""
+    from ablations.publishing import sync_study
+    from ablations.tracking import Tracking
+
+    try:
+        sync_study(Tracking(_tracking_uri(options)), plan, directory)
+    except Exception as error:
+        console.print(f"tracking is away: {str(error).splitlines()[0]}")
+        console.print(f"nothing is lost: `{_command('sync', options)}` sends it later")
+
+
+def _sum_up(
+    console: Console, options: argparse.Namespace, runs: Sequence[PlannedRun], summary: RunSummary
+) -> int:
+    from ablations.ledger import RunState
+
+    console.print(summary.progress.line())
+    failed = [r for r in runs if summary.statuses[r.run_key].state is RunState.FAILED]
+    for run in failed[:10]:
+        error = summary.statuses[run.run_key].error
+        console.print(f"failed: {run.variant} seed {run.seed}: {error}")
+    if failed:
+        again = f"{_command('run', options)} --retry-failed"
+        console.print(f"`{again}` tries the {len(failed)} failed runs again")
+    if summary.interrupted:
+        console.print(f"stopped; `{_command('run', options)}` goes on from the last checkpoints")
+        return INTERRUPTED
+    console.print(f"report: {_command('report', options)}   MLflow UI: {_command('ui', options)}")
+    return 1 if failed else 0
+
+
+def worker(options: argparse.Namespace) -> int:
+    """Claim and train until nothing is left."""
+    from ablations.worker import Worker, WorkerSettings
+
+    home = options.home.resolve()
+    Worker(WorkerSettings(home, options.study, _tracking_uri(options), options.parent)).work()
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """How far a study is, once or until its end."""
+    from ablations.display import progress_display, show_status
+    from ablations.listing import progress_of
+
+    directory = _study_directory(options)
+    plan = directory.load_plan()
+    console = _console()
+    if not options.watch:
+        show_status(console, plan, progress_of(plan, directory))
+        return 0
+    with progress_display(console) as show:
+        progress = progress_of(plan, directory)
+        show(progress)
+        while not progress.is_complete:
+            time.sleep(1.0)
+            progress = progress_of(plan, directory)
+            show(progress)
+    return 0
+
+
+def sync(options: argparse.Namespace) -> int:
+    """Send to the tracking store what it lacks."""
+    from ablations.publishing import sync_study
+    from ablations.tracking import Tracking
+
+    directory = _study_directory(options)
+    uri = _tracking_uri(options)
+    sent = sync_study(Tracking(uri), directory.load_plan(), directory)
+    print(f"{sent} runs sent to {uri}")
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the report of a study."""
+    from reports.build import build_report
+    from reports.sources import load_study as load_results
+
+    directory = _study_directory(options)
+    if options.from_tracking:
+        from reports.mlflow_source import load_tracked_study
+
+        results = load_tracked_study(_tracking_uri(options), directory.study)
+    else:
+        directory.load_plan()
+        results = load_results(directory.path)
+    files = build_report(results, options.output or directory.report_path)
+    print(f"report:    {files.html}")
+    print(f"tables:    {files.html.parent / 'tables'}, figures: {files.html.parent / 'figures'}")
+    print(f"MLflow UI: {_command('ui', options)}")
+    return 0
+
+
+def ui(options: argparse.Namespace) -> int:
+    """Serve the MLflow UI on a study."""
+    from ablations.ui import serve
+
+    return serve(_study_directory(options), _tracking_uri(options), options.host, options.port)
