@@ -162,7 +162,7 @@ class PublishingThread(threading.Thread):
             if publisher.done:
                 with self._lock:
                     self._publishers.remove(publisher)
-        if errors:
+        if errors and len(errors) == len(current):
             raise errors[0]
 
 

@@ -1,0 +1,172 @@
+"""The command on a finished, a failing and an unknown study."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from ablations.cli import main
+from studies.records import Outcome
+from tests.ablations_tests import fragile_model
+from tests.ablations_tests.tiny_studies import (
+    STUDY,
+    keys_of,
+    numbers,
+    queue,
+    states,
+    trials,
+    work,
+    write_study,
+)
+
+NO_STORE = "sqlite:////dev/null/mlflow.db"
+
+
+def stored(path) -> dict[str, list[tuple]]:
+    """What a tracking store holds, by names and not by its own identifiers."""
+    name = "(SELECT value FROM tags n WHERE n.run_uuid = {0}.run_uuid AND n.key = 'mlflow.runName')"
+    own = "('mlflow.user', 'mlflow.source.name', 'mlflow.parentRunId', 'mlflow.source.type')"
+    queries = {
+        "metrics": f"SELECT {name.format('m')}, key, step, value FROM metrics m",
+        "params": f"SELECT {name.format('p')}, key, value FROM params p",
+        "tags": f"SELECT {name.format('t')}, key, value FROM tags t WHERE key NOT IN {own}",
+        "runs": f"SELECT {name.format('r')}, status FROM runs r",
+    }
+    connection = sqlite3.connect(path)
+    found = {kind: sorted(connection.execute(query)) for kind, query in queries.items()}
+    connection.close()
+    return found
+
+
+def test_running_a_finished_study_again_trains_nothing(finished, capsys):
+    before = numbers(finished.plan, finished.directory)
+    store = stored(finished.home / "mlflow.db")
+    arguments = ["--home", str(finished.home), "--workers", "2"]
+    assert main(["run", str(finished.file), *arguments]) == 0
+    assert "4/4 runs ended, 0 diverged, 0 failed" in capsys.readouterr().out
+    assert len(trials(finished.directory)) == 4
+    assert len(list((finished.directory.path / "logs").iterdir())) == 2
+    assert numbers(finished.plan, finished.directory) == before
+    assert stored(finished.home / "mlflow.db") == store
+
+
+def test_a_lost_tracking_store_is_rebuilt_from_the_run_directories(finished, tmp_path, capsys):
+    home = tmp_path / "home"
+    shutil.copytree(finished.home, home)
+    database = home / "mlflow.db"
+    before = stored(database)
+    database.unlink()
+    assert main(["sync", "tiny", "--home", str(home)]) == 0
+    assert capsys.readouterr().out.startswith("4 runs sent to sqlite:///")
+    assert stored(database) == before
+    assert main(["sync", "tiny", "--home", str(home)]) == 0
+    assert capsys.readouterr().out.startswith("0 runs sent to sqlite:///")
+    assert stored(database) == before
+
+
+def test_failed_runs_are_told_kept_and_retried_when_asked(home, capsys):
+    switch = home / "switch"
+    switch.touch()
+    changes = {
+        "module": {
+            "import_path": f"{fragile_model.__file__}:FragileModel",
+            "arguments": {"switch": str(switch)},
+        },
+        "diagnostics": {**STUDY["diagnostics"], "enabled": []},
+        "factors": {},
+    }
+    plan, directory, _ = queue(home, **changes)
+    work(directory, NO_STORE)
+    file = str(write_study(home, **changes))
+    command = ["run", file, "--home", str(home), "--workers", "1", "--tracking-uri", NO_STORE]
+    assert main(command) == 1
+    output = capsys.readouterr().out
+    assert "2/2 runs ended, 0 diverged, 1 failed" in output
+    assert "seed 1: RuntimeError: the scratch disk went away" in output
+    assert "--retry-failed" in output
+    assert "tracking is away" in output
+    assert len(trials(directory)) == 2
+
+    switch.unlink()
+    assert main([*command, "--retry-failed"]) == 0
+    assert states(plan, directory) == ["completed"] * 2
+    assert len(trials(directory)) == 3
+    records = [directory.run(key).record() for key in keys_of(plan)]
+    assert [record.outcome for record in records] == [Outcome.COMPLETED] * 2
+
+
+def test_status_counts_runs(finished, capsys):
+    assert main(["status", "tiny", "--home", str(finished.home)]) == 0
+    assert capsys.readouterr().out.startswith("tiny: 4/4 runs ended, 0 diverged, 0 failed")
+    assert main(["status", str(finished.file), "--home", str(finished.home), "--watch"]) == 0
+
+
+def test_status_of_a_running_study_names_its_runs(tmp_path, capsys):
+    plan, _, ledger = queue(tmp_path)
+    ledger.claim(keys_of(plan))
+    assert main(["status", "tiny", "--home", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert "0/4 runs ended, 0 diverged, 0 failed, 1 running" in output
+    assert "running: layer seed 0, step 0/30" in output
+
+
+def test_a_study_whose_ledger_was_deleted_still_answers(tmp_path, capsys):
+    _, directory, _ = queue(tmp_path)
+    directory.ledger_path.unlink()
+    assert main(["status", "tiny", "--home", str(tmp_path)]) == 0
+    assert "0/4 runs ended" in capsys.readouterr().out
+
+
+def test_list_shows_shipped_studies_and_those_at_home(finished, capsys):
+    assert main(["list", "--home", str(finished.home)]) == 0
+    output = capsys.readouterr().out
+    assert "quickstart" in output
+    assert "4/4 runs ended" in output
+
+
+def test_a_plan_as_json_is_the_plan(finished, capsys):
+    assert main(["plan", str(finished.file), "--json", "--home", str(finished.home)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [run["run_key"] for run in printed["runs"]] == keys_of(finished.plan)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "no-such-study"], "no study 'no-such-study'"),
+        (["status", "quickstart"], "no runs of study 'quickstart'"),
+        (["sync", "quickstart"], "no runs of study 'quickstart'"),
+        (["run", "quickstart", "--set", "training.steps=3"], "training.steps"),
+    ],
+)
+def test_mistakes_are_told_in_one_message_and_write_nothing(tmp_path, capsys, arguments, words):
+    home = tmp_path / "home"
+    assert main([*arguments, "--home", str(home)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ablate: ")
+    assert words in error
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("command", ["run", "check", "plan", "status", "sync", "report", "worker"])
+def test_help_shows_an_example(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert f"example: ablate {command} quickstart" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["plan", "quickstart"]])
+def test_planning_needs_no_torch(tmp_path, arguments):
+    code = (
+        "import sys; from ablations.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'mlflow', 'pandas'} & set(sys.modules)\n"
+        "sys.exit(f'imports {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=tmp_path, timeout=60)

@@ -1,0 +1,218 @@
+"""The driver with real worker processes: killed, stopped, started twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+import ablations.driver
+from ablations.cli import main
+from ablations.driver import Driver, RunSettings, visible_gpus
+from ablations.ledger import RunState
+from ablations.listing import statuses_of
+from studies.errors import AblationError
+from tests.ablations_tests.tiny_studies import (
+    LONG,
+    checkpoints,
+    keys_of,
+    numbers,
+    queue,
+    states,
+    trials,
+    work,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+NO_STORE = "sqlite:////dev/null/mlflow.db"
+DRIVER = """
+import sys
+from pathlib import Path
+from ablations.driver import Driver, RunSettings
+from ablations.run_directory import StudyDirectory
+
+home, uri = Path(sys.argv[1]), sys.argv[2]
+plan = StudyDirectory(home, "tiny").load_plan()
+summary = Driver(plan, RunSettings(home, uri, workers=1)).run(lambda progress: None)
+print(summary.progress.line())
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_gpus(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+def workers_of(plan, directory) -> set[int]:
+    """Processes that are training."""
+    statuses = statuses_of(plan, directory).values()
+    return {int(s.owner.split(":")[1]) for s in statuses if s.state is RunState.RUNNING and s.owner}
+
+
+def wait_until(condition, timeout_s=120):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "this takes too long"
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_the_finished_study_is_complete(finished):
+    assert finished.exit_status == 0, finished.output
+    assert states(finished.plan, finished.directory) == ["completed"] * 4
+    assert len(trials(finished.directory)) == 4
+    assert checkpoints(finished.directory) == []
+    for _, _, history in numbers(finished.plan, finished.directory).values():
+        assert max(Counter((metric, step) for metric, step, _ in history).values()) == 1
+        assert [step for metric, step, _ in history if metric == "val/loss"][-1] == 300
+
+
+def test_a_killed_worker_and_an_interrupted_command_change_no_number(
+    home, finished, monkeypatch, capsys
+):
+    plan, directory, _ = queue(home, **LONG)
+    killed: list[int] = []
+    stopped: list[int] = []
+
+    def disturb(progress):
+        if not checkpoints(directory):
+            return
+        if not killed:
+            killed.append(next(iter(workers_of(plan, directory)), 0))
+            os.kill(killed[0], signal.SIGKILL) if killed[0] else killed.clear()
+        elif not stopped and (alive := workers_of(plan, directory) - set(killed)):
+            stopped.extend(alive)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    command = ["run", str(home / "study.yaml"), "--home", str(home), "--tracking-uri", NO_STORE]
+    with monkeypatch.context() as patch:
+        patch.setattr("ablations.display.progress_display", lambda _: nullcontext(disturb))
+        assert main([*command, "--workers", "2"]) == 130
+    assert "`ablate run" in capsys.readouterr().out
+    assert not any(is_alive(pid) for pid in killed + stopped)
+    assert "running" not in states(plan, directory)
+    assert "unqueued" in states(plan, directory)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    assert main([*command, "--workers", "2"]) == 0
+    assert numbers(plan, directory) == numbers(finished.plan, finished.directory)
+    attempts = trials(directory)
+    assert Counter(t["state"] for t in attempts)["COMPLETE"] == 4
+    lost = [t for t in attempts if t["state"] == "FAIL" and "released" not in t]
+    assert len(lost) == 1
+    assert f":{killed[0]}:" in lost[0]["owner"]
+    assert checkpoints(directory) == []
+
+
+def test_two_drivers_at_once_one_of_them_killed(home, finished):
+    plan, directory, _ = queue(home, **LONG)
+    command = [sys.executable, "-c", DRIVER, str(home), NO_STORE]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    drivers = [
+        subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    try:
+        wait_until(lambda: len(workers_of(plan, directory)) == 2 and checkpoints(directory))
+        children = Path(f"/proc/{drivers[0].pid}/task/{drivers[0].pid}/children").read_text()
+        orphans = [int(pid) for pid in children.split()]
+        assert len(orphans) == 1
+        drivers[0].kill()
+        wait_until(lambda: not is_alive(orphans[0]))
+        output, _ = drivers[1].communicate(timeout=120)
+    finally:
+        for driver in drivers:
+            driver.kill()
+            driver.communicate()
+    assert "4/4 runs ended, 0 diverged, 0 failed" in output
+    assert numbers(plan, directory) == numbers(finished.plan, finished.directory)
+    ended = Counter((t["state"], "released" in t) for t in trials(directory))
+    assert ended[("COMPLETE", False)] == 4
+    assert ended[("FAIL", False)] == 0  # the orphan gave its run back, with a checkpoint
+    assert not list(directory.path.glob("runs/*/attempt-*/error.txt"))
+
+
+def test_workers_that_cannot_start_end_the_study_with_their_last_words(home, monkeypatch, caplog):
+    plan, directory, _ = queue(home)
+    words = "import sys; print('no such device'); sys.exit(3)"
+    monkeypatch.setattr(
+        ablations.driver, "worker_command", lambda *_: [sys.executable, "-c", words]
+    )
+    monkeypatch.setattr(ablations.driver, "POLL_S", 0.05)
+    with pytest.raises(AblationError, match="die before they train anything; their logs: "):
+        Driver(plan, RunSettings(home, NO_STORE, workers=1)).run(lambda _: None)
+    assert "worker 0 ended with 3: no such device (log: " in caplog.text
+    assert states(plan, directory) == ["waiting"] * 4
+
+
+def test_a_driver_whose_plan_was_replaced_stops(home):
+    plan, directory, _ = queue(home)
+    queue(home, seeds=[7])
+    with pytest.raises(AblationError, match="has changed the plan of study 'tiny'"):
+        Driver(plan, RunSettings(home, NO_STORE, workers=1)).run(lambda _: None)
+    assert states(plan, directory) == ["waiting"] * 4
+
+
+def test_a_changed_study_runs_what_is_new_and_keeps_what_is_old(home):
+    old, directory, _ = queue(home, seeds=[0])
+    work(directory, NO_STORE)
+    before = numbers(old, directory)
+    plan, directory, _ = queue(home, seeds=[0, 5])
+    work(directory, NO_STORE)
+    assert states(plan, directory) == ["completed"] * 4
+    assert len(trials(directory)) == 4
+    assert {key: numbers(plan, directory)[key] for key in keys_of(old)} == before
+    narrow, directory, _ = queue(home, seeds=[5])
+    assert states(narrow, directory) == ["completed"] * 2
+    assert numbers(old, directory) == before
+
+
+def test_a_run_whose_workers_die_is_published_as_failed(home):
+    plan, directory, ledger = queue(home, factors={}, seeds=1)
+    for _ in range(ablations.ledger.MAX_LOST_ATTEMPTS):
+        ledger.claim(keys_of(plan))
+        ledger.fail_attempts_of(ablations.ledger.owner_prefix())
+        ledger.reconcile(keys_of(plan))
+    summary = Driver(plan, RunSettings(home, NO_STORE)).run(lambda _: None)
+    assert summary.progress.counts == {RunState.FAILED: 1}
+    record = directory.run(keys_of(plan)[0]).record()
+    assert (record.outcome, "died 5 times" in record.error) == ("failed", True)
+
+
+def test_only_what_is_open_is_checked_again(home):
+    plan, _, ledger = queue(home, seeds=[0])
+    first, second = keys_of(plan)
+    ledger.claim([first]).fail("broken")
+    driver = Driver(plan, RunSettings(home, NO_STORE))
+    assert [c.variant for c in driver.unfinished_plan().cells] == [plan.runs[1].variant]
+    retrying = Driver(plan, RunSettings(home, NO_STORE, retry_failed=True))
+    assert len(retrying.unfinished_plan().cells) == 2
+    ledger.claim([second]).complete(ablations.driver.Outcome.COMPLETED, 1.0)
+    assert [c.variant for c in retrying.unfinished_plan().cells] == [plan.runs[0].variant]
+
+
+def test_gpus_are_those_that_cuda_may_see(monkeypatch):
+    assert visible_gpus() == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-17, ")
+    assert visible_gpus() == ["2", "GPU-17"]

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from ablations.preflight import preflight
+from studies.errors import AblationError
+from studies.loading import load_study
+from studies.planning import make_plan
+from tests.ablations_tests.tiny_studies import write_study
+
+MODULE = """
+import pytorch_lightning as pl, torch
+class Looking(pl.LightningModule):
+    '''Looks at the next token, and has a parameter that nothing uses.'''
+    def __init__(self, vocabulary_size, look):
+        super().__init__()
+        self.look, self.table = look, torch.nn.Embedding(vocabulary_size, vocabulary_size)
+    def forward(self, tokens):
+        return self.table(tokens.roll(-1, 1) if self.look else tokens)
+    def training_step(self, batch, batch_idx):
+        if self.look == 2:
+            raise ValueError('no look of 2')
+        logits = self(batch[:, :-1])
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+    def validation_step(self, batch, batch_idx):
+        return self.training_step(batch, batch_idx)
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+"""
+
+
+def plan_of(folder, **changes):
+    return make_plan(load_study(str(write_study(folder, **changes))).study)
+
+
+def test_every_variant_is_tried_and_the_data_built_once(home):
+    steps = []
+    plan = plan_of(home, factors={"model.norm": ["layer", "batch"]})
+    found = preflight(plan, home / "cache", steps.append)
+    found.raise_for_problems()
+    assert list(found.checks) == ["layer", "batch"]
+    assert [check.leak.value for check in found.checks.values()] == ["causal", "leaks_in_training"]
+    assert [step.split(":")[0] for step in steps] == ["data", "pre-flight 1/2", "pre-flight 2/2"]
+    assert len(found.data) == 1
+
+
+def test_a_variant_that_cannot_be_trained_is_named_before_anything_runs(home):
+    (home / "looking.py").write_text(MODULE)
+    plan = plan_of(
+        home,
+        module={"import_path": "looking.py:Looking", "arguments": {"look": 0}},
+        factors={"module.arguments.look": [0, 1, 2]},
+    )
+    found = preflight(plan, home / "cache", lambda _: None)
+    leaks = {variant: check.leak and check.leak.value for variant, check in found.checks.items()}
+    assert [leak for leak in leaks.values()][:2] == ["causal", "leaky"]
+    with pytest.raises(AblationError, match="nothing was run") as caught:
+        found.raise_for_problems()
+    broken = list(found.checks)[2]
+    assert broken in str(caught.value)
+    assert "no look of 2" in str(caught.value)
+    assert "Mend the study" in str(caught.value)

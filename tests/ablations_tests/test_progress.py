@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from ablations.ledger import RunState, RunStatus
+from ablations.progress import Progress, RemainingTime, clock, measure
+from tests.ablations_tests.tiny_studies import keys_of, queue
+
+
+def progress(work_done, total=10):
+    return Progress({}, total, (), work_done)
+
+
+def test_a_plan_is_measured_by_the_ledger(tmp_path):
+    plan, _, _ = queue(tmp_path)
+    states = [RunState.COMPLETED, RunState.DIVERGED, RunState.RUNNING, RunState.WAITING]
+    statuses = {
+        key: RunStatus(state, step=15 if state is RunState.RUNNING else 0)
+        for key, state in zip(keys_of(plan), states, strict=True)
+    }
+    found = measure(plan, statuses)
+    assert (found.ended, found.total, found.is_complete) == (2, 4, False)
+    assert found.work_done == 2.5  # the running one is half way
+    assert [(r.run.run_key, r.step, r.max_steps) for r in found.running] == [
+        (keys_of(plan)[2], 15, 30)
+    ]
+    assert found.line() == "2/4 runs ended, 1 diverged, 0 failed, 1 running"
+
+
+def test_failed_and_diverged_runs_have_ended(tmp_path):
+    plan, _, _ = queue(tmp_path)
+    statuses = dict.fromkeys(keys_of(plan), RunStatus(RunState.FAILED))
+    assert measure(plan, statuses).is_complete
+
+
+def test_time_left_goes_by_the_pace_since_the_first_look():
+    remaining = RemainingTime()
+    assert remaining.estimate_s(progress(4.0), 100.0) is None
+    assert remaining.estimate_s(progress(4.0), 110.0) is None
+    assert remaining.estimate_s(progress(6.0), 120.0) == pytest.approx(40.0)
+    assert remaining.estimate_s(progress(10.0), 150.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(None, "–"), (0, "0:00"), (187.4, "3:07"), (7387, "2:03:07")]
+)
+def test_durations_read_like_a_clock(seconds, words):
+    assert clock(seconds) == words

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sqlite3
+import threading
+import time
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+import ablations.publishing
+from ablations.publishing import PublishingThread, sync_study
+from ablations.run_directory import RunDirectory
+from ablations.tracking import Tracking
+from ablations.tracking_store import default_tracking_uri, sqlite_path
+from studies.records import Outcome
+from tests.ablations_tests.tiny_studies import calling_at, keys_of, queue, states, work
+
+
+class Publisher:
+    """One that sends in so many calls."""
+
+    def __init__(self, calls=1, error=None):
+        self.left, self.error, self.done = calls, error, False
+
+    def advance(self, tracking, study):
+        if self.error:
+            raise self.error
+        self.left -= 1
+        self.done = self.left <= 0
+
+
+@pytest.fixture
+def start(monkeypatch):
+    monkeypatch.setattr(ablations.publishing, "INTERVAL_S", 0.01)
+    monkeypatch.setattr(ablations.publishing, "AWAY_INTERVAL_S", 0.01)
+    threads = []
+
+    def start(open_tracking, *publishers):
+        thread = PublishingThread(open_tracking)
+        for publisher in publishers:
+            thread.add(publisher)
+        thread.start()
+        threads.append(thread)
+        return thread
+
+    yield start
+    for thread in threads:
+        thread.close(10)
+
+
+def there():
+    return None, None
+
+
+def away():
+    raise ConnectionError("refused")
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_what_is_left_is_sent_at_the_end(start):
+    publishers = [Publisher(1), Publisher(3)]
+    assert start(there, *publishers).close(30)
+    assert all(publisher.done for publisher in publishers)
+
+
+def test_a_run_that_cannot_be_sent_holds_up_no_other(start):
+    broken, fine = Publisher(error=ValueError("a bad parameter")), Publisher()
+    thread = start(there, broken, fine)
+    assert not thread.close(30)
+    assert fine.done
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_nobody_waits_for_a_store_that_is_known_to_be_away(start, caplog):
+    calls, blocked = [], threading.Event()
+
+    def away_then_hanging():
+        calls.append(1)
+        if len(calls) < 3:
+            away()
+        blocked.set()
+        threading.Event().wait(20)  # a server that takes the call and never answers
+
+    with caplog.at_level(logging.WARNING):
+        thread = start(away_then_hanging, Publisher())
+        assert blocked.wait(30)
+        started = time.monotonic()
+        assert not thread.close(15)
+    assert time.monotonic() - started < 10
+    assert caplog.text.count("tracking is away (refused)") == 1
+
+
+def test_a_store_that_comes_back_gets_everything(start):
+    answers = iter([away, away, there])
+    publisher = Publisher()
+    thread = start(lambda: next(answers)(), publisher)
+    wait_until(lambda: publisher.done)
+    assert thread.close(30)
+
+
+def test_an_abandoned_run_is_sent_no_more(start):
+    publisher = Publisher(error=AssertionError("sent"))
+    publisher.done = True
+    assert start(there, publisher).close(30)
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def tags_and_status(uri, plan) -> dict[str, tuple[str, str, str]]:
+    """Run key to status, outcome and attempt in the store."""
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name(plan.study.name)
+    runs = client.search_runs([experiment.experiment_id], "tags.kind = 'run'")
+    return {
+        r.data.tags["run_key"]: (r.info.status, r.data.tags["outcome"], r.data.tags["attempt"])
+        for r in runs
+    }
+
+
+def metric_rows(uri, run_key) -> set[tuple[str, int, float]]:
+    with sqlite3.connect(sqlite_path(uri)) as connection:
+        found = connection.execute(
+            "SELECT m.key, m.step, m.value FROM metrics m JOIN tags t ON m.run_uuid = t.run_uuid "
+            "WHERE t.key = 'run_key' AND t.value = ?",
+            (run_key,),
+        ).fetchall()
+    connection.close()
+    assert len(found) == len(set(found)), "a row was stored twice"
+    return set(found)
+
+
+def expected_rows(run: RunDirectory, attempt: int) -> set[tuple[str, int, float]]:
+    rows = run.attempt(attempt).read_metrics()
+    record = run.record()
+    summary = {(k, 0, v) for k, v in record.summary.items()} if record else set()
+    return {(name, row.step, v) for row in rows for name, v in row.values.items()} | summary
+
+
+def test_a_dead_server_costs_nothing_and_a_later_sync_sends_everything(home, monkeypatch, caplog):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    plan, directory, ledger = queue(home)
+    first, second, *_ = keys_of(plan)
+    dead, good = f"http://127.0.0.1:{closed_port()}", default_tracking_uri(home)
+    with calling_at(10, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+        work(directory, dead)
+    assert "tracking is away" in caplog.text
+    assert states(plan, directory) == ["unqueued", "waiting", "waiting", "waiting"]
+
+    # an interrupted run: its rows are sent, and the store does not take it for a running one
+    tracking = Tracking(good)
+    assert sync_study(tracking, plan, directory) == 1
+    assert tags_and_status(good, plan) == {first: ("KILLED", "missing", "0")}
+    assert metric_rows(good, first) == expected_rows(directory.run(first), 0)
+    assert sync_study(tracking, plan, directory) == 0
+
+    # what a worker killed with -9 leaves in the store
+    client = tracking.client
+    run_id = tracking.open_study(plan, directory.path).runs[first].info.run_id
+    client.update_run(run_id, status="RUNNING")
+    client.set_tag(run_id, "outcome", "running")
+    assert sync_study(tracking, plan, directory) == 1
+    assert tags_and_status(good, plan)[first][0] == "KILLED"
+
+    # a run that somebody trains now is left alone
+    claim = ledger.claim([second])
+    directory.run(second).attempt(claim.attempt).start()
+    assert sync_study(tracking, plan, directory) == 0
+    claim.release("stopped")
+
+    ledger.reconcile(keys_of(plan))
+    work(directory, dead)
+    assert states(plan, directory) == ["completed"] * 4
+    assert sync_study(tracking, plan, directory) == 4
+    assert sync_study(tracking, plan, directory) == 0
+    found = tags_and_status(good, plan)
+    assert {(status, outcome) for status, outcome, _ in found.values()} == {
+        ("FINISHED", "completed")
+    }
+    for key in keys_of(plan):
+        attempt = directory.run(key).record().attempt
+        assert found[key][2] == str(attempt)
+        assert metric_rows(good, key) == expected_rows(directory.run(key), attempt)
+
+
+def test_a_run_that_failed_before_it_was_written_down_is_sent(home):
+    from ablations.worker import finish, new_record
+
+    plan, directory, ledger = queue(home, factors={}, seeds=1)
+    (planned,) = plan.runs
+    claim = ledger.claim([planned.run_key])
+    claim.fail("OSError: no space left on device")
+    record = new_record(plan, planned, claim.attempt, Outcome.FAILED)
+    run = directory.run(planned.run_key)
+    finish(run, record.model_copy(update={"error": "OSError: no space left on device"}))
+    assert not run.spec_path.exists()
+    uri = default_tracking_uri(home)
+    assert sync_study(Tracking(uri), plan, directory) == 1
+    assert tags_and_status(uri, plan) == {planned.run_key: ("FAILED", "failed", "0")}
+
+    # and it is no failure any more once a retry has completed
+    ledger.reconcile(keys_of(plan), retry_failed=True)
+    work(directory, uri)
+    sync_study(Tracking(uri), plan, directory)
+    assert tags_and_status(uri, plan) == {planned.run_key: ("FINISHED", "completed", "1")}
+    (tracked,) = Tracking(uri).open_study(plan, directory.path).runs.values()
+    assert "error" not in tracked.data.tags
