@@ -208,8 +208,8 @@ def sync(options: argparse.Namespace) -> int:
     from ablations.tracking import Tracking
 
     directory = _study_directory(options)
-    uri = _tracking_uri(options)
-    sent = sync_study(Tracking(uri), directory.load_plan(), directory)
+    plan, uri = directory.load_plan(), _tracking_uri(options)
+    sent = sync_study(Tracking(uri), plan, directory)
     print(f"{sent} runs sent to {uri}")
     return 0
 
