@@ -22,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AblationError as error:
         print(f"ablate: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("ablate: interrupted", file=sys.stderr)
+        return commands.INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

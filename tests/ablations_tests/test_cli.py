@@ -100,6 +100,15 @@ def test_failed_runs_are_told_kept_and_retried_when_asked(home, capsys):
     assert [record.outcome for record in records] == [Outcome.COMPLETED] * 2
 
 
+def test_ctrl_c_before_any_worker_runs_is_no_traceback(home, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ablations.driver.preflight", interrupted)
+    assert main(["run", str(write_study(home)), "--home", str(home)]) == 130
+    assert capsys.readouterr().err == "ablate: interrupted\n"
+
+
 def test_status_counts_runs(finished, capsys):
     assert main(["status", "tiny", "--home", str(finished.home)]) == 0
     assert capsys.readouterr().out.startswith("tiny: 4/4 runs ended, 0 diverged, 0 failed")
