@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -54,7 +55,9 @@ def _tracking_uri(options: argparse.Namespace) -> str:
 
 def _command(name: str, options: argparse.Namespace) -> str:
     """Another subcommand on the same study, home and store, to be typed as it is printed."""
-    words = ["ablate", name, options.study]
+    typed = Path(sys.argv[0])
+    off_path = typed.name == "ablate" and shutil.which("ablate") is None
+    words = [sys.argv[0] if off_path else "ablate", name, options.study]
     for setting in options.set if name == "run" else ():
         words += ["--set", setting]
     if options.home != DEFAULT_HOME:
@@ -127,7 +130,9 @@ def run(options: argparse.Namespace) -> int:
     directory = driver.directory
     runs = f"{len(plan.cells)} cells x {len(plan.study.seeds)} seeds = {len(plan.runs)} runs"
     console.print(f"{plan.study.name}: {runs}, in {directory.path}")
-    if not driver.progress().is_complete or options.retry_failed:
+    if driver.progress().is_complete and not options.retry_failed:
+        console.print("nothing to run: every run has ended")
+    else:
         with console.status("pre-flight") as status:
             driver.check(status.update)
     directory.save_plan(plan, loaded.path.read_text(encoding="utf-8"))
@@ -148,7 +153,7 @@ def _sync_or_say(
     try:
         sync_study(Tracking(_tracking_uri(options)), plan, directory)
     except Exception as error:
-        console.print(f"tracking is away: {str(error).splitlines()[0]}")
+        console.print(f"tracking is away: {str(error).splitlines()[0][:200]}")
         console.print(f"nothing is lost: `{_command('sync', options)}` sends it later")
 
 

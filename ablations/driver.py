@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from ablations.ended_runs import finish, new_record
 from ablations.launchers.local import LocalLauncher, LocalWorker, worker_command
 from ablations.ledger import Ledger, RunState, RunStatus, owner_prefix
 from ablations.preflight import Preflight, preflight
 from ablations.progress import Progress, measure
 from ablations.run_directory import StudyDirectory
 from ablations.storage import sqlite_url
-from ablations.worker import finish, new_record
 from studies.errors import AblationError
 from studies.plan import Plan
 from studies.records import Outcome

@@ -14,14 +14,14 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from ablations.ended_runs import finish, ledger_value, new_record
 from ablations.ledger import Claim, Fenced, Ledger
-from ablations.provenance import provenance
 from ablations.publishing import PublishingThread, RunPublisher
 from ablations.ranks import Assignment, Ranks
 from ablations.run_directory import AttemptDirectory, MetricsFile, RunDirectory, StudyDirectory
 from ablations.storage import sqlite_url
-from studies.plan import Plan, PlannedRun
-from studies.records import FINAL_LOSS, INITIAL_LOSS, LAST_TRAIN_LOSS, Outcome, RunRecord
+from studies.plan import PlannedRun
+from studies.records import Outcome, RunRecord
 from studies.run_spec import RunSpec
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Worker:
             return None
         except Exception as error:
             return self._fail(job, error)
-        job.claim.complete(record.outcome, _ledger_value(record.summary))
+        job.claim.complete(record.outcome, ledger_value(record.summary))
         return record
 
     def _train(self, job: Job) -> RunRecord:
@@ -255,36 +255,6 @@ class _NoSink:
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """The leading rank records."""
-
-
-def new_record(plan: Plan, planned: PlannedRun, attempt: int, outcome: Outcome) -> RunRecord:
-    """The record of a run, still without its numbers."""
-    return RunRecord(
-        run_key=planned.run_key,
-        study=plan.study.name,
-        variant=planned.variant,
-        seed=planned.seed,
-        levels=plan.cell(planned.variant).levels,
-        attempt=attempt,
-        outcome=outcome,
-        provenance=provenance(),
-    )
-
-
-def finish(run: RunDirectory, record: RunRecord) -> None:
-    """Publish the record of an attempt that the ledger knows to be the run's end."""
-    if record.outcome is not Outcome.FAILED:  # a retry goes on from there
-        for attempt in run.attempts():
-            attempt.remove_checkpoints()
-    run.publish(record)
-
-
-def _ledger_value(summary: Mapping[str, float]) -> float:
-    """A finite number for the trial: the final loss, or the last that a diverged run had."""
-    for name in (FINAL_LOSS, LAST_TRAIN_LOSS, INITIAL_LOSS):
-        if name in summary:
-            return summary[name]
-    return 0.0
 
 
 def _uses_cuda() -> bool:

@@ -122,8 +122,11 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], timeout_s: float) -> Non
 
 
 def worker_command(study: str, home: Path, tracking_uri: str) -> list[str]:
-    """The command line of a worker, as one would type it."""
+    """The command line of a worker, as one would type it.
+
+    With -P the modules of the working directory stay out of the way, as they do for `ablate`.
+    """
     return [
-        *(sys.executable, "-m", "ablations.cli", "worker", study),
+        *(sys.executable, "-P", "-m", "ablations.cli", "worker", study),
         *("--home", str(home), "--tracking-uri", tracking_uri),
     ]

@@ -198,7 +198,7 @@ def test_a_dead_server_costs_nothing_and_a_later_sync_sends_everything(home, mon
 
 
 def test_a_run_that_failed_before_it_was_written_down_is_sent(home):
-    from ablations.worker import finish, new_record
+    from ablations.ended_runs import finish, new_record
 
     plan, directory, ledger = queue(home, factors={}, seeds=1)
     (planned,) = plan.runs
