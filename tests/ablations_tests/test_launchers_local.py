@@ -102,6 +102,6 @@ def test_the_last_words_are_the_worker_s_own(launcher_of):
 def test_the_command_can_be_retyped(tmp_path):
     command = worker_command("tiny", tmp_path / "a folder", "sqlite:///x.db")
     assert shlex.split(shlex.join(command))[1:] == [
-        *("-m", "ablations.cli", "worker", "tiny"),
+        *("-P", "-m", "ablations.cli", "worker", "tiny"),
         *("--home", str(tmp_path / "a folder"), "--tracking-uri", "sqlite:///x.db"),
     ]
