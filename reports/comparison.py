@@ -65,6 +65,8 @@ class Comparison:
     seeds: int
     steps: int
     outcomes: dict[Outcome, int]
+    evaluation_texts: int
+    """Distinct held-out token texts that the losses were measured on."""
 
 
 def compare(results: StudyResults) -> Comparison:
@@ -86,13 +88,20 @@ def compare(results: StudyResults) -> Comparison:
         seeds=len(results.plan.study.seeds),
         steps=results.plan.study.training.max_steps,
         outcomes=results.outcomes(),
+        evaluation_texts=len(
+            {r.facts.get("validation_digest") for r in results.records.values() if r.facts}
+        ),
     )
 
 
 def _is_ranked(results: StudyResults, variant: str) -> bool:
-    """A leaky variant is never ranked, nor a mean over the survivors of a divergence."""
+    """A leaky variant is never ranked, nor a mean over survivors, nor what has no result."""
+    outcomes = results.outcomes(variant)
+    lost = outcomes[Outcome.DIVERGED] + outcomes[Outcome.FAILED]
     return (
-        results.leaks[variant] is not Leak.LEAKY and not results.outcomes(variant)[Outcome.DIVERGED]
+        results.leaks[variant] is not Leak.LEAKY
+        and not lost
+        and not results.values(FINAL_LOSS, variant).empty
     )
 
 

@@ -8,6 +8,11 @@ from reports.comparison import Comparison, VariantRow
 from reports.words import counts_caption, number
 from studies.records import Leak, Outcome
 
+_DIFFERENT_TEXTS = (
+    "The runs were evaluated on different tokens (another text, split or tokeniser): their losses "
+    "in nats/token cannot be compared."
+)
+
 
 def caption(data: Comparison) -> str:
     """What the columns are, with the marks that occur."""
@@ -23,20 +28,27 @@ def caption(data: Comparison) -> str:
         parts.append(
             "Bold: every variant whose paired interval against the one of lowest mean includes 0."
         )
-    if any(row.outcomes[Outcome.DIVERGED] for row in data.rows):
+    if any(_has_lost_runs(row) for row in data.rows):
         parts.append(
-            "A variant with diverged runs shows the mean of its survivors and is not ranked."
+            "A variant with diverged or failed runs shows the mean of its survivors and is not "
+            "ranked."
         )
+    if data.evaluation_texts > 1:
+        parts.append(_DIFFERENT_TEXTS)
     if any(row.leak is Leak.IN_TRAINING for row in data.rows):
         parts.append("† later tokens leak into earlier ones in training; its evaluation is causal.")
     if any(row.leak is Leak.LEAKY for row in data.rows):
         parts.append("‡ later tokens leak into the evaluation: not ranked.")
+    if any(row.leak is None and row.loss.n for row in data.rows):
+        parts.append("Of a module without forward(tokens) -> logits, leaks are not measured.")
     return " ".join([*parts, counts_caption(data.outcomes)])
 
 
 def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
     """What the table says, in words that a template picks from the numbers."""
     found = [*_best_sentences(data, decimals), *_baseline_sentences(data), *_unranked(data)]
+    if data.evaluation_texts > 1:
+        found.insert(0, _DIFFERENT_TEXTS)
     largest = max((row.loss.n for row in data.rows), default=0)
     if 2 <= largest < 6 and 2 ** (1 - largest) > 1 - data.confidence:
         found.append(
@@ -88,16 +100,23 @@ def _baseline_sentences(data: Comparison) -> list[str]:
     return [text]
 
 
+def _has_lost_runs(row: VariantRow) -> bool:
+    return bool(row.outcomes[Outcome.DIVERGED] or row.outcomes[Outcome.FAILED])
+
+
 def _unranked(data: Comparison) -> list[str]:
     def listed(rows: list[VariantRow]) -> str:
         shown = ", ".join(row.label for row in rows[:6])
         return shown + (f" and {len(rows) - 6} more" if len(rows) > 6 else "")
 
     diverged = [row for row in data.rows if row.outcomes[Outcome.DIVERGED]]
+    failed = [row for row in data.rows if _has_lost_runs(row) and row not in diverged]
     leaky = [row for row in data.rows if row.leak is Leak.LEAKY]
     found = []
     if diverged:
         found.append(f"Not ranked, because runs diverged: {listed(diverged)}.")
+    if failed:
+        found.append(f"Not ranked until failed runs are run again: {listed(failed)}.")
     if leaky:
         found.append(f"Not ranked, because the evaluation leaks: {listed(leaky)}.")
     return found

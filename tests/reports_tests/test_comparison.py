@@ -77,6 +77,32 @@ def test_a_variant_with_diverged_runs_is_shown_but_not_ranked(grid: StudyResults
     assert math.isnan(dead.loss.mean)
 
 
+def test_a_variant_with_failed_runs_is_not_ranked_by_its_survivors(grid: StudyResults) -> None:
+    data = compare(with_losses(grid, {"silu-layer-pre": [0.1, math.nan]}))
+    assert not row(data, "silu-layer-pre").ranked
+    assert data.best is not None
+    assert data.best.variant != "silu-layer-pre"
+    assert not row(data, "swiglu-group-post").ranked, "nothing of it has run"
+    text = " ".join(render(data).sentences)
+    assert "Not ranked until failed runs are run again: SiLU · LayerNorm · pre." in text
+
+
+def test_losses_on_different_tokens_are_said_to_be_incomparable(small: StudyResults) -> None:
+    def with_digests(*digests: str) -> StudyResults:
+        records = {
+            key: record.model_copy(
+                update={"facts": {"validation_digest": digests[i % len(digests)]}}
+            )
+            for i, (key, record) in enumerate(small.records.items())
+        }
+        return replace(small, records=records)
+
+    for digests, warned in ((("a",), False), (("a", "b"), True)):
+        exhibits = render(compare(with_digests(*digests)))
+        assert any("cannot be compared" in s for s in exhibits.sentences) is warned
+        assert ("cannot be compared" in exhibits.tables[0].caption) is warned
+
+
 def test_a_leaky_variant_is_never_ranked(tmp_path: Path) -> None:
     plan = grid_study((0, 1, 2), TWO)
     directory = write_study(tmp_path / "study", plan, Synthetic(leaks={"swiglu-layer": Leak.LEAKY}))
