@@ -130,7 +130,11 @@ class Driver:
             published = run.record()
             if not status.state.is_ended() or status.attempt is None:
                 continue
-            if published is not None and published.attempt == status.attempt:
+            if (
+                published is not None
+                and published.attempt == status.attempt
+                and run.history_path.exists()
+            ):
                 continue
             record = run.attempt(status.attempt).record()
             if record is None and status.state is RunState.FAILED:

@@ -106,6 +106,10 @@ def test_a_worker_that_dies_before_publishing_loses_nothing(home, undisturbed, m
     assert numbers(plan, directory) == undisturbed
     assert len(trials(directory)) == 4
     assert checkpoints(directory) == []
+    lost = directory.run(keys_of(plan)[0]).history_path
+    lost.unlink()
+    repair(plan, home)
+    assert lost.exists()
 
 
 def test_a_record_that_cannot_be_written_does_not_turn_a_run_into_a_failure(
