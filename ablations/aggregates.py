@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reports.statistics import summarize, t_quantile
 from studies.plan import Plan
-from studies.records import FINAL_LOSS, Outcome, RunRecord
+from studies.records import FINAL_LOSS, Outcome, RunRecord, worst_leak
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 def log_aggregates(
     tracking: Tracking, study: TrackedStudy, plan: Plan, records: Sequence[RunRecord]
 ) -> None:
-    """Log mean, SD, t interval and survival of each variant on its run, and close the parents."""
+    """Log mean, SD, t interval, survival and leak of each variant, and close the parents."""
     planned = len(plan.study.seeds)
     for variant, run_id in study.variant_run_ids.items():
         own = [record for record in records if record.variant == variant]
         run = tracking.client.get_run(run_id)
         values = variant_aggregate(own, plan.study.report.confidence)
         tracking.replace(run, values)
+        leak = worst_leak(record.leak for record in own)
+        if leak is not None and run.data.tags.get("leak") != leak.value:
+            tracking.log(run, tags={"leak": leak.value})
         _close(tracking, run, len(own) == planned)
     study_run = tracking.client.get_run(study.study_run_id)
     _close(tracking, study_run, len(records) == len(plan.runs))

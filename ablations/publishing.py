@@ -184,7 +184,11 @@ def sync_study(tracking: Tracking, plan: Plan, directory: StudyDirectory) -> int
         if publisher is not None:
             publisher.advance(tracking, study)
             sent += 1
-    records = [r for run in plan.runs if (r := directory.run(run.run_key).record())]
+    records = [
+        record.as_planned(plan, run)
+        for run in plan.runs
+        if (record := directory.run(run.run_key).record())
+    ]
     log_aggregates(tracking, study, plan, records)
     return sent
 

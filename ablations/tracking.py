@@ -69,6 +69,7 @@ class Tracking:
             experiment = self._experiment(plan)
             existing = self._search(experiment.experiment_id, "tags.kind != ''")
             self._set_earlier_plans_aside(plan, existing)
+            self._name_as_planned(plan, existing)
             study_run = next((r for r in existing if r.data.tags[KIND] == "study"), None)
             if study_run is None:
                 study_run = self._create(experiment.experiment_id, plan.study.name, {KIND: "study"})
@@ -183,6 +184,18 @@ class Tracking:
             wanted = kind if key is None or key in planned else EARLIER + kind
             if tags[KIND] != wanted:
                 self.client.set_tag(run.info.run_id, KIND, wanted)
+
+    def _name_as_planned(self, plan: Plan, runs: Iterable[Run]) -> None:
+        """Another factor changes the names of variants, and no run."""
+        names = {cell.cell_key: (cell.variant, cell.variant) for cell in plan.cells}
+        for planned in plan.runs:
+            names[planned.run_key] = planned.variant, f"{planned.variant} seed {planned.seed}"
+        for run in runs:
+            tags = run.data.tags
+            key = tags.get("run_key") or tags.get("cell_key")
+            if key in names and tags["variant"] != names[key][0]:
+                variant, name = names[key]
+                self.log(run, tags={"variant": variant, NAME: name})
 
     def _describe_study(self, plan: Plan, run_id: str, directory: Path) -> None:
         for artifact in ("plan.json", "study.yaml"):

@@ -72,7 +72,7 @@ def saved_views(plan: Plan) -> tuple[View, ...]:
             "variants",
             "Variants",
             "TABLE",
-            _state(VARIANT_RUNS, [*levels, f"metrics.`{FINAL_LOSS}`", *spread]),
+            _state(VARIANT_RUNS, [*levels, "tags.`leak`", f"metrics.`{FINAL_LOSS}`", *spread]),
         ),
         _chart_view(
             "learning-curves",

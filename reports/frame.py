@@ -16,16 +16,21 @@ import pyarrow as pa
 from reports.words import level_label
 from studies.errors import AblationError
 from studies.plan import Plan
-from studies.records import METRICS, Leak, Metric, Outcome, RunRecord, split_series
+from studies.records import (
+    METRICS,
+    Leak,
+    Metric,
+    Outcome,
+    RunRecord,
+    split_series,
+    worst_leak,
+)
 from studies.schema import OneAtATime
 
 HISTORY_SCHEMA = pa.schema([("metric", pa.string()), ("step", pa.int64()), ("value", pa.float64())])
 """Columns of `history.parquet`: a long table, one row per recorded number."""
 
 HISTORY_COLUMNS = ["run_key", *HISTORY_SCHEMA.names]
-
-LEAK_ORDER = (Leak.CAUSAL, Leak.IN_TRAINING, Leak.LEAKY)
-"""From harmless to disqualifying; a variant has the worst label of its runs."""
 
 
 class UnreadableResults(AblationError):
@@ -75,11 +80,10 @@ class StudyResults:
     @cached_property
     def leaks(self) -> dict[str, Leak | None]:
         """Leak label of each variant, the worst of its runs; None where no run measured it."""
-        found: dict[str, Leak | None] = dict.fromkeys(self.variants)
-        for record in self.records.values():
-            known = [leak for leak in (found[record.variant], record.leak) if leak is not None]
-            found[record.variant] = max(known, key=LEAK_ORDER.index, default=None)
-        return found
+        return {
+            variant: worst_leak(r.leak for r in self.records.values() if r.variant == variant)
+            for variant in self.variants
+        }
 
     def outcomes(self, variant: str | None = None) -> dict[Outcome, int]:
         """How many planned runs ended how, every outcome counted."""
@@ -131,8 +135,12 @@ def assemble(
     Raises:
         UnreadableResults: a history has other columns than metric, step and value.
     """
-    planned = {run.run_key for run in plan.runs}
-    records = {key: record for key, record in sorted(records.items()) if key in planned}
+    planned = {run.run_key: run for run in plan.runs}
+    records = {
+        key: record.as_planned(plan, planned[key])
+        for key, record in sorted(records.items())
+        if key in planned
+    }
     definitions = dict(METRICS)
     for record in records.values():
         definitions.update(record.definitions)

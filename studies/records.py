@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from studies.plan import Plan, PlannedRun
 from studies.schema import Scalar
 
 
@@ -23,11 +24,17 @@ class Outcome(StrEnum):
 
 
 class Leak(StrEnum):
-    """What a measurement said about future tokens reaching the present."""
+    """What a measurement said about future tokens reaching the present, the worst last."""
 
     CAUSAL = "causal"
     IN_TRAINING = "leaks_in_training"
     LEAKY = "leaky"
+
+
+def worst_leak(leaks: Iterable[Leak | None]) -> Leak | None:
+    """The worst of the labels that were measured; None where none was."""
+    measured = [leak for leak in leaks if leak is not None]
+    return max(measured, key=list(Leak).index, default=None)
 
 
 @dataclass(frozen=True)
@@ -162,3 +169,12 @@ class RunRecord(BaseModel):
     provenance: dict[str, Any] = {}
     """Git commit, versions, device, host."""
     wall_time_s: float = 0.0
+    """Of the last attempt, with its evaluations and diagnostics."""
+
+    def as_planned(self, plan: Plan, run: PlannedRun) -> RunRecord:
+        """The record under the name and the levels that a plan gives the run.
+
+        A study that was given another factor keeps its runs, and names them anew.
+        """
+        levels = plan.cell(run.variant).levels
+        return self.model_copy(update={"variant": run.variant, "levels": levels})

@@ -8,7 +8,7 @@ from ablations.aggregates import log_aggregates, variant_aggregate
 from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri
 from studies.plan import Plan
-from studies.records import FINAL_LOSS, Outcome, RunRecord
+from studies.records import FINAL_LOSS, Leak, Outcome, RunRecord
 from tests.ablations_tests.tiny_studies import queue
 
 
@@ -72,10 +72,11 @@ def test_the_store_shows_the_last_mean_also_when_it_is_the_smaller_one(tmp_path:
     study = tracking.open_study(plan, directory.path)
     variant = plan.cells[0].variant
     run_id = study.variant_run_ids[variant]
-    first = record(0, Outcome.COMPLETED, 3.0, variant)
+    first = record(0, Outcome.COMPLETED, 3.0, variant).model_copy(update={"leak": Leak.CAUSAL})
     log_aggregates(tracking, study, plan, [first])
     run = tracking.client.get_run(run_id)
     assert (run.data.metrics[FINAL_LOSS], run.info.status) == (3.0, "RUNNING")
+    assert run.data.tags["leak"] == "causal"
     both = [first, record(1, Outcome.COMPLETED, 2.0, variant)]
     log_aggregates(tracking, study, plan, both)
     run = tracking.client.get_run(run_id)

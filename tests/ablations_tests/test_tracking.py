@@ -228,6 +228,24 @@ def test_runs_of_an_earlier_plan_are_set_aside_and_come_back_with_it(tmp_path: P
     assert kinds() == ["earlier_variant"] * variants + ["run", "study"] + ["variant"] * variants
 
 
+def test_another_factor_renames_what_the_store_has(tmp_path: Path) -> None:
+    plan, directory, _ = queue(tmp_path)
+    tracking = Tracking(default_tracking_uri(tmp_path))
+    study = tracking.open_study(plan, directory.path)
+    planned = plan.runs[0]
+    run = tracking.open_run(study, plan.spec(planned), planned.variant, 0)
+    factors = {"model.norm": ["layer", "rms"], "model.placement": ["pre", "post"]}
+    wider, directory, _ = queue(tmp_path, factors=factors)
+    again = tracking.open_study(wider, directory.path)
+    assert again.variant_run_ids["layer-pre"] == study.variant_run_ids["layer"]
+    for run_id, name in (
+        (run.info.run_id, "layer-pre seed 0"),
+        (again.variant_run_ids["layer-pre"], "layer-pre"),
+    ):
+        found = tracking.client.get_run(run_id)
+        assert (found.data.tags["variant"], found.info.run_name) == ("layer-pre", name)
+
+
 def test_a_description_is_written_once_and_a_persons_own_stays(tmp_path: Path) -> None:
     plan, directory, _ = queue(tmp_path, question=QUESTION)
     tracking = Tracking(default_tracking_uri(tmp_path))

@@ -31,6 +31,20 @@ def test_only_completed_runs_have_a_final_loss(grid: StudyResults) -> None:
     assert grid.values("summary/unheard_of", "relu-layer-pre").empty
 
 
+def test_runs_keep_their_results_when_another_factor_renames_their_variants(
+    tmp_path: Path,
+) -> None:
+    before = grid_study((0, 1), {"model.norm": ("rms", "layer")})
+    directory = write_study(tmp_path / "study", before, Synthetic(leaks={"rms": Leak.LEAKY}))
+    after = grid_study((0, 1), {"model.norm": ("rms", "layer"), "model.placement": ("pre", "post")})
+    (directory / "plan.json").write_text(after.model_dump_json())
+    results = load_study(directory)
+    assert results.leaks["rms-pre"] is Leak.LEAKY
+    assert len(results.values(FINAL_LOSS, "layer-pre")) == 2
+    assert results.outcomes("layer-post")[Outcome.MISSING] == 2
+    assert {r.levels["model.placement"] for r in results.records.values()} == {"pre"}
+
+
 def test_curves_carry_the_run_that_they_belong_to(grid: StudyResults) -> None:
     curves = grid.curves(VALIDATION_LOSS)
     died = curves[(curves["variant"] == "relu-none") & (curves["seed"] == 0)]
