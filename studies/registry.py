@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from studies.errors import UnknownName, close_matches
@@ -31,10 +31,6 @@ class Registry(Mapping[str, T]):
             raise ValueError(f"{self.kind} {name!r} is not a lower-case identifier")
         self._parts[name] = part
         return part
-
-    def register(self, name: str) -> Callable[[T], T]:
-        """Decorator form of `add`."""
-        return lambda part: self.add(name, part)
 
     def __getitem__(self, name: str) -> T:
         try:

@@ -19,14 +19,6 @@ def test_it_is_a_mapping_in_order(registry):
     assert 3 not in registry
 
 
-def test_register_returns_what_it_enters(registry):
-    @registry.register("batch")
-    def batch():
-        return 3
-
-    assert registry["batch"] is batch
-
-
 def test_a_name_is_taken_once(registry):
     with pytest.raises(ValueError, match="norm 'rms' is registered twice"):
         registry.add("rms", 3)
