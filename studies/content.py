@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,17 @@ def _digest(name: str) -> str | None:
 
 
 def content_digest(path: Path) -> str:
-    """Digest of a file, or of all the files under a folder: their names and what is in them."""
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    """Digest of a file, or of the visible files under a folder: their names and what is in them."""
+    files = sorted(_visible_files(path)) if path.is_dir() else [path]
     listing = tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
     return _read_digest(path, listing)
+
+
+def _visible_files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not hidden:
+            yield path
 
 
 @functools.lru_cache(maxsize=64)

@@ -16,7 +16,7 @@ class Cell(Section):
     """Readable name, unique in the plan."""
     cell_key: str
     levels: dict[str, Scalar]
-    """Factor to canonical level; null where the factor means nothing here."""
+    """Factor to canonical level; null where it means nothing here, "null" for a real null."""
     configuration: dict[str, Any]
     """Resolved run configuration, section by section, without the seed."""
     parameters: int | None

@@ -126,9 +126,10 @@ def _known_vocabulary_size(spec: RunSpec) -> int | None:
 
 
 def _levels(study: Study, candidate: _Candidate) -> dict[str, Scalar]:
-    canonical = candidate.canonical
+    """Level of each factor: null where it means nothing, "null" where null is what was chosen."""
+    flat, meaningless = candidate.canonical.flat, candidate.canonical.meaningless
     return {
-        name: None if name in canonical.meaningless else canonical.flat[name]
+        name: None if name in meaningless else "null" if flat[name] is None else flat[name]
         for name in factor_names(study)
     }
 

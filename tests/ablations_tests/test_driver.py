@@ -85,6 +85,7 @@ def test_a_killed_worker_and_an_interrupted_command_change_no_number(
     home, finished, monkeypatch, capsys
 ):
     plan, directory, _ = queue(home, **LONG)
+    handler = signal.getsignal(signal.SIGINT)
     killed: list[int] = []
     stopped: list[int] = []
 
@@ -106,7 +107,7 @@ def test_a_killed_worker_and_an_interrupted_command_change_no_number(
     assert not any(is_alive(pid) for pid in killed + stopped)
     assert "running" not in states(plan, directory)
     assert "unqueued" in states(plan, directory)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
     assert main([*command, "--workers", "2"]) == 0
     assert numbers(plan, directory) == numbers(finished.plan, finished.directory)

@@ -192,3 +192,8 @@ def test_a_cell_that_is_listed_twice_is_merged():
 def test_overrides_are_kept():
     plan = make_plan(study_of(), {"training.max_steps": 1000})
     assert plan.overrides == {"training.max_steps": 1000}
+
+
+def test_a_null_that_was_chosen_is_a_level():
+    plan = plan_of(factors={"training.gradient_clip_norm": [1.0, None]})
+    assert [cell.levels["training.gradient_clip_norm"] for cell in plan.cells] == [1.0, "null"]
