@@ -7,6 +7,7 @@ Legend: B batch, T time, D channels.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -24,7 +25,7 @@ DEFAULT_GROUPS = 4
 DEFAULT_ALPHA = 1.0
 
 
-class Norm(nn.Module):
+class Norm(nn.Module, ABC):
     """Base of the norms: gain and bias per channel, as the configuration wants them."""
 
     parameter_roles: dict[str, Role]
@@ -49,9 +50,9 @@ class Norm(nn.Module):
         # want one type, and the statistics deserve the wider one.
         return self.normalise(x_BTD if self.gain is None else x_BTD.to(self.gain.dtype))
 
+    @abstractmethod
     def normalise(self, x_BTD: Tensor) -> Tensor:
         """What a norm is."""
-        raise NotImplementedError
 
     def _apply_gain(self, x_BTD: Tensor) -> Tensor:
         if self.gain is not None:
