@@ -16,6 +16,7 @@ from rich.text import Text
 from ablations.progress import Progress, RemainingTime, clock
 from studies.configuration import leaf_name
 from studies.plan import Plan
+from studies.records import Leak
 from studies.schema import Scalar
 from studies.vocabulary import label_of
 
@@ -76,8 +77,10 @@ def _progress_panel(progress: Progress, elapsed_s: float, left_s: float | None) 
         rows.add_row(
             f"  {run.variant}", f"seed {run.seed}", f"step {running.step}/{running.max_steps}"
         )
+    bar = Table.grid()
+    bar.add_row(ProgressBar(total=progress.total, completed=progress.work_done, width=60))
     return Group(
-        ProgressBar(total=progress.total, completed=progress.work_done, width=60),
+        bar,
         Text(f"{progress.line()} · {times}"),
         rows,
     )
@@ -131,9 +134,13 @@ def show_preflight(console: Console, found: Preflight) -> None:
             check.leak.value if check.leak else "not measured",
             _count(check.parameters),
             _count(check.parameters_non_embedding),
-            "; ".join(check.problems) or "ok",
+            "; ".join(check.problems) or _verdict(check.leak),
         )
     console.print(table)
+
+
+def _verdict(leak: Leak | None) -> str:
+    return "ok, but it is never ranked: it sees the future" if leak is Leak.LEAKY else "ok"
 
 
 def _count(number: int | None) -> str:

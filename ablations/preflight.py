@@ -46,7 +46,7 @@ class Preflight:
 
 def preflight(plan: Plan, cache: Path, on_step: Callable[[str], None]) -> Preflight:
     """Build every corpus of the plan and check every cell on a small version of its model."""
-    from lightning_modules.checks import check_variant
+    from lightning_modules.checks import check_batches, check_variant
     from lightning_modules.data.token_store import build_token_store
 
     stores: dict[str, TokenStore] = {}
@@ -57,6 +57,7 @@ def preflight(plan: Plan, cache: Path, on_step: Callable[[str], None]) -> Prefli
         if key not in stores:
             on_step(f"data: {spec.data.corpus} as {spec.data.tokenizer}")
             stores[key] = build_token_store(spec.data, cache)
+        check_batches(spec, stores[key])
         on_step(f"pre-flight {number}/{len(plan.cells)}: {cell.variant}")
         checks[cell.variant] = check_variant(spec, vocabulary_size=stores[key].vocabulary_size)
     return Preflight(checks, tuple(dict(store.describe()) for store in stores.values()))

@@ -16,6 +16,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from lightning_modules.data.batches import evaluation_batches, probe_batch, train_batch
+from lightning_modules.data.token_store import TokenStore
 from lightning_modules.evaluation import evaluation_loss, loss_of
 from lightning_modules.gpt.initialization import resolve_initialization
 from lightning_modules.manners import quiet_lightning
@@ -79,6 +81,25 @@ def check_variant(spec: RunSpec, *, vocabulary_size: int) -> VariantCheck:
         _at_full_size(facts, spec.model, vocabulary_size),
         step,
     )
+
+
+def check_batches(spec: RunSpec, store: TokenStore) -> None:
+    """Draw the batches of a run, as training will.
+
+    Raises:
+        AblationError: the text is too short for them.
+    """
+    length, training = spec.model.context_length, spec.training
+    train_batch(
+        store, context_length=length, batch_size=training.batch_size, seed=spec.seed, step=0
+    )
+    evaluation_batches(
+        store,
+        context_length=length,
+        tokens=spec.data.evaluation_tokens,
+        batch_size=training.batch_size // training.accumulate,
+    )
+    probe_batch(store, context_length=length, tokens=spec.diagnostics.probe_tokens)
 
 
 @dataclass

@@ -69,6 +69,7 @@ def build_report(
     contents["report.html"] = page_html(overview, sections, drawings).encode()
     for name, content in contents.items():
         _write(output / name, content)
+    _remove_stale(output, contents)
     _write(output / "manifest.json", _manifest(results, contents))
     return ReportFiles(
         html=output / "report.html",
@@ -112,6 +113,15 @@ def _manifest(results: StudyResults, contents: Mapping[str, bytes]) -> bytes:
         },
     }
     return (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _remove_stale(output: Path, contents: Mapping[str, bytes]) -> None:
+    """Remove the tables and figures that an earlier report had and this one has not."""
+    manifest = output / "manifest.json"
+    if manifest.exists():
+        for name in json.loads(manifest.read_text(encoding="utf-8"))["files"]:
+            if name not in contents and name.startswith(("tables/", "figures/")):
+                (output / name).unlink(missing_ok=True)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -60,3 +60,10 @@ def test_a_variant_that_cannot_be_trained_is_named_before_anything_runs(home):
     assert broken in str(caught.value)
     assert "no look of 2" in str(caught.value)
     assert "Mend the study" in str(caught.value)
+
+
+def test_a_text_too_short_for_the_model_is_refused_before_anything_runs(home):
+    (home / "short.txt").write_text("fourteen bytes")
+    plan = plan_of(home, data={"corpus": str(home / "short.txt")})
+    with pytest.raises(AblationError, match="context_length"):
+        preflight(plan, home / "cache", lambda _: None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports.build import ReportFiles, build_report
+from reports.build import ReportFiles, _remove_stale, build_report
 from reports.frame import StudyResults
 from reports.sources import load_study
 from studies.records import Outcome
@@ -117,3 +117,14 @@ def test_building_a_report_imports_no_trainer_queue_or_tracker() -> None:
     code = "import sys, reports.build; print({'torch', 'optuna', 'mlflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_tables_that_only_an_earlier_report_had_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    for name in ("main.csv", "unfinished_runs.csv", "my_notes.txt"):
+        (tmp_path / "tables" / name).write_text("x")
+    listed = dict.fromkeys(("tables/main.csv", "tables/unfinished_runs.csv", "report.html"), "")
+    (tmp_path / "manifest.json").write_text(json.dumps({"files": listed}))
+    _remove_stale(tmp_path, {"tables/main.csv": b"new"})
+    left = sorted(path.name for path in (tmp_path / "tables").iterdir())
+    assert left == ["main.csv", "my_notes.txt"]
