@@ -192,7 +192,7 @@ def test_a_diverging_run_is_a_result(home):
 def test_a_worker_whose_parent_is_gone_trains_nothing(home):
     plan, directory, _ = queue(home, **ONE_RUN)
     worker = ablations.worker.Worker(
-        ablations.worker.WorkerSettings(home, "tiny", NO_STORE, parent=1)
+        ablations.worker.WorkerSettings(home, "tiny", NO_STORE, parent=os.getpid())
     )
     run(worker)
     assert states(plan, directory) == ["waiting"]
