@@ -16,7 +16,6 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from lightning_modules.data.batches import evaluation_batches, probe_batch, train_batch
 from lightning_modules.data.token_store import TokenStore
 from lightning_modules.evaluation import evaluation_loss, loss_of
 from lightning_modules.gpt.initialization import resolve_initialization
@@ -24,6 +23,7 @@ from lightning_modules.manners import quiet_lightning
 from lightning_modules.model_facts import ModelFacts, model_facts
 from lightning_modules.modules import build_module
 from lightning_modules.seeding import isolated_rng
+from lightning_modules.stream import held_out, training_batch
 from lightning_modules.trainers import build_trainer
 from studies.errors import AblationError
 from studies.estimates import estimate
@@ -89,17 +89,8 @@ def check_batches(spec: RunSpec, store: TokenStore) -> None:
     Raises:
         AblationError: the text is too short for them.
     """
-    length, training = spec.model.context_length, spec.training
-    train_batch(
-        store, context_length=length, batch_size=training.batch_size, seed=spec.seed, step=0
-    )
-    evaluation_batches(
-        store,
-        context_length=length,
-        tokens=spec.data.evaluation_tokens,
-        batch_size=training.batch_size // training.accumulate,
-    )
-    probe_batch(store, context_length=length, tokens=spec.diagnostics.probe_tokens)
+    training_batch(store, spec, step=0)
+    held_out(store, spec)
 
 
 @dataclass

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lightning_modules.callbacks import RunCallback, RunContext
-from lightning_modules.data.batches import evaluation_batches, probe_batch
 from lightning_modules.data.token_store import build_token_store
 from lightning_modules.manners import quiet_lightning
 from lightning_modules.model_facts import model_facts
 from lightning_modules.modules import build_module
 from lightning_modules.results import run_result
 from lightning_modules.seeding import isolated_rng
-from lightning_modules.stream import TrainingStream
+from lightning_modules.stream import TrainingStream, held_out
 from lightning_modules.trainers import build_trainer
 from studies.records import MetricSink, RunResult
 from studies.run_spec import RunSpec
@@ -57,19 +56,12 @@ def train_run(
         AblationError: the run cannot be trained as it stands.
     """
     store = build_token_store(spec.data, cache)
-    context_length = spec.model.context_length
+    evaluation_BT, probe_BT = held_out(store, spec)
     context = RunContext(
         spec=spec,
         vocabulary_size=store.vocabulary_size,
-        evaluation_BT=evaluation_batches(
-            store,
-            context_length=context_length,
-            tokens=spec.data.evaluation_tokens,
-            batch_size=spec.training.batch_size // spec.training.accumulate,
-        ),
-        probe_BT=probe_batch(
-            store, context_length=context_length, tokens=spec.diagnostics.probe_tokens
-        ),
+        evaluation_BT=evaluation_BT,
+        probe_BT=probe_BT,
         sink=sink,
         directory=directory,
         checkpoint_every_s=execution.checkpoint_every_s,
