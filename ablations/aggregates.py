@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports.statistics import summarize, t_quantile
+from studies.metrics import FINAL_LOSS
 from studies.plan import Plan
-from studies.records import FINAL_LOSS, Outcome, RunRecord, worst_leak
+from studies.records import Outcome, RunRecord, worst_leak
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from ablations.provenance import provenance
 from ablations.run_directory import RunDirectory
+from studies.metrics import FINAL_LOSS, INITIAL_LOSS, LAST_TRAIN_LOSS
 from studies.plan import Plan, PlannedRun
-from studies.records import FINAL_LOSS, INITIAL_LOSS, LAST_TRAIN_LOSS, Outcome, RunRecord
+from studies.records import Outcome, RunRecord
 
 
 def new_record(plan: Plan, planned: PlannedRun, attempt: int, outcome: Outcome) -> RunRecord:

@@ -15,8 +15,15 @@ from typing import Any, Literal
 
 from studies.configuration import leaf_name
 from studies.designs import factor_names
+from studies.metrics import (
+    FINAL_LOSS,
+    LEARNING_RATE,
+    TRAIN_LOSS,
+    VALIDATION_LOSS,
+    series_name,
+)
 from studies.plan import Plan
-from studies.records import FINAL_LOSS, LEARNING_RATE, TRAIN_LOSS, VALIDATION_LOSS, series_name
+from studies.vocabulary import DIAGNOSTICS
 
 TAG = "mlflow.sharedViewState."
 SEED_RUNS = "tags.kind = 'run'"
@@ -57,6 +64,70 @@ class Grouping:
     values: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Section:
+    """Charts under one heading."""
+
+    name: str
+    """A family of metrics: the UI puts the charts that it makes for the others behind ours."""
+    metrics: tuple[str, ...]
+    scale: Literal["linear", "log"] = "linear"
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a view shows of a family of curves: the bottom, the middle and the top of the model."""
+
+    name: str
+    tap: Literal["residual", "block"]
+    scale: Literal["linear", "log"] = "linear"
+    whole: tuple[str, ...] = ()
+    """Curves of the model as a whole, which come first."""
+
+    def section(self, layers: int | None) -> Section:
+        """Charts for a number of blocks; if it is not known, those of the model as a whole."""
+        names = [f"{self.name}/{name}" for name in self.whole]
+        if layers is not None:
+            last = layers if self.tap == "residual" else layers - 1
+            shown = dict.fromkeys((0, last // 2, last))
+            names += [series_name(self.name, self.tap, index) for index in shown]
+        return Section(self.name, tuple(names), self.scale)
+
+
+DIAGNOSTIC_VIEWS: dict[str, tuple[Family, ...]] = {
+    "gradient_norms": (Family("gradient_norm", "block", "log", ("total",)),),
+    "update_ratios": (Family("update_ratio", "block", "log", ("total",)),),
+    "activation_scale": (
+        Family("activation_rms", "residual", "log"),
+        Family("activation_rms_change", "residual"),
+    ),
+    "activation_drift": (
+        Family("activation_drift", "residual", "log"),
+        Family("activation_drift_normalized", "residual", "log"),
+    ),
+    "activation_outliers": (
+        Family("activation_kurtosis", "residual", "log"),
+        Family("activation_peak", "residual", "log"),
+    ),
+    "hidden_units": (
+        Family("dead_units", "block"),
+        Family("dormant_units", "block"),
+        Family("hidden_zeros", "block"),
+    ),
+    "attention": (
+        Family("attention_max_logit", "block"),
+        Family("attention_entropy", "block"),
+    ),
+    "internal_covariate_shift": (
+        Family("ics_l2", "block", "log"),
+        Family("ics_cosine", "block"),
+    ),
+    "linear_cka": (Family("cka_to_init", "residual"),),
+    "sliced_wasserstein": (Family("sliced_w1", "residual", "log"),),
+}
+"""Diagnostic to what its view shows. Batch norm has none: its curves are those of few variants."""
+
+
 def saved_views(plan: Plan) -> tuple[View, ...]:
     """The views of a study, in the order of the menu."""
     factors = [leaf_name(name) for name in factor_names(plan.study)]
@@ -65,7 +136,8 @@ def saved_views(plan: Plan) -> tuple[View, ...]:
     spread = [f"metrics.`aggregate/{name}`" for name in ("val_loss_sd", "completed", "survival")]
     columns = [*levels, "params.`seed`", *outcome]
     variants = Grouping("tag", "variant", tuple(cell.variant for cell in plan.cells))
-    curves = {"val": [VALIDATION_LOSS], "train": [TRAIN_LOSS]}
+    losses = (Section("val", (VALIDATION_LOSS,)), Section("train", (TRAIN_LOSS,)))
+    learning = (losses[0], Section("train", (TRAIN_LOSS, LEARNING_RATE)))
     views = [
         View("runs", "Runs", "TABLE", _state(SEED_RUNS, columns)),
         View(
@@ -74,41 +146,41 @@ def saved_views(plan: Plan) -> tuple[View, ...]:
             "TABLE",
             _state(VARIANT_RUNS, [*levels, "tags.`leak`", f"metrics.`{FINAL_LOSS}`", *spread]),
         ),
-        _chart_view(
-            "learning-curves",
-            "Learning curves",
-            {**curves, "train": [TRAIN_LOSS, LEARNING_RATE]},
-            variants,
-            columns,
-        ),
+        _chart_view("learning-curves", "Learning curves", learning, variants, columns),
     ]
     views += [
-        _chart_view(diagnostic.replace("_", "-"), title, {diagnostic: names}, variants, columns)
-        for diagnostic, title, names in _diagnostic_charts(plan)
+        _chart_view(diagnostic.replace("_", "-"), _title(diagnostic), sections, variants, columns)
+        for diagnostic, sections in _diagnostic_sections(plan).items()
     ]
     views += [
-        _chart_view(f"by-{leaf_name(name)}", f"By {leaf_name(name)}", curves, grouping, columns)
+        _chart_view(f"by-{leaf_name(name)}", f"By {leaf_name(name)}", losses, grouping, columns)
         for name in factor_names(plan.study)
         for grouping in [_by_factor(plan, name)]
     ]
     return tuple(views)
 
 
-def _diagnostic_charts(plan: Plan) -> list[tuple[str, str, list[str]]]:
-    """Metric family, title and metrics of the diagnostics that the study has."""
-    layers = range(max(cell.configuration["model"]["n_layers"] for cell in plan.cells))
+def _diagnostic_sections(plan: Plan) -> dict[str, list[Section]]:
+    """Sections of each diagnostic that a variant has."""
     enabled = {d for cell in plan.cells for d in cell.configuration["diagnostics"]["enabled"]}
-    blocks = [series_name("gradient_norm", "block", i) for i in layers]
-    drift = [series_name("activation_drift", "residual", i) for i in (*layers, len(layers))]
-    charts = {
-        "gradient_norms": (
-            "gradient_norm",
-            "Gradient norms",
-            ["gradient_norm/total", *blocks],
-        ),
-        "activation_drift": ("activation_drift", "Activation drift", drift),
+    layers = _layers(plan)
+    return {
+        diagnostic: [family.section(layers) for family in families]
+        for diagnostic, families in DIAGNOSTIC_VIEWS.items()
+        if diagnostic in enabled
     }
-    return [chart for name, chart in charts.items() if name in enabled]
+
+
+def _layers(plan: Plan) -> int | None:
+    """Blocks of the deepest variant; None for a module of one's own, which nobody has counted."""
+    if plan.study.module is not None:
+        return None
+    return int(max(cell.configuration["model"]["n_layers"] for cell in plan.cells))
+
+
+def _title(diagnostic: str) -> str:
+    label = DIAGNOSTICS[diagnostic].label
+    return label[0].upper() + label[1:]
 
 
 def _by_factor(plan: Plan, name: str) -> Grouping:
@@ -120,32 +192,38 @@ def _by_factor(plan: Plan, name: str) -> Grouping:
 def _chart_view(
     key: str,
     name: str,
-    charts: dict[str, list[str]],
+    sections: Sequence[Section],
     grouping: Grouping,
     columns: Sequence[str],
 ) -> View:
-    """Line charts, section by section, above those that the UI makes for every metric."""
+    """Line charts, section by section, above those that the UI makes for every metric.
+
+    The UI draws the first 100 runs until it is asked for more. Sorted by the final loss these would
+    be the best ones, and groups would be compared by their luckiest seeds.
+    """
     prefix = f"{grouping.mode}.{grouping.name}."
-    state = _state(SEED_RUNS, columns) | {
+    state = _state(SEED_RUNS, columns, order="params.`seed`") | {
         "groupBy": {
             "aggregateFunction": "average",
             "groupByKeys": [{"mode": grouping.mode, "groupByData": grouping.name}],
         },
         "groupsExpanded": {prefix + value: False for value in grouping.values},
-        "compareRunSections": [_section(section) for section in charts],
+        "compareRunSections": [_section(section.name) for section in sections],
         "compareRunCharts": [
-            _line_chart(section, metric) for section, names in charts.items() for metric in names
+            _line_chart(section, metric) for section in sections for metric in section.metrics
         ],
         "isAccordionReordered": True,  # keeps our sections first
     }
     return View(key, name, "CHART", state)
 
 
-def _state(search_filter: str, columns: Sequence[str]) -> dict[str, Any]:
-    """Sorted by the final loss: sorted by time, the UI folds runs into their parents."""
+def _state(
+    search_filter: str, columns: Sequence[str], order: str = f"metrics.`{FINAL_LOSS}`"
+) -> dict[str, Any]:
+    """Sorted by anything but time, by which the UI folds runs into their parents."""
     return {
         "searchFilter": search_filter,
-        "orderByKey": f"metrics.`{FINAL_LOSS}`",
+        "orderByKey": order,
         "orderByAsc": True,
         "selectedColumns": list(columns),
         "runsHiddenMode": "SHOW_ALL",
@@ -163,11 +241,11 @@ def _section(name: str) -> dict[str, Any]:
     }
 
 
-def _line_chart(section: str, metric: str) -> dict[str, Any]:
+def _line_chart(section: Section, metric: str) -> dict[str, Any]:
     return {
         "type": "LINE",
         "uuid": f"chart-{metric}",
-        "metricSectionId": f"section-{section}",
+        "metricSectionId": f"section-{section.name}",
         "metricKey": metric,
         "selectedMetricKeys": [metric],
         "displayName": metric.partition("/")[2],
@@ -175,7 +253,7 @@ def _line_chart(section: str, metric: str) -> dict[str, Any]:
         "isGenerated": False,
         "deleted": False,
         "lineSmoothness": 0,
-        "scaleType": "linear",
+        "scaleType": section.scale,
         "xAxisScaleType": "linear",
         "xAxisKey": "step",
         "selectedXAxisMetricKey": "",

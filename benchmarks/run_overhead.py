@@ -24,9 +24,9 @@ from ablations.storage import sqlite_url
 from ablations.tracking_store import default_tracking_uri
 from ablations.worker import Worker, WorkerSettings
 from studies.loading import load_study
+from studies.metrics import OVERHEAD_PERCENT, TRAINING_TIME_S
 from studies.plan import Plan
 from studies.planning import make_plan
-from studies.records import OVERHEAD_PERCENT, TRAINING_TIME_S
 
 
 def quickstart_plan(steps: int, runs: int) -> Plan:

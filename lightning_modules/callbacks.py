@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,25 +13,27 @@ import torch
 from torch import Tensor
 
 from lightning_modules.clock import Clock
-from lightning_modules.diagnostics.base import NO_READINGS, Subject
+from lightning_modules.diagnostics.base import NO_READINGS, Readings
 from lightning_modules.diagnostics.suite import DiagnosticSuite
-from lightning_modules.evaluation import evaluation_loss, evaluation_mode, loss_of
-from lightning_modules.losses import LossWatch
+from lightning_modules.evaluation import evaluation_loss, loss_of
+from lightning_modules.losses import LossWatch, TargetWatch
 from lightning_modules.manners import TerminationHandler
 from lightning_modules.memory import peak_memory_gib, reset_peak_memory
-from lightning_modules.modules import model_of
 from lightning_modules.recording import Recorder
 from lightning_modules.saving import Saver
 from lightning_modules.schedule import Schedule
 from lightning_modules.seeding import seed_global_generators, stream_seed
-from studies.records import (
+from lightning_modules.stream import FixedBatches
+from studies.metrics import (
     EARLY_LOSS,
     FINAL_LOSS,
+    GENERALIZATION_GAP,
     INITIAL_LOSS,
     PEAK_MEMORY_GIB,
+    TRAIN_SET_LOSS,
     VALIDATION_LOSS,
-    MetricSink,
 )
+from studies.records import MetricSink
 from studies.run_spec import RunSpec
 
 
@@ -41,9 +43,10 @@ class RunContext:
 
     spec: RunSpec
     vocabulary_size: int
-    evaluation_BT: Sequence[Tensor]
-    """The fixed evaluation set."""
-    probe_BT: Tensor
+    target_loss: float
+    """Validation loss whose first reaching is noted, nats per token."""
+    batches: FixedBatches
+    """On the host."""
     sink: MetricSink
     directory: Path
     """Where checkpoints go."""
@@ -64,6 +67,7 @@ class RunCallback(pl.Callback):
         self._schedule = Schedule.of(context.spec)
         limit = context.spec.training.divergence_factor * math.log(context.vocabulary_size)
         self.losses = LossWatch(limit)
+        self.target = TargetWatch(context.target_loss)
         self.clock = Clock()
         self.summary: dict[str, float] = {}
         """Evaluations that the summary keeps, and peak memory, by metric name."""
@@ -75,7 +79,6 @@ class RunCallback(pl.Callback):
         self._termination = TerminationHandler()
         self._diagnostics: DiagnosticSuite | None = None
         self._diagnostics_state: Mapping[str, Any] = {}
-        self._gradients = NO_READINGS
         self._learning_rate = math.nan
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -84,9 +87,10 @@ class RunCallback(pl.Callback):
         device = pl_module.device
         self.step = trainer.global_step
         self.losses.start(self.step)
-        self._evaluation_BT = [batch.to(device) for batch in self._context.evaluation_BT]
-        subject = Subject(model_of(pl_module), self._context.probe_BT[:, :-1].to(device))
-        self._diagnostics = DiagnosticSuite(self._context.spec.diagnostics.enabled, subject)
+        batches, config = self._context.batches, self._context.spec.diagnostics
+        self._evaluation_BT = [batch.to(device) for batch in batches.evaluation_BT]
+        probe_BT = batches.probe_BT.to(device)
+        self._diagnostics = DiagnosticSuite(config, self._schedule, pl_module, probe_BT)
         self._diagnostics.load_state_dict(self._diagnostics_state)
         reset_peak_memory(device)
         self.clock.start(device)
@@ -106,12 +110,12 @@ class RunCallback(pl.Callback):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Read the gradients before they are clipped, and the rate that the step uses."""
-        if self._schedule.logs(self.step + 1):
-            assert self._diagnostics is not None
-            with self.clock.aside(diagnostics=True), torch.no_grad():
-                self._gradients = self._diagnostics.read_gradients()
-            self._learning_rate = float(optimizer.param_groups[0]["lr"])
+        """Look at the gradients before they are clipped; note the rate that the step uses."""
+        assert self._diagnostics is not None
+        self._learning_rate = float(optimizer.param_groups[0]["lr"])
+        if self._diagnostics.is_due(self.step + 1):
+            with self.clock.aside(diagnostics=True):
+                self._diagnostics.before_step(self.step + 1)
 
     def on_train_batch_end(
         self,
@@ -129,14 +133,14 @@ class RunCallback(pl.Callback):
         self.losses.end_step()
         self.clock.end_step()
         stop, save = self._wishes(trainer)
-        self._look_at_losses(trainer, must=stop or save or pl_module.device.type == "cpu")
+        must = stop or save or pl_module.device.type == "cpu"
+        self._record(trainer, self._step_readings(batch), must=must)
         if self.losses.diverged_at_step is None and self._schedule.evaluates(self.step):
             self._evaluate(trainer)
         if self.losses.diverged_at_step is not None:
             trainer.should_stop = True
             return
-        if self._schedule.probes(self.step):
-            self._probe(trainer)
+        self._probe(trainer)
         if stop or save:
             self._save(trainer, pl_module.device)
         if stop and self.step < self._schedule.last_step:
@@ -149,6 +153,7 @@ class RunCallback(pl.Callback):
             "step": self.step,
             "summary": dict(self.summary),
             "losses": self.losses.state_dict(),
+            "target": self.target.state_dict(),
             "clock": self.clock.state_dict(),
             "diagnostics": self._diagnostics.state_dict(),
         }
@@ -158,6 +163,7 @@ class RunCallback(pl.Callback):
         self.step = state_dict["step"]
         self.summary = dict(state_dict["summary"])
         self.losses.load_state_dict(state_dict["losses"])
+        self.target.load_state_dict(state_dict["target"])
         self.clock.load_state_dict(state_dict["clock"])
         self._diagnostics_state = state_dict["diagnostics"]
 
@@ -174,13 +180,21 @@ class RunCallback(pl.Callback):
             stop, save = trainer.strategy.reduce(wishes.int(), reduce_op="sum").bool().tolist()
         return stop, save
 
-    def _look_at_losses(self, trainer: pl.Trainer, *, must: bool) -> None:
-        """Copy losses to the host where that is due: on a GPU it makes the host wait."""
-        if self._schedule.logs(self.step):
-            self._recorder.record_step(trainer, self._learning_rate, self._gradients)
-            self._gradients = NO_READINGS
-        elif must or self._schedule.evaluates(self.step) or self._schedule.probes(self.step):
-            self._recorder.judge(trainer)
+    def _step_readings(self, batch: Tensor) -> Readings:
+        """What diagnostics say of the step that was just made."""
+        assert self._diagnostics is not None
+        if not self._diagnostics.is_due(self.step):
+            return NO_READINGS
+        with self.clock.aside(diagnostics=True):
+            return self._diagnostics.after_step(self.step, batch)
+
+    def _record(self, trainer: pl.Trainer, readings: Readings, *, must: bool) -> None:
+        """Copy losses and readings to the host where that is due: on a GPU it makes it wait."""
+        assert self._diagnostics is not None
+        logs = self._schedule.logs(self.step)
+        looks = self._schedule.evaluates(self.step) or self._diagnostics.is_due(self.step)
+        if must or logs or looks:
+            self._recorder.record(trainer, readings, self._learning_rate if logs else None)
 
     def _evaluate(self, trainer: pl.Trainer) -> None:
         with self.clock.aside():
@@ -189,19 +203,31 @@ class RunCallback(pl.Callback):
             self.losses.diverged_at_step = self.step
             return
         self._recorder.write(trainer, {VALIDATION_LOSS: loss})
+        self.target.see(self.step, loss)
         kept = {
             INITIAL_LOSS: 0,
             EARLY_LOSS: self._schedule.early_step,
             FINAL_LOSS: self._schedule.last_step,
         }
         self.summary.update({name: loss for name, step in kept.items() if step == self.step})
+        if self.step == self._schedule.last_step:
+            self._compare_with_training(trainer, loss)
+
+    def _compare_with_training(self, trainer: pl.Trainer, loss: float) -> None:
+        device = trainer.lightning_module.device
+        with self.clock.aside():
+            seen_BT = [batch.to(device) for batch in self._context.batches.training_BT]
+            train_loss = evaluation_loss(trainer, seen_BT)
+        if math.isfinite(train_loss):
+            self.summary |= {TRAIN_SET_LOSS: train_loss, GENERALIZATION_GAP: loss - train_loss}
 
     def _probe(self, trainer: pl.Trainer) -> None:
         assert self._diagnostics is not None
-        precision = trainer.precision_plugin.val_step_context()
+        if not self._diagnostics.is_due(self.step):
+            return
         with self.clock.aside(diagnostics=True):
-            with evaluation_mode(trainer.lightning_module), precision:
-                readings = self._diagnostics.probe()
+            with trainer.precision_plugin.val_step_context():
+                readings = self._diagnostics.probe(self.step)
             values = dict(zip(readings.names, readings.values.tolist(), strict=True))
         self._recorder.write(trainer, values)
 

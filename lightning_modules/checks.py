@@ -23,7 +23,7 @@ from lightning_modules.manners import quiet_lightning
 from lightning_modules.model_facts import ModelFacts, model_facts
 from lightning_modules.modules import build_module
 from lightning_modules.seeding import isolated_rng
-from lightning_modules.stream import held_out, training_batch
+from lightning_modules.stream import fixed_batches, training_batch
 from lightning_modules.trainers import build_trainer
 from studies.errors import AblationError
 from studies.estimates import estimate
@@ -90,7 +90,7 @@ def check_batches(spec: RunSpec, store: TokenStore) -> None:
         AblationError: the text is too short for them.
     """
     training_batch(store, spec, step=0)
-    held_out(store, spec)
+    fixed_batches(store, spec)
 
 
 @dataclass

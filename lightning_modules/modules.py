@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytorch_lightning as pl
-from torch import nn
 
 from lightning_modules.custom import build_custom_module
 from lightning_modules.language_model import LanguageModel
@@ -15,8 +14,3 @@ def build_module(spec: RunSpec, vocabulary_size: int) -> pl.LightningModule:
     if spec.module is not None:
         return build_custom_module(spec, vocabulary_size)
     return LanguageModel(spec, vocabulary_size)
-
-
-def model_of(module: pl.LightningModule) -> nn.Module:
-    """What diagnostics and measurements look at: the uncompiled GPT, or the user's module."""
-    return module.model if isinstance(module, LanguageModel) else module

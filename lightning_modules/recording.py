@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import pytorch_lightning as pl
 import torch
 
-from lightning_modules.diagnostics.base import NO_READINGS, Readings
+from lightning_modules.diagnostics.base import Readings
 from lightning_modules.losses import LossWatch
-from studies.records import LEARNING_RATE, TRAIN_LOSS, MetricSink
+from studies.metrics import LEARNING_RATE, TRAIN_LOSS
+from studies.records import MetricSink
 
 
 class Recorder:
@@ -19,15 +20,15 @@ class Recorder:
     def __init__(self, sink: MetricSink, losses: LossWatch) -> None:
         self._sink, self._losses = sink, losses
 
-    def judge(self, trainer: pl.Trainer) -> None:
-        """Look at the losses of the steps so far, without recording any."""
-        self._copy(trainer, NO_READINGS)
+    def record(self, trainer: pl.Trainer, readings: Readings, learning_rate: float | None) -> None:
+        """Judge the losses so far; unless the run has diverged, record what belongs to this step.
 
-    def record_step(self, trainer: pl.Trainer, learning_rate: float, gradients: Readings) -> None:
-        """Judge the losses so far and record this step, unless the run has diverged."""
-        losses, readings = self._copy(trainer, gradients)
+        Its loss is recorded where a learning rate is given.
+        """
+        losses, values = self._copy(trainer, readings)
+        if learning_rate is not None:
+            values = {TRAIN_LOSS: losses[-1], LEARNING_RATE: learning_rate, **values}
         if self._losses.diverged_at_step is None:
-            values = {TRAIN_LOSS: losses[-1], LEARNING_RATE: learning_rate, **readings}
             self.write(trainer, values)
 
     def write(self, trainer: pl.Trainer, values: Mapping[str, float]) -> None:

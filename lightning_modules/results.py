@@ -11,20 +11,21 @@ from lightning_modules.data.token_store import TokenStore
 from lightning_modules.diagnostics.suite import definitions_of
 from lightning_modules.gpt.initialization import resolve_initialization
 from lightning_modules.model_facts import ModelFacts
-from studies.records import (
+from studies.metrics import (
     DIVERGED_AT_STEP,
     FLOPS_PER_TOKEN,
     LAST_TRAIN_LOSS,
+    LOSS_SPIKES,
     METRICS,
     OVERHEAD_PERCENT,
     PARAMETERS,
     PARAMETERS_NON_EMBEDDING,
     STEPS,
+    STEPS_TO_TARGET,
     TOKENS_PER_S,
     TRAINING_TIME_S,
-    Outcome,
-    RunResult,
 )
+from studies.records import Outcome, RunResult
 from studies.run_spec import RunSpec
 from studies.schema import Scalar
 
@@ -38,7 +39,7 @@ def run_result(
         outcome=Outcome.DIVERGED if diverged else Outcome.COMPLETED,
         summary=_summary(spec, facts, run),
         leak=facts.leak,
-        facts=_tags(spec, store, device),
+        facts={**_tags(spec, store, device), "target_loss": run.target.target},
         definitions=METRICS | definitions_of(spec.diagnostics.enabled),
     )
 
@@ -54,6 +55,8 @@ def _summary(spec: RunSpec, facts: ModelFacts, run: RunCallback) -> dict[str, fl
         **run.summary,
         LAST_TRAIN_LOSS: run.losses.last_finite,
         DIVERGED_AT_STEP: run.losses.diverged_at_step,
+        LOSS_SPIKES: run.losses.spikes,
+        STEPS_TO_TARGET: run.target.reached_at,
         TOKENS_PER_S: steps * tokens_per_step / seconds if seconds else None,
         TRAINING_TIME_S: times.training_s,
         OVERHEAD_PERCENT: (

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from studies.run_spec import RunSpec
+
+RARE_LOOKS = 10
+"""Looks of a run's rare diagnostics, where the study says nothing else."""
+
+
+class Cost(StrEnum):
+    """What a look of a diagnostic costs, which decides how often it looks by default."""
+
+    STEP = "step"
+    """A reduction over what a training step left behind: at every logged step."""
+    PROBE = "probe"
+    """A share of one forward pass on the probe batch, or a copy of the parameters."""
+    RARE = "rare"
+    """Several passes, or products of whole activations: some ten times in a run."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +32,9 @@ class Schedule:
     log_every_steps: int
     evaluate_every_steps: int
     probe_every_steps: int
+    rare_every_steps: int
+    every_steps: Mapping[str, int]
+    """Cadence of single diagnostics by name."""
 
     @classmethod
     def of(cls, spec: RunSpec) -> Schedule:
@@ -27,16 +46,26 @@ class Schedule:
             log_every_steps=diagnostics.log_every_steps,
             evaluate_every_steps=diagnostics.evaluate_every_steps,
             probe_every_steps=diagnostics.probe_every_steps,
+            rare_every_steps=diagnostics.rare_every_steps or max(1, steps // RARE_LOOKS),
+            every_steps=diagnostics.every_steps,
         )
 
     def logs(self, step: int) -> bool:
-        """Whether training loss, learning rate and gradients are recorded: also first and last."""
+        """Whether training loss and learning rate are recorded: also first and last."""
         return step % self.log_every_steps == 0 or step in (1, self.last_step)
 
     def evaluates(self, step: int) -> bool:
         """Whether the evaluation set is read: also at the start, at the early step, at the end."""
         return step % self.evaluate_every_steps == 0 or step in (self.early_step, self.last_step)
 
-    def probes(self, step: int) -> bool:
-        """Whether diagnostics look at the probe batch: also at the start and at the end."""
-        return step % self.probe_every_steps == 0 or step == self.last_step
+    def looks(self, name: str, cost: Cost, step: int) -> bool:
+        """Whether a diagnostic has its turn: also at the end, and (step 0) at the start."""
+        every = (
+            self.every_steps.get(name)
+            or {
+                Cost.STEP: self.log_every_steps,
+                Cost.PROBE: self.probe_every_steps,
+                Cost.RARE: self.rare_every_steps,
+            }[cost]
+        )
+        return step % every == 0 or step == self.last_step or (cost is Cost.STEP and step == 1)

@@ -8,35 +8,39 @@ from typing import NamedTuple
 import pytorch_lightning as pl
 from torch import Tensor
 
-from lightning_modules.data.batches import evaluation_batches, probe_batch, train_batch
+from lightning_modules.data.batches import (
+    evaluation_batches,
+    probe_batch,
+    train_batch,
+    training_sample,
+)
 from lightning_modules.data.token_store import TokenStore
 from studies.errors import AblationError
 from studies.run_spec import RunSpec
 
 
-class HeldOut(NamedTuple):
-    """What a run looks at and never trains on."""
+class FixedBatches(NamedTuple):
+    """What a run is measured on, the same for every seed and variant; (B, T+1) tokens each."""
 
     evaluation_BT: list[Tensor]
-    """The fixed evaluation set, in batches of (B, T+1) tokens."""
+    """The evaluation set, held out."""
+    training_BT: list[Tensor]
+    """As many tokens of the training text."""
     probe_BT: Tensor
-    """The fixed probe batch (B, T+1)."""
+    """The probe batch, held out."""
 
 
-def held_out(store: TokenStore, spec: RunSpec) -> HeldOut:
-    """The held-out batches of a run.
+def fixed_batches(store: TokenStore, spec: RunSpec) -> FixedBatches:
+    """The batches that a run is measured on.
 
     Raises:
-        AblationError: the held-out text is too short.
+        AblationError: the text is too short.
     """
-    length, training = spec.model.context_length, spec.training
-    return HeldOut(
-        evaluation_batches(
-            store,
-            context_length=length,
-            tokens=spec.data.evaluation_tokens,
-            batch_size=training.batch_size // training.accumulate,
-        ),
+    length, tokens = spec.model.context_length, spec.data.evaluation_tokens
+    size = spec.training.batch_size // spec.training.accumulate
+    return FixedBatches(
+        evaluation_batches(store, context_length=length, tokens=tokens, batch_size=size),
+        training_sample(store, context_length=length, tokens=tokens, batch_size=size),
         probe_batch(store, context_length=length, tokens=spec.diagnostics.probe_tokens),
     )
 

@@ -12,7 +12,7 @@ from lightning_modules.model_facts import model_facts
 from lightning_modules.modules import build_module
 from lightning_modules.results import run_result
 from lightning_modules.seeding import isolated_rng
-from lightning_modules.stream import TrainingStream, held_out
+from lightning_modules.stream import TrainingStream, fixed_batches
 from lightning_modules.trainers import build_trainer
 from studies.records import MetricSink, RunResult
 from studies.run_spec import RunSpec
@@ -56,12 +56,12 @@ def train_run(
         AblationError: the run cannot be trained as it stands.
     """
     store = build_token_store(spec.data, cache)
-    evaluation_BT, probe_BT = held_out(store, spec)
+    target = spec.diagnostics.target_loss
     context = RunContext(
         spec=spec,
         vocabulary_size=store.vocabulary_size,
-        evaluation_BT=evaluation_BT,
-        probe_BT=probe_BT,
+        target_loss=store.train_entropy if target is None else target,
+        batches=fixed_batches(store, spec),
         sink=sink,
         directory=directory,
         checkpoint_every_s=execution.checkpoint_every_s,

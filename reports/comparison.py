@@ -18,7 +18,8 @@ from reports.statistics import (
     summarize,
 )
 from reports.style import layout_of
-from studies.records import FINAL_LOSS, PARAMETERS, TOKENS_PER_S, Leak, Outcome
+from studies.metrics import FINAL_LOSS, PARAMETERS, TOKENS_PER_S
+from studies.records import Leak, Outcome
 
 
 @dataclass(frozen=True)

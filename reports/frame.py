@@ -15,16 +15,9 @@ import pyarrow as pa
 
 from reports.words import level_label
 from studies.errors import AblationError
+from studies.metrics import METRICS, Metric, split_series
 from studies.plan import Plan
-from studies.records import (
-    METRICS,
-    Leak,
-    Metric,
-    Outcome,
-    RunRecord,
-    split_series,
-    worst_leak,
-)
+from studies.records import Leak, Outcome, RunRecord, worst_leak
 from studies.schema import OneAtATime
 
 HISTORY_SCHEMA = pa.schema([("metric", pa.string()), ("step", pa.int64()), ("value", pa.float64())])

@@ -24,7 +24,8 @@ from reports.drawing import (
 )
 from reports.frame import StudyResults
 from reports.style import Grid, grid_of
-from studies.records import DIVERGED_AT_STEP, Outcome
+from studies.metrics import DIVERGED_AT_STEP
+from studies.records import Outcome
 
 MAX_STEPS = 120
 

@@ -47,8 +47,9 @@ def reference() -> str:
             parts += ["", f"### `{_heading(key, section)}`", "", title, ""]
             parts += _table(key, section)
     parts += ["", "## Levels"]
-    for key, levels in _LEVELS.items():
-        parts += ["", f"### `{key}`", "", *_levels_table(levels)]
+    for levels in {id(levels): levels for levels in _LEVELS.values()}.values():
+        keys = [f"`{key}`" for key, used in _LEVELS.items() if used is levels]
+        parts += ["", f"### {', '.join(keys)}", "", *_levels_table(levels)]
     return "\n".join(parts) + "\n"
 
 
@@ -101,7 +102,8 @@ def _yaml(value: object) -> str:
 def _takes(key: str, field: FieldInfo) -> str:
     if key in VOCABULARIES:
         names = " ".join(f"`{name}`" for name in VOCABULARIES[key])
-        return f"list of {names}" if isinstance(field.default, tuple) else names
+        kind = _kind(field.annotation) if typing.get_origin(field.annotation) else ""
+        return {"list": "list of ", "mapping": "mapping from "}.get(kind, "") + names
     literals = _literals(field.annotation)
     if literals:
         return " ".join(f"`{literal}`" for literal in literals)

@@ -22,7 +22,7 @@ class Rule:
     """A relation between settings that a study can break."""
 
     keys: tuple[str, ...]
-    """Settings that it reads; the first one is reported."""
+    """Settings that it reads, None where a study has no such key; the first one is reported."""
     broken: Callable[..., bool]
     """Takes the values of `keys`."""
     allowed: Callable[..., str]
@@ -30,7 +30,7 @@ class Rule:
 
     def check(self, flat: Mapping[str, Any]) -> Violation | None:
         """What breaks this rule in a configuration, if anything."""
-        values = [flat[key] for key in self.keys]
+        values = [flat.get(key) for key in self.keys]
         if not self.broken(*values):
             return None
         context = ", ".join(f"{k} = {v!r}" for k, v in zip(self.keys[1:], values[1:], strict=True))
@@ -111,5 +111,17 @@ RULES: tuple[Rule, ...] = (
         lambda revision, corpus: revision is not None and not _is_hub(corpus),
         lambda *_: "null, since only hub data sets have revisions",
         "remove revision, or name a hub data set as hub:NAMESPACE/NAME",
+    ),
+    Rule(
+        ("diagnostics.every_steps", "diagnostics.enabled"),
+        lambda cadences, enabled: not set(cadences) <= set(enabled),
+        lambda cadences, enabled: f"names of enabled diagnostics: {', '.join(enabled) or 'none'}",
+        "enable the diagnostic, or remove its cadence",
+    ),
+    Rule(
+        ("diagnostics.modules", "module.import_path"),
+        lambda modules, import_path: bool(modules) and import_path is None,
+        lambda *_: "empty, since the roles of the built-in GPT's modules are known",
+        "remove modules, or give a module of your own",
     ),
 )

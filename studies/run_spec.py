@@ -62,12 +62,19 @@ class RunSpec(Section):
         flat: dict[str, Scalar] = {}
         for section in (self.model, self.data, self.training, self.diagnostics):
             for name, value in section.model_dump(mode="json").items():
-                flat[name] = ",".join(value) if isinstance(value, list) else value
+                flat[name] = _one_line(value)
         if self.module is not None:
             flat["module"] = self.module.import_path
             flat.update(self.module.arguments)
         flat["seed"] = self.seed
         return flat
+
+
+def _one_line(value: Any) -> Scalar:
+    """Lists and mappings as text: `a,b`, `a=1,b=2`."""
+    if isinstance(value, dict):
+        value = [f"{key}={entry}" for key, entry in value.items()]
+    return ",".join(value) if isinstance(value, list) else value
 
 
 def canonical_json(value: Mapping[str, Any]) -> str:

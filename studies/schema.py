@@ -12,10 +12,12 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from studies.errors import close_matches
 from studies.section import Section, Settings
-from studies.vocabulary import VOCABULARIES
+from studies.vocabulary import DIAGNOSTICS, VOCABULARIES
 
 Scalar = bool | int | float | str | None
 MAX_SEEDS = 1000
+
+DEFAULT_DIAGNOSTICS = tuple(name for name in DIAGNOSTICS if name != "sliced_wasserstein")
 
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,80}$")]
@@ -150,18 +152,31 @@ class DiagnosticsConfig(Settings):
     """What is measured while a run trains, and how often."""
 
     log_every_steps: int = Field(10, ge=1)
-    """Steps between records of training loss, learning rate and gradient norms."""
+    """Steps between records of training loss and learning rate, and between looks of the
+    diagnostics of cost class `step`."""
     evaluate_every_steps: int = Field(250, ge=1)
     """Steps between evaluations on the fixed evaluation set."""
     probe_every_steps: int = Field(100, ge=1)
-    """Steps between looks at the activations on the probe batch."""
+    """Steps between looks of the diagnostics of cost class `probe`."""
+    rare_every_steps: int | None = Field(None, ge=1)
+    """Steps between looks of the diagnostics of cost class `rare`; null is a tenth of
+    `training.max_steps`."""
     probe_tokens: int = Field(1024, ge=16)
     """Tokens of the fixed, held-out probe batch."""
-    enabled: tuple[Annotated[str, _level_of("diagnostics.enabled")], ...] = (
-        "gradient_norms",
-        "activation_drift",
-    )
+    target_loss: float | None = Field(None, gt=0)
+    """Validation loss, nats per token, whose first reaching is recorded for every run; null is the
+    entropy of the training text's token frequencies, the best loss without any context."""
+    enabled: tuple[Annotated[str, _level_of("diagnostics.enabled")], ...] = DEFAULT_DIAGNOSTICS
     """Diagnostics by name."""
+    every_steps: dict[
+        Annotated[str, _level_of("diagnostics.every_steps")], Annotated[int, Field(ge=1)]
+    ] = Field(default_factory=dict)
+    """Cadence of single diagnostics by name, in place of that of their cost class."""
+    modules: dict[Annotated[str, _level_of("diagnostics.modules")], str] = Field(
+        default_factory=dict
+    )
+    """For a module of one's own: role to a pattern of sub-module names, such as
+    `block: encoder.layers.*`, where * stands for one part of a name."""
 
 
 class ExecutionConfig(Settings):

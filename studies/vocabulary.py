@@ -187,14 +187,84 @@ DIAGNOSTICS: Registry[Level] = Registry(
     "diagnostic",
     {
         "gradient_norms": Level(
-            "gradient norms", "L2 norms before clipping: in all, by block and by kind of parameter"
+            "gradient norms", "norms of gradients before clipping, by block and kind of parameter"
         ),
+        "update_ratios": Level(
+            "update ratios", "size of a step over size of the parameters, by block and kind"
+        ),
+        "activation_scale": Level("activation scale", "RMS at every tap, and its ratio to init"),
         "activation_drift": Level(
             "activation drift",
-            "scale, outliers and normalised Bures drift to init of the residual stream",
+            "normalised Bures distance to init and to the probe before, at every tap",
+        ),
+        "activation_outliers": Level(
+            "activation outliers", "kurtosis over channels and largest entry, at every tap"
+        ),
+        "hidden_units": Level(
+            "hidden units", "dead, dormant and saturated units of the feed-forward, and zeros"
+        ),
+        "attention": Level("attention", "largest logit and entropy of the weights"),
+        "batch_norm": Level(
+            "batch norm", "distance of batch to running statistics, and what it costs"
+        ),
+        "internal_covariate_shift": Level(
+            "internal covariate shift",
+            "how a step of the layers below changes the gradient of a layer",
+            "Santurkar et al. 2018",
+        ),
+        "linear_cka": Level(
+            "linear CKA", "similarity of the residual stream to that at init, debiased"
+        ),
+        "sliced_wasserstein": Level(
+            "sliced Wasserstein", "distance to init in shape, not only in mean and variance"
         ),
     },
 )
+
+TAPS: Registry[Level] = Registry(
+    "tap",
+    {
+        "residual": Level(
+            "residual stream", "before each block, and after the last one (before a final norm)"
+        ),
+        "attention_norm": Level("attention norm", "output of the norm that belongs to attention"),
+        "attention_output": Level(
+            "attention output", "what attention gives, before it is added or normalised"
+        ),
+        "feed_forward_norm": Level(
+            "feed-forward norm", "output of the norm that belongs to the feed-forward"
+        ),
+        "feed_forward_output": Level(
+            "feed-forward output", "what the feed-forward gives, before it is added or normalised"
+        ),
+        "pre_activation": Level(
+            "pre-activation", "input of the non-linearity (gate and value side by side, if gated)"
+        ),
+        "hidden": Level("hidden activation", "output of the non-linearity (the product, if gated)"),
+        "final_norm": Level("final norm", "output of the norm before the head"),
+    },
+)
+"""Where diagnostics look into a model, in the order of a block."""
+
+MODULE_ROLES: Registry[Level] = Registry(
+    "module role",
+    {
+        "block": Level("block", "a block of the residual stream: tap `residual`, unit of `block`"),
+        "attention_norm": Level("attention norm", "tap `attention_norm`: its output"),
+        "attention": Level(
+            "attention",
+            "tap `attention_output`: its output; attention weights, where the module has "
+            "`heads(x)` that returns queries, keys and values (B, H, T, K)",
+        ),
+        "feed_forward_norm": Level("feed-forward norm", "tap `feed_forward_norm`: its output"),
+        "feed_forward": Level("feed-forward", "tap `feed_forward_output`: its output"),
+        "activation": Level(
+            "activation", "taps `pre_activation` and `hidden`: its input and its output"
+        ),
+        "final_norm": Level("final norm", "tap `final_norm`: its output"),
+    },
+)
+"""What a sub-module is to diagnostics; `diagnostics.modules` says so for a module of one's own."""
 
 VOCABULARIES: dict[str, Mapping[str, Level]] = {
     "model.activation": ACTIVATIONS,
@@ -203,6 +273,8 @@ VOCABULARIES: dict[str, Mapping[str, Level]] = {
     "model.position": POSITIONS,
     "model.initialization": INITIALIZATIONS,
     "diagnostics.enabled": DIAGNOSTICS,
+    "diagnostics.every_steps": DIAGNOSTICS,
+    "diagnostics.modules": MODULE_ROLES,
 }
 """Registry of the levels of each configuration key that takes a name."""
 

@@ -41,6 +41,21 @@ def train_batch(
     return _windows(store.train, offsets, context_length)
 
 
+def training_sample(
+    store: TokenStore, *, context_length: int, tokens: int, batch_size: int
+) -> list[torch.Tensor]:
+    """Windows (B, T+1) at even distances over the training text: what to hold evaluations against.
+
+    `tokens` as for `evaluation_batches`.
+    """
+    positions = len(store.train) - context_length
+    if positions < 1:
+        raise _too_short(store, "training", len(store.train), context_length)
+    count = min(max(tokens // context_length, 1), positions)
+    offsets = np.arange(count) * positions // count
+    return list(torch.split(_windows(store.train, offsets, context_length), batch_size))
+
+
 def evaluation_batches(
     store: TokenStore, *, context_length: int, tokens: int, batch_size: int
 ) -> list[torch.Tensor]:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from lightning_modules.data.corpora import open_corpus
 from lightning_modules.data.corpus import Corpus, DataError
@@ -30,8 +31,8 @@ from lightning_modules.data.tokenizers import TokenIds, make_tokenizer, tokenize
 from studies.run_spec import digest
 from studies.schema import DataConfig, Scalar
 
-STORE_VERSION = 1
-"""Raise it when the same text and settings would give other tokens than before."""
+STORE_VERSION = 2
+"""Raise it when the same text and settings would give another store than before."""
 
 TokenMap = np.memmap[Any, np.dtype[np.unsignedinteger[Any]]]
 
@@ -56,6 +57,8 @@ class TokenStore:
     """Of the training tokens."""
     validation_digest: str
     """Of the held-out tokens."""
+    train_entropy: float
+    """Of the training tokens' frequencies, nats per token: the least loss without any context."""
 
     def describe(self) -> dict[str, Scalar]:
         """What the data was, as tags of a run."""
@@ -133,6 +136,7 @@ def _load(data: DataConfig, cache: Path, content: str) -> TokenStore | None:
         digest=content,
         train_digest=facts["train"]["sha256"][:16],
         validation_digest=facts["validation"]["sha256"][:16],
+        train_entropy=facts["train"]["entropy"],
     )
 
 
@@ -178,7 +182,10 @@ def _write_store(data: DataConfig, splits: Splits, directory: Path) -> Path:
     }
     for split, text in zip(("train", "validation"), splits, strict=True):
         facts[split] = _write_tokens(
-            tokenizer.encode(text.pieces()), dtype, directory / f"{split}.bin"
+            tokenizer.encode(text.pieces()),
+            tokenizer.vocabulary_size,
+            dtype,
+            directory / f"{split}.bin",
         )
         if not facts[split]["tokens"]:
             raise DataError(
@@ -192,16 +199,25 @@ def _write_store(data: DataConfig, splits: Splits, directory: Path) -> Path:
     return directory
 
 
-def _write_tokens(pieces: Iterable[TokenIds], dtype: np.dtype[Any], path: Path) -> dict[str, Any]:
-    """Number of tokens written, and their digest as little-endian integers."""
-    sha256, tokens = hashlib.sha256(), 0
+def _write_tokens(
+    pieces: Iterable[TokenIds], vocabulary_size: int, dtype: np.dtype[Any], path: Path
+) -> dict[str, Any]:
+    """Number of tokens written, their digest as little-endian integers, and their entropy."""
+    sha256, counts = hashlib.sha256(), np.zeros(vocabulary_size, dtype=np.int64)
     with path.open("wb") as file:
         for ids in pieces:
             row = ids.astype(dtype).tobytes()
             file.write(row)
             sha256.update(row)
-            tokens += len(ids)
-    return {"tokens": tokens, "sha256": sha256.hexdigest()}
+            counts += np.bincount(ids, minlength=vocabulary_size)
+    tokens = int(counts.sum())
+    return {"tokens": tokens, "sha256": sha256.hexdigest(), "entropy": _entropy(counts)}
+
+
+def _entropy(counts: NDArray[np.int64]) -> float:
+    """Of frequencies, in nats."""
+    shares = counts[counts > 0] / max(counts.sum(), 1)
+    return float(-(shares * np.log(shares)).sum())
 
 
 def _publish(finished: Path, target: Path) -> None:

@@ -1,7 +1,8 @@
-"""How the residual stream of a GPT changes on a fixed probe batch: scale, outliers, drift to init.
+"""How the distribution of activations on a fixed probe batch moves: from init, and per probe.
 
 "Activation drift" is a change of distribution on fixed inputs. It is not the internal covariate
 shift of Santurkar et al. 2018, which is about gradients.
+Legend: D channels.
 """
 
 from __future__ import annotations
@@ -12,145 +13,120 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_modules.diagnostics.base import NO_READINGS, Diagnostic, Readings, Subject
-from lightning_modules.diagnostics.taps import run_with_residual_taps
-from lightning_modules.gpt.model import GPT
-from studies.records import Metric, series_name
+from lightning_modules.diagnostics.base import Subject, TapDiagnostic
+from lightning_modules.diagnostics.fixed_by_norms import fixed_by_norms
+from lightning_modules.diagnostics.taps import TAPS, Look
+from lightning_modules.schedule import Cost
+from studies.metrics import Metric
 
-TAP = "residual"
-RMS, DRIFT, NORMALIZED_DRIFT, KURTOSIS, PEAK = FAMILIES = (
-    "activation_rms",
-    "activation_drift",
-    "activation_drift_normalized",
-    "activation_kurtosis",
-    "activation_peak",
-)
+DRIFT, NORMALIZED = "activation_drift", "activation_drift_normalized"
+STEP, NORMALIZED_STEP = "activation_drift_step", "activation_drift_step_normalized"
 SMALLEST_VARIANCE = 1e-6
 """Floor of a channel's reference variance, as a share of the mean over channels."""
 
-_AT = "of the residual stream before block NN (the last tap: after the last block), probe batch"
+_BURES = (
+    "squared Gaussian 2-Wasserstein (Bures) distance per channel to {reference}, over the variance "
+    "there; median over channels, on the probe batch"
+)
+_FORMULA = (
+    r"\mathrm{median}_c \, \left[ (\mu_c - \mu_c^r)^2 + (\sigma_c - \sigma_c^r)^2 \right] "
+    r"/ \, (\sigma_c^r)^2"
+)
+_SCALED = "; activations are divided by the RMS at the tap first, so that growth is no drift"
+_SOURCE = "Dowson & Landau 1982 (the distance)"
+_FIXED = fixed_by_norms(
+    "batch norm fixes each channel's mean and variance, and only its gain and bias move them",
+    ("batch", "batch_position"),
+)
 
 
-class ActivationDrift(Diagnostic):
-    """Statistics of the residual stream at L+1 taps, and their drift since step 0."""
+def _metric(label: str, reference: str, addition: str = "") -> Metric:
+    return Metric(
+        label=label,
+        unit="",
+        direction="neither",
+        definition=_BURES.format(reference=reference) + addition,
+        formula=_FORMULA,
+        source=_SOURCE,
+        scale="log",
+        by_construction=_FIXED,
+    )
 
+
+class ActivationDrift(TapDiagnostic):
+    """Normalised Bures drift to step 0 and to the probe before, raw and with the scale removed."""
+
+    cost: ClassVar = Cost.PROBE
+    taps: ClassVar = tuple(TAPS)
     definitions: ClassVar[Mapping[str, Metric]] = {
-        RMS: Metric("activation RMS", "", "neither", f"root mean square {_AT}"),
-        DRIFT: Metric(
-            "activation drift",
-            "",
-            "neither",
-            "squared Gaussian 2-Wasserstein (Bures) distance to step 0 over the variance at "
-            f"step 0, per channel, median over channels, {_AT}",
+        DRIFT: _metric("activation drift", "step 0"),
+        NORMALIZED: _metric("activation drift, scale removed", "step 0", _SCALED),
+        STEP: _metric("activation drift per probe", "the probe before"),
+        NORMALIZED_STEP: _metric(
+            "activation drift per probe, scale removed", "the probe before", _SCALED
         ),
-        NORMALIZED_DRIFT: Metric(
-            "activation drift, scale removed",
-            "",
-            "neither",
-            f"as activation_drift, after dividing by the layer's own RMS, {_AT}",
-        ),
-        KURTOSIS: Metric(
-            "activation kurtosis",
-            "",
-            "neither",
-            "mean_j s_j^4 / (mean_j s_j^2)^2 with s_j the RMS of channel j, 1 to d_model "
-            f"(He et al. 2024), {_AT}",
-        ),
-        PEAK: Metric("activation peak", "", "neither", f"max |x| over RMS {_AT}"),
     }
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self._reference: Moments | None = None
+        self._first: dict[str, ChannelMoments] = {}
+        self._before: dict[str, ChannelMoments] = {}
 
-    def probe(self) -> Readings:
-        """Look at every tap; the first look of a run becomes the reference of its drift."""
-        model = self.subject.model
-        if not isinstance(model, GPT):
-            return NO_READINGS
-        looks: list[TapStatistics] = []
-        run_with_residual_taps(
-            model, self.subject.probe_BT, lambda index, x: looks.append(tap_statistics(x))
-        )
-        now = Moments(
-            torch.stack([look.mean_D for look in looks]),
-            torch.stack([look.std_D for look in looks]),
-            torch.stack([look.rms for look in looks]),
-        )
-        if self._reference is None:
-            self._reference = now
-        columns = {
-            RMS: now.rms_K,
-            DRIFT: bures_drift(now, self._reference),
-            NORMALIZED_DRIFT: bures_drift(now.normalized(), self._reference.normalized()),
-            KURTOSIS: torch.stack([look.kurtosis for look in looks]),
-            PEAK: torch.stack([look.peak for look in looks]),
-        }
-        taps = range(len(looks))
-        names = [series_name(family, TAP, tap) for family in columns for tap in taps]
-        return Readings(names, torch.cat(list(columns.values())))
+    def look(self, look: Look) -> None:
+        """Compare with the first look at the tap, and with the one before."""
+        mean_D, variance_D = look.moments
+        now = ChannelMoments(mean_D, variance_D.sqrt(), look.rms)
+        first = self._first.setdefault(look.name, now)
+        self.note(DRIFT, look.name, bures_drift(now, first))
+        self.note(NORMALIZED, look.name, bures_drift(now.normalized(), first.normalized()))
+        if look.name in self._before:
+            before = self._before[look.name]
+            self.note(STEP, look.name, bures_drift(now, before))
+            drift = bures_drift(now.normalized(), before.normalized())
+            self.note(NORMALIZED_STEP, look.name, drift)
+        self._before[look.name] = now
 
     def state_dict(self) -> dict[str, Any]:
-        """The moments at step 0."""
-        return {} if self._reference is None else self._reference._asdict()
+        """The moments at step 0 and at the last probe."""
+        return {
+            "first": {tap: moments._asdict() for tap, moments in self._first.items()},
+            "before": {tap: moments._asdict() for tap, moments in self._before.items()},
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the moments at step 0 from a checkpoint."""
+        """Take both from a checkpoint."""
         device = self.subject.probe_BT.device
-        if state:
-            self._reference = Moments(**{name: value.to(device) for name, value in state.items()})
+        self._first, self._before = (
+            {
+                tap: ChannelMoments(**{name: value.to(device) for name, value in moments.items()})
+                for tap, moments in state.get(which, {}).items()
+            }
+            for which in ("first", "before")
+        )
 
 
-class TapStatistics(NamedTuple):
-    """What one tap showed; D channels."""
+class ChannelMoments(NamedTuple):
+    """Means and standard deviations of the channels at a tap, and the tap's RMS."""
 
     mean_D: Tensor
     std_D: Tensor
     rms: Tensor
-    kurtosis: Tensor
-    peak: Tensor
 
-
-class Moments(NamedTuple):
-    """Means and standard deviations of the channels at K taps, and the taps' RMS."""
-
-    mean_KD: Tensor
-    std_KD: Tensor
-    rms_K: Tensor
-
-    def normalized(self) -> Moments:
+    def normalized(self) -> ChannelMoments:
         """The moments of the activations divided by their own RMS."""
-        scale_K1 = self.rms_K[:, None]
-        return Moments(self.mean_KD / scale_K1, self.std_KD / scale_K1, torch.ones_like(self.rms_K))
+        return ChannelMoments(
+            self.mean_D / self.rms, self.std_D / self.rms, torch.ones_like(self.rms)
+        )
 
 
-def tap_statistics(x_BTD: Tensor) -> TapStatistics:
-    """Statistics over the tokens of a tap, in fp32 or better.
+def bures_drift(now: ChannelMoments, reference: ChannelMoments) -> Tensor:
+    """Normalised Bures drift () to a reference.
 
-    The variance is taken around the mean in a second pass: E[x^2] - E[x]^2 cancels where a
-    channel's mean is large.
-    """
-    x_ND = x_BTD.flatten(0, 1).to(torch.promote_types(x_BTD.dtype, torch.float32))
-    mean_D = x_ND.mean(0)
-    variance_D = (x_ND - mean_D).square().mean(0)
-    power_D = variance_D + mean_D.square()
-    power = power_D.mean()
-    rms = power.sqrt()
-    return TapStatistics(
-        mean_D, variance_D.sqrt(), rms, power_D.square().mean() / power**2, x_ND.abs().amax() / rms
-    )
-
-
-def bures_drift(now: Moments, reference: Moments) -> Tensor:
-    """Normalised Bures drift (K,) to a reference.
-
-    Per channel ((mean - mean_r)^2 + (std - std_r)^2) / std_r^2: the squared 2-Wasserstein distance
+    Per channel ((mean - mean_r)² + (std - std_r)²) / std_r²: the squared 2-Wasserstein distance
     of two Gaussians, in units of the reference's variance. The median over channels speaks for the
-    layer, so that a few channels with next to no variance at step 0 cannot.
+    layer, so that a few channels with next to no variance in the reference cannot.
     """
-    variance_KD = reference.std_KD.square()
-    floor_K1 = SMALLEST_VARIANCE * variance_KD.mean(dim=1, keepdim=True)
-    distance_KD = (now.mean_KD - reference.mean_KD).square() + (
-        now.std_KD - reference.std_KD
-    ).square()
-    return (distance_KD / variance_KD.maximum(floor_K1)).quantile(0.5, dim=1)
+    variance_D = reference.std_D.square()
+    floor = SMALLEST_VARIANCE * variance_D.mean()
+    distance_D = (now.mean_D - reference.mean_D).square() + (now.std_D - reference.std_D).square()
+    return (distance_D / variance_D.maximum(floor)).quantile(0.5)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from studies.records import Metric
+from lightning_modules.diagnostics.module_roles import ModuleRoles
+from lightning_modules.diagnostics.running_statistics import BatchNorm, batch_norms
+from lightning_modules.diagnostics.taps import Look
+from lightning_modules.evaluation import loss_of
+from lightning_modules.schedule import Cost
+from studies.metrics import Metric
 
 
 class Readings(NamedTuple):
@@ -23,13 +30,23 @@ class Readings(NamedTuple):
 NO_READINGS = Readings((), torch.empty(0))
 
 
-class Subject(NamedTuple):
+@dataclass(frozen=True)
+class Subject:
     """What a diagnostic looks at."""
 
-    model: nn.Module
-    """Uncompiled; a GPT, or a LightningModule of one's own."""
+    module: pl.LightningModule
+    """Its `validation_step` runs uncompiled."""
+    roles: ModuleRoles
     probe_BT: Tensor
-    """Tokens of the fixed held-out probe batch, on the model's device."""
+    """The fixed held-out probe batch, (B, T+1) tokens on the module's device."""
+
+    def loss(self) -> Tensor:
+        """The module's loss () on the probe batch, in the mode that the module is in."""
+        return loss_of(self.module.validation_step(self.probe_BT, 0))
+
+    def batch_norms(self) -> dict[str, BatchNorm]:
+        """Its batch norms by name; none where the probe is a single sequence."""
+        return batch_norms(self.module) if len(self.probe_BT) > 1 else {}
 
 
 class Diagnostic:
@@ -39,18 +56,27 @@ class Diagnostic:
     It returns tensors and never synchronises with the device.
     """
 
+    cost: ClassVar[Cost]
     definitions: ClassVar[Mapping[str, Metric]]
     """Definition of each metric, or of each family of curves, that it records."""
+    taps: ClassVar[tuple[str, ...]] = ()
+    """Taps that `look` is shown, names of `studies.vocabulary.TAPS`."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
 
-    def read_gradients(self) -> Readings:
-        """Look at the gradients of a step that is logged, before they are clipped."""
+    def before_step(self) -> None:
+        """See a training step: gradients are complete and not clipped, nothing is updated."""
+
+    def after_step(self, batch_BT: Tensor) -> Readings:
+        """See the same step once the optimiser has made it, with its last micro-batch (b, T+1)."""
         return NO_READINGS
 
+    def look(self, look: Look) -> None:
+        """See one tap in the forward pass on the probe batch, in evaluation mode."""
+
     def probe(self) -> Readings:
-        """Look at the model on the probe batch: in evaluation mode, without gradients."""
+        """After that pass: what was seen in it, and in passes of one's own."""
         return NO_READINGS
 
     def state_dict(self) -> dict[str, Any]:
@@ -59,3 +85,20 @@ class Diagnostic:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up where the checkpoint left off."""
+
+
+class TapDiagnostic(Diagnostic):
+    """Base of the diagnostics that need nothing but to look at taps: override `look`."""
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._noted: dict[str, Tensor] = {}
+
+    def note(self, family: str, leaf: str, value: Tensor) -> None:
+        """Keep a number () of this pass."""
+        self._noted[f"{family}/{leaf}"] = value
+
+    def probe(self) -> Readings:
+        """What was noted in the pass."""
+        noted, self._noted = self._noted, {}
+        return Readings(list(noted), torch.stack(list(noted.values()))) if noted else NO_READINGS

@@ -1,30 +1,71 @@
-"""The enabled diagnostics of a run, read together so that the host is asked once."""
+"""The enabled diagnostics of a run, each at its cadence, read so that the host is asked once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
-from lightning_modules.diagnostics.base import Diagnostic, Readings, Subject
+from lightning_modules.diagnostics.base import NO_READINGS, Diagnostic, Readings, Subject
+from lightning_modules.diagnostics.module_roles import find_roles
 from lightning_modules.diagnostics.registry import DIAGNOSTICS
-from studies.records import Metric
+from lightning_modules.diagnostics.running_statistics import calibrated
+from lightning_modules.diagnostics.taps import Look, run_with_taps
+from lightning_modules.evaluation import evaluation_mode
+from lightning_modules.manners import unlogged
+from lightning_modules.schedule import Schedule
+from studies.metrics import Metric
+from studies.schema import DiagnosticsConfig
 
 
 class DiagnosticSuite:
-    """Builds the named diagnostics on a subject, and joins what they read."""
+    """Builds the diagnostics that a run enables, and joins what they read."""
 
-    def __init__(self, enabled: Sequence[str], subject: Subject) -> None:
-        self._diagnostics = {name: DIAGNOSTICS[name](subject) for name in enabled}
+    def __init__(
+        self,
+        config: DiagnosticsConfig,
+        schedule: Schedule,
+        module: pl.LightningModule,
+        probe_BT: Tensor,
+    ) -> None:
+        """`probe_BT` is the probe batch (B, T+1), on the module's device.
 
-    def read_gradients(self) -> Readings:
-        """Readings of all diagnostics at a step that is logged."""
-        return self._join(lambda diagnostic: diagnostic.read_gradients())
+        Raises:
+            AblationError: a pattern of `config.modules` matches no module.
+        """
+        self._schedule = schedule
+        self._subject = Subject(module, find_roles(module, config.modules), probe_BT)
+        self._diagnostics = {name: DIAGNOSTICS[name](self._subject) for name in config.enabled}
 
-    def probe(self) -> Readings:
-        """Readings of all diagnostics on the probe batch."""
-        return self._join(lambda diagnostic: diagnostic.probe())
+    def is_due(self, step: int) -> bool:
+        """Whether any diagnostic has its turn at an optimiser step, or (0) before the first."""
+        return bool(self._due(step))
+
+    def before_step(self, step: int) -> None:
+        """Show the gradients of an optimiser step to those whose turn it is."""
+        with torch.no_grad():
+            for diagnostic in self._due(step):
+                diagnostic.before_step()
+
+    def after_step(self, step: int, batch_BT: Tensor) -> Readings:
+        """Readings of an optimiser step, once it is made, with its last micro-batch (b, T+1)."""
+        due = self._due(step)
+        with unlogged(self._subject.module), torch.no_grad():
+            return _joined(diagnostic.after_step(batch_BT) for diagnostic in due)
+
+    def probe(self, step: int) -> Readings:
+        """Readings on the probe batch of those whose turn it is, from one pass for all."""
+        due = self._due(step)
+        if not due:
+            return NO_READINGS
+        module = self._subject.module
+        with evaluation_mode(module), unlogged(module):
+            self._show_taps(due, calibrate=step == 0)
+            return _joined(diagnostic.probe() for diagnostic in due)
 
     def state_dict(self) -> dict[str, Any]:
         """State of each diagnostic by name."""
@@ -35,13 +76,35 @@ class DiagnosticSuite:
         for name, diagnostic in self._diagnostics.items():
             diagnostic.load_state_dict(state.get(name, {}))
 
-    def _join(self, read: Callable[[Diagnostic], Readings]) -> Readings:
-        parts = [part for part in map(read, self._diagnostics.values()) if part.names]
-        names = [name for part in parts for name in part.names]
-        values = [part.values.float() for part in parts]
-        return Readings(names, torch.cat(values) if values else torch.empty(0))
+    def _due(self, step: int) -> list[Diagnostic]:
+        looks = self._schedule.looks
+        return [d for name, d in self._diagnostics.items() if looks(name, d.cost, step)]
+
+    def _show_taps(self, due: list[Diagnostic], *, calibrate: bool) -> None:
+        """One forward pass; at the start with running statistics as if batches had been seen."""
+        taps = dict.fromkeys(tap for diagnostic in due for tap in diagnostic.taps)
+        if not taps:
+            return
+
+        def show(look: Look) -> None:
+            for diagnostic in due:
+                if look.tap in diagnostic.taps:
+                    diagnostic.look(look)
+
+        run: Callable[[], Any] = self._subject.loss
+        with ExitStack() as stack:
+            if calibrate:
+                stack.enter_context(calibrated(run, self._subject.batch_norms()))
+            run_with_taps(run, self._subject.roles, taps, show)
 
 
-def definitions_of(enabled: Sequence[str]) -> dict[str, Metric]:
+def _joined(readings: Iterable[Readings]) -> Readings:
+    parts = [part for part in readings if part.names]
+    names = [name for part in parts for name in part.names]
+    values = [part.values.float() for part in parts]
+    return Readings(names, torch.cat(values)) if parts else NO_READINGS
+
+
+def definitions_of(enabled: Iterable[str]) -> dict[str, Metric]:
     """What the named diagnostics record."""
     return {key: m for name in enabled for key, m in DIAGNOSTICS[name].definitions.items()}

@@ -1,31 +1,132 @@
-"""Where diagnostics look into a GPT: the same points for every placement of the norms."""
+"""Where diagnostics look into a model: the same points for every placement of the norms.
+
+Legend: N tokens, D channels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from functools import cached_property
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-from lightning_modules.gpt.model import GPT
+from lightning_modules.diagnostics.module_roles import ModuleRoles
+from studies.metrics import layer_name
 
 
-def run_with_residual_taps(
-    model: GPT, tokens_BT: Tensor, look: Callable[[int, Tensor], None]
+class Tap(NamedTuple):
+    """Which modules a tap is at, and on which side of them."""
+
+    role: str
+    at_input: bool = False
+
+
+TAPS: dict[str, Tap] = {
+    "residual": Tap("block", at_input=True),
+    "attention_norm": Tap("attention_norm"),
+    "attention_output": Tap("attention"),
+    "feed_forward_norm": Tap("feed_forward_norm"),
+    "feed_forward_output": Tap("feed_forward"),
+    "pre_activation": Tap("activation", at_input=True),
+    "hidden": Tap("activation"),
+    "final_norm": Tap("final_norm"),
+}
+"""The taps of `studies.vocabulary.TAPS`. The last block's output is one more `residual`."""
+
+
+class Look:
+    """One tap in one forward pass. Moments are taken over tokens, once for all that ask."""
+
+    def __init__(self, tap: str, index: int, module: nn.Module, given: Tensor, x: Tensor) -> None:
+        self.tap, self.index, self.module = tap, index, module
+        self.name = layer_name(tap, index)
+        self.given = given
+        """What the module was given."""
+        self.x_ND = wide(x.detach()).flatten(0, -2)
+        """The activations, in single precision or better."""
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Mean and variance of each channel.
+
+        The variance is taken around the mean, since E[x²] - E[x]² cancels where a channel's mean is
+        large; the mean of what is left over mends the rounding of the mean itself.
+        """
+        mean_D = self.x_ND.mean(0)
+        centred_ND = self.x_ND - mean_D
+        rest_D = precise(centred_ND.mean(0))
+        variance_D = precise(centred_ND.square().mean(0)) - rest_D.square()
+        return Moments(precise(mean_D) + rest_D, variance_D.clamp(min=0))
+
+    @cached_property
+    def power_D(self) -> Tensor:
+        """Mean square of each channel."""
+        return self.moments.variance_D + self.moments.mean_D.square()
+
+    @cached_property
+    def rms(self) -> Tensor:
+        """Root mean square of all entries, ()."""
+        return self.power_D.mean().sqrt()
+
+
+class Moments(NamedTuple):
+    """Of the channels at a tap, in double precision where the device has it."""
+
+    mean_D: Tensor
+    variance_D: Tensor
+
+
+def wide(x: Tensor) -> Tensor:
+    """In single precision or better."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def precise(x: Tensor) -> Tensor:
+    """In double precision, where the device has it: for sums that are later subtracted."""
+    return wide(x) if x.device.type == "mps" else x.double()
+
+
+def run_with_taps(
+    run: Callable[[], Any],
+    roles: ModuleRoles,
+    taps: Collection[str],
+    show: Callable[[Look], None],
 ) -> None:
-    """Run the model and show `look` the residual stream (B, T, D) at each of L+1 taps.
-
-    Tap i stands before block i, and tap L after the last block, before any final norm.
-    """
-
-    def before(index: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda block, inputs: look(index, inputs[0])
-
+    """Run a forward pass and show each tap that the model has, as the pass comes by."""
     with ExitStack() as hooks:
-        for index, block in enumerate(model.blocks):
-            hooks.callback(block.register_forward_pre_hook(before(index)).remove)
-        last = model.blocks[-1].register_forward_hook(
-            lambda block, inputs, output: look(len(model.blocks), output)
-        )
-        hooks.callback(last.remove)
-        model(tokens_BT)
+        for name in taps:
+            tap = TAPS[name]
+            modules = roles.get(tap.role, ())
+            for index, module in enumerate(modules):
+                hooks.callback(_hook(module, name, index, show, at_input=tap.at_input))
+            if tap.role == "block" and modules:
+                hooks.callback(_hook(modules[-1], name, len(modules), show, at_input=False))
+        run()
+
+
+def _hook(
+    module: nn.Module, tap: str, index: int, show: Callable[[Look], None], *, at_input: bool
+) -> Callable[[], None]:
+    """Look at a module from now on; what is returned ends it."""
+
+    def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if given := _tensors(inputs):
+            show(Look(tap, index, module, given[0], given[0]))
+
+    def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        given, gave = _tensors(inputs), _tensors(output)
+        if given and gave:
+            show(Look(tap, index, module, given[0], gave[0]))
+
+    if at_input:  # before: a module may write over what it is given
+        return module.register_forward_pre_hook(before).remove
+    return module.register_forward_hook(after).remove
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """Tensors of what a module was given or gives: many return tuples."""
+    parts = value if isinstance(value, tuple | list) else [value]
+    return [part for part in parts if isinstance(part, Tensor)]

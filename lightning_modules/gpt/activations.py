@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from studies.registry import Registry
 
-Activation = Callable[[Tensor], Tensor]
+Function = Callable[[Tensor], Tensor]
 
 
-def _gated(function: Activation) -> Activation:
+def _gated(function: Function) -> Function:
     """The gated form f(W x) * V x, where the projection holds W x and V x side by side."""
 
     def activate(projected_P: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def _identity(x: Tensor) -> Tensor:
     return x
 
 
-ACTIVATIONS: Registry[Activation] = Registry(
+ACTIVATIONS: Registry[Function] = Registry(
     "activation",
     {
         "relu": F.relu,
@@ -56,3 +56,38 @@ ACTIVATIONS: Registry[Activation] = Registry(
     },
 )
 """Maps (..., P) to (..., F). Which ones are gated stands in `studies.vocabulary`."""
+
+
+def _sigmoid_slope(x: Tensor) -> Tensor:
+    y = torch.sigmoid(x)
+    return 4 * y * (1 - y)
+
+
+def _tanh_slope(x: Tensor) -> Tensor:
+    return 1 - torch.tanh(x).square()
+
+
+def _gate_slope(projected_P: Tensor) -> Tensor:
+    gate_F, _ = projected_P.chunk(2, dim=-1)
+    return _sigmoid_slope(gate_F)
+
+
+RELATIVE_SLOPES: dict[str, Function] = {
+    "sigmoid": _sigmoid_slope,
+    "tanh": _tanh_slope,
+    "glu": _gate_slope,
+}
+"""For the bounded non-linearities: (..., P) to the slope over its largest value, (..., F)."""
+
+
+class Activation(nn.Module):
+    """A non-linearity as a module, so that what goes in and out of it can be looked at."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self._function = ACTIVATIONS[kind]
+
+    def forward(self, projected_P: Tensor) -> Tensor:
+        """Maps the input projection (..., P) to the hidden activation (..., F)."""
+        return self._function(projected_P)

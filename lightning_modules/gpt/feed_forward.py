@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lightning_modules.gpt.activations import ACTIVATIONS
+from lightning_modules.gpt.activations import Activation
 from lightning_modules.gpt.layers import Linear
 from studies import vocabulary
 from studies.estimates import hidden_width
@@ -21,7 +21,7 @@ class FeedForward(nn.Module):
         super().__init__()
         width, hidden = config.d_model, hidden_width(config)
         parallel = 2 if vocabulary.ACTIVATIONS[config.activation].gated else 1
-        self.activation = ACTIVATIONS[config.activation]
+        self.activation = Activation(config.activation)
         self.input = Linear(
             width, parallel * hidden, bias=config.bias, kind="feed_forward", parallel=parallel
         )
@@ -31,11 +31,7 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        """What the feed-forward adds to the residual stream, (B, T, D).
-
-        The output of `input` is the pre-activation (B, T, P), the input of `output` the hidden
-        activation (B, T, F): hooks find both there.
-        """
+        """What the feed-forward adds to the residual stream, (B, T, D)."""
         hidden_BTF = self.activation(self.input(x_BTD))
         out_BTD: Tensor = self.dropout(self.output(hidden_BTF))
         return out_BTD

@@ -5,7 +5,9 @@ Legend: B batch, T time, D model, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import sqrt
+from typing import ClassVar
 
 import torch
 from torch import LongTensor, Tensor, nn
@@ -62,6 +64,17 @@ class EmbeddingScale(nn.Module):
 
 class GPT(nn.Module):
     """Maps tokens (B, T) to logits (B, T, V), initialised from a seed."""
+
+    module_roles: ClassVar[Mapping[str, str]] = {
+        "block": "blocks.*",
+        "attention_norm": "blocks.*.attention_residual.norm",
+        "attention": "blocks.*.attention",
+        "feed_forward_norm": "blocks.*.feed_forward_residual.norm",
+        "feed_forward": "blocks.*.feed_forward",
+        "activation": "blocks.*.feed_forward.activation",
+        "final_norm": "final_norm",
+    }
+    """What diagnostics know the sub-modules as, by patterns of their names."""
 
     def __init__(self, config: ModelConfig, vocabulary_size: int, *, seed: int) -> None:
         super().__init__()

@@ -109,6 +109,7 @@ class BatchNorm(Norm):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
+        self.momentum = RUNNING_MOMENTUM
         self.register_buffer("running_mean", torch.zeros(self.width))
         self.register_buffer("running_var", torch.ones(self.width))
 
@@ -121,7 +122,7 @@ class BatchNorm(Norm):
             self.gain,
             self.bias,
             self.training,
-            RUNNING_MOMENTUM,
+            self.momentum,
             self.eps,
         )
         return y_ND.view_as(x_BTD)
@@ -139,6 +140,7 @@ class BatchPositionNorm(Norm):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
+        self.momentum = RUNNING_MOMENTUM
         # Flat, so that the part that belongs to a shorter sequence is a view of them.
         size = config.context_length * self.width
         self.register_buffer("running_mean", torch.zeros(size))
@@ -153,7 +155,7 @@ class BatchPositionNorm(Norm):
             self.running_mean[:size],
             self.running_var[:size],
             training=self.training,
-            momentum=RUNNING_MOMENTUM,
+            momentum=self.momentum,
             eps=self.eps,
         )
         return self._apply_gain(y_BN.view_as(x_BTD))

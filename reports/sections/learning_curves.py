@@ -15,7 +15,8 @@ from reports.line_panels import LinePanels, draw_lines, means_of, panel_notes
 from reports.sections.base import Section
 from reports.style import layout_of
 from reports.words import counts_caption
-from studies.records import DIVERGED_AT_STEP, TRAIN_LOSS, VALIDATION_LOSS, Outcome
+from studies.metrics import DIVERGED_AT_STEP, TRAIN_LOSS, VALIDATION_LOSS
+from studies.records import Outcome
 
 MAX_POINTS = 300
 """Points per curve; more of them only make files larger."""

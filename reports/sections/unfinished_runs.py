@@ -10,7 +10,8 @@ from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.frame import StudyResults
 from reports.sections.base import Section
 from reports.words import OUTCOME_MARKS, counts_caption
-from studies.records import DIVERGED_AT_STEP, Outcome
+from studies.metrics import DIVERGED_AT_STEP
+from studies.records import Outcome
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from scipy import stats
 from ablations.aggregates import log_aggregates, variant_aggregate
 from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri
+from studies.metrics import FINAL_LOSS
 from studies.plan import Plan
-from studies.records import FINAL_LOSS, Leak, Outcome, RunRecord
+from studies.records import Leak, Outcome, RunRecord
 from tests.ablations_tests.tiny_studies import queue
 
 

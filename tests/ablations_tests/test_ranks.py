@@ -15,9 +15,9 @@ from ablations.ranks import rank_environments
 from ablations.run_directory import StudyDirectory
 from ablations.tracking_store import default_tracking_uri
 from studies.loading import load_study
+from studies.metrics import FINAL_LOSS
 from studies.plan import Plan
 from studies.planning import make_plan
-from studies.records import FINAL_LOSS
 from tests.ablations_tests.tiny_studies import STUDY, queue, work, write_study
 
 TWO = {"accelerator": "cpu", "devices": 2, "strategy": "ddp", "checkpoint_every_s": 0}

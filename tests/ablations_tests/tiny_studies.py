@@ -20,9 +20,9 @@ from ablations.storage import sqlite_url
 from ablations.tracking_store import default_tracking_uri
 from ablations.worker import Worker, WorkerSettings
 from studies.loading import load_study
+from studies.metrics import OVERHEAD_PERCENT, PEAK_MEMORY_GIB, TOKENS_PER_S, TRAINING_TIME_S
 from studies.plan import Plan
 from studies.planning import make_plan
-from studies.records import OVERHEAD_PERCENT, PEAK_MEMORY_GIB, TOKENS_PER_S, TRAINING_TIME_S
 
 STUDY: Mapping[str, Any] = {
     "name": "tiny",

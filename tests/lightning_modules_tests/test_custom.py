@@ -5,7 +5,8 @@ import torch
 
 from lightning_modules.custom import build_custom_module
 from studies.errors import AblationError
-from studies.records import FINAL_LOSS, FLOPS_PER_TOKEN, INITIAL_LOSS, PARAMETERS, Leak, Outcome
+from studies.metrics import FINAL_LOSS, FLOPS_PER_TOKEN, INITIAL_LOSS, PARAMETERS
+from studies.records import Leak, Outcome
 from studies.schema import CustomModule
 from tests.lightning_modules_tests.tiny_runs import LSTM, tiny_spec, train, write_text
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.data.batches import evaluation_batches, probe_batch, train_batch
+from lightning_modules.data.batches import (
+    evaluation_batches,
+    probe_batch,
+    train_batch,
+    training_sample,
+)
 from lightning_modules.data.corpus import DataError
 from lightning_modules.data.token_store import TokenStore, build_token_store
 from studies.schema import DataConfig
@@ -109,6 +114,17 @@ def test_the_batch_size_of_evaluation_does_not_change_its_windows(store: TokenSt
     assert all(torch.equal(first, other) for other in others)
 
 
+def test_the_training_sample_spreads_over_the_training_text(store: TokenStore) -> None:
+    sample = training_sample(store, context_length=16, tokens=320, batch_size=6)
+    assert [len(batch) for batch in sample] == [6, 6, 6, 2]
+    windows = torch.cat(sample)
+    assert windows.shape == (20, 17)
+    assert is_consecutive(windows)
+    assert windows[0, 0] == 0
+    assert windows.max() < TRAIN_TOKENS
+    assert windows[-1, 0] > 0.9 * (TRAIN_TOKENS - 17)
+
+
 def test_the_probe_is_held_out_and_apart_from_the_evaluation(store: TokenStore) -> None:
     probe = probe_batch(store, context_length=16, tokens=100)
     assert probe.shape == (6, 17)
@@ -138,6 +154,8 @@ def test_a_split_shorter_than_a_window_is_an_error(tmp_path: Path) -> None:
     assert draw(short, context_length=39).shape == (8, 40)
     with pytest.raises(DataError, match=r"model\.context_length = 40") as error:
         draw(short, context_length=40)
+    with pytest.raises(DataError, match="the training split"):
+        training_sample(short, context_length=40, tokens=64, batch_size=2)
     assert "at most 39: the training split" in str(error.value)
 
     assert probe_batch(short, context_length=29, tokens=64).shape == (1, 30)

@@ -92,6 +92,15 @@ def test_tiny_shakespeare_is_what_nanogpt_trains_on(cache: Path) -> None:
     assert text_of(store) == SHAKESPEARE.read_bytes().decode()
 
 
+def test_the_entropy_is_that_of_the_training_tokens(cache: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("aab" * 300)
+    store = build_token_store(DataConfig(corpus=str(text), tokenizer="characters"), cache)
+    _, counts = np.unique(np.asarray(store.train), return_counts=True)
+    shares = counts / counts.sum()
+    assert store.train_entropy == pytest.approx(-(shares * np.log(shares)).sum())
+
+
 def test_the_description_tells_data_apart(cache: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("abcdefghij" * 10)

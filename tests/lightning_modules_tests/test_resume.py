@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lightning_modules.checkpoints import newest_checkpoint
-from studies.records import INITIAL_LOSS
+from studies.metrics import INITIAL_LOSS
 from tests.lightning_modules_tests.tiny_runs import HERE, LSTM, tiny_spec, train, write_text
 
 STEPS = 400

@@ -14,9 +14,10 @@ import pytest
 from reports.frame import StudyResults
 from reports.sources import load_study
 from studies import records as names
+from studies.metrics import Metric, series_name
 from studies.plan import Cell, Plan, PlannedRun
 from studies.planning import make_plan
-from studies.records import Leak, Metric, Outcome, RunRecord, series_name
+from studies.records import Leak, Outcome, RunRecord
 from studies.schema import Study
 
 GRID = {

@@ -8,7 +8,8 @@ from reports.comparison import Comparison, VariantRow, compare
 from reports.frame import StudyResults
 from reports.sections.main_table import render
 from reports.sources import load_study
-from studies.records import FINAL_LOSS, Leak, Outcome
+from studies.metrics import FINAL_LOSS
+from studies.records import Leak, Outcome
 from tests.reports_tests.conftest import GRID, Synthetic, grid_study, write_study
 
 TWO = {"model.activation": ("relu", "gelu", "swiglu"), "model.norm": ("layer", "rms")}

@@ -9,7 +9,8 @@ from reports.sections.contents import SECTIONS
 from reports.sections.gradient_norms import collect as collect_gradients
 from reports.sections.learning_curves import collect as collect_curves
 from reports.sections.unfinished_runs import collect as collect_unfinished
-from studies.records import TRAIN_LOSS, VALIDATION_LOSS, Outcome
+from studies.metrics import TRAIN_LOSS, VALIDATION_LOSS
+from studies.records import Outcome
 
 
 @pytest.mark.parametrize("name", SECTIONS)

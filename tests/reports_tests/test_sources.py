@@ -8,7 +8,8 @@ import pytest
 
 from reports.frame import StudyResults, UnreadableResults
 from reports.sources import load_study
-from studies.records import FINAL_LOSS, VALIDATION_LOSS, Leak, Outcome
+from studies.metrics import FINAL_LOSS, VALIDATION_LOSS
+from studies.records import Leak, Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
 
 

@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from studies.records import METRICS, Leak, Outcome, RunRecord, series_name, split_series
+from studies.metrics import METRICS, series_name, split_series
+from studies.records import Leak, Outcome, RunRecord
 from studies.vocabulary import NORMS
 
 RECORD = {

@@ -28,6 +28,12 @@ BROKEN = [
     ("training.warmup_steps", {"training": {"max_steps": 50}}, "0 to max_steps (50)"),
     ("data.subset", {"data": {"subset": "en"}}, "only hub data sets have subsets"),
     ("data.revision", {"data": {"revision": "main"}}, "only hub data sets have revisions"),
+    (
+        "diagnostics.every_steps",
+        {"diagnostics": {"enabled": ["attention"], "every_steps": {"gradient_norms": 5}}},
+        "names of enabled diagnostics: attention",
+    ),
+    ("diagnostics.modules", {"diagnostics": {"modules": {"block": "layers.*"}}}, "built-in GPT"),
 ]
 
 KEPT = [
@@ -38,6 +44,11 @@ KEPT = [
     {"training": {"warmup_steps": 1000}},
     {"training": {"batch_size": 8, "accumulate": 4}, "model": {"norm": "batch_position"}},
     {"data": {"corpus": "hub:a/b", "subset": "en", "revision": "main"}},
+    {"diagnostics": {"enabled": ["attention"], "every_steps": {"attention": 5}}},
+    {
+        "diagnostics": {"modules": {"block": "layers.*"}},
+        "module": {"import_path": "package.module:Own"},
+    },
 ]
 
 

@@ -23,8 +23,8 @@ def spec_of(**changes) -> RunSpec:
 
 def test_the_key_of_a_run_is_pinned():
     """Stored runs are found by this key: change it on purpose, with `spec_version`."""
-    assert spec_of().run_key == "a9a8357278343f0d"
-    assert spec_of().cell_key == "b7ef1e8621a7e171"
+    assert spec_of().run_key == "0f930dc33e7c0309"
+    assert spec_of().cell_key == "35aa179d62d51a77"
 
 
 def test_the_seed_is_part_of_the_run_and_not_of_the_cell():
@@ -65,10 +65,12 @@ def test_whole_and_real_numbers_of_a_real_key_are_one():
 
 
 def test_params_go_by_leaf_name():
-    params = spec_of(seed=3).params()
+    looks = DiagnosticsConfig(enabled=("gradient_norms", "attention"), every_steps={"attention": 5})
+    params = spec_of(seed=3, diagnostics=looks).params()
     assert params["norm"] == "layer"
     assert params["learning_rate"] == 1e-3
-    assert params["enabled"] == "gradient_norms,activation_drift"
+    assert params["enabled"] == "gradient_norms,attention"
+    assert params["every_steps"] == "attention=5"
     assert params["seed"] == 3
     assert "module" not in params
 

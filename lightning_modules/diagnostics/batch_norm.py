@@ -1,0 +1,91 @@
+"""How far a batch is from the running statistics that batch norm uses at evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lightning_modules.diagnostics.base import NO_READINGS, Diagnostic, Readings, Subject
+from lightning_modules.diagnostics.running_statistics import BatchNorm, measure_statistics
+from lightning_modules.schedule import Cost
+from studies.metrics import Metric, layer_name
+
+MEAN, VARIANCE = "batch_norm_mean_distance", "batch_norm_variance_distance"
+LOSS_GAP = "batch_norm/loss_gap"
+
+
+class BatchNormStatistics(Diagnostic):
+    """Distance of the probe batch's statistics to the running ones, and what it does to the loss.
+
+    Models without batch norm have none of these numbers.
+    """
+
+    cost: ClassVar = Cost.PROBE
+    definitions: ClassVar[Mapping[str, Metric]] = {
+        MEAN: Metric(
+            label="distance of batch to running mean",
+            unit="",
+            direction="neither",
+            definition="Euclidean distance of the probe batch's channel means to the running means "
+            "of a batch norm, over the root of the number of channels",
+            formula=r"\lVert \mu_B - \mu_\mathrm{run} \rVert_2 / \sqrt{D}",
+            source="Shen et al. 2020 (PowerNorm)",
+            scale="log",
+        ),
+        VARIANCE: Metric(
+            label="distance of batch to running variance",
+            unit="",
+            direction="neither",
+            definition="as batch_norm_mean_distance, of the variances",
+            formula=r"\lVert \sigma^2_B - \sigma^2_\mathrm{run} \rVert_2 / \sqrt{D}",
+            source="Shen et al. 2020 (PowerNorm)",
+            scale="log",
+        ),
+        LOSS_GAP: Metric(
+            label="loss on batch statistics",
+            unit="nats/token",
+            direction="neither",
+            definition="loss on the probe batch with batch statistics minus that with running "
+            "statistics, both without dropout; below 0 where training mode shows the future",
+            formula=r"L_\mathrm{train\ mode} - L_\mathrm{eval\ mode}",
+            source="Shen et al. 2020 (PowerNorm)",
+            scale="diverging",
+        ),
+    }
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__(subject)
+        self._norms = subject.batch_norms()
+        self._names = _names(subject, self._norms)
+
+    def probe(self) -> Readings:
+        """Two passes: with the statistics of the probe batch, and with the running ones."""
+        if not self._norms:
+            return NO_READINGS
+        losses: list[Tensor] = []
+        measured = measure_statistics(lambda: losses.append(self.subject.loss()), self._norms)
+        names, values = [], []
+        for name, norm in self._norms.items():
+            for family, batch, running in (
+                (MEAN, measured[name].mean, norm.running_mean),
+                (VARIANCE, measured[name].variance, norm.running_variance),
+            ):
+                names.append(f"{family}/{self._names[name]}")
+                values.append((batch - running).square().mean().sqrt())
+        values.append(losses[0] - self.subject.loss())
+        return Readings([*names, LOSS_GAP], torch.stack(values))
+
+
+def _names(subject: Subject, norms: Mapping[str, BatchNorm]) -> dict[str, str]:
+    """What each batch norm is called: by its role, or else by its number."""
+    known = {
+        id(module): layer_name(role, index)
+        for role in ("attention_norm", "feed_forward_norm", "final_norm")
+        for index, module in enumerate(subject.roles.get(role, ()))
+    }
+    others = [name for name, norm in norms.items() if id(norm.module) not in known]
+    numbered = {name: layer_name("norm", number) for number, name in enumerate(others)}
+    return {name: known.get(id(norm.module)) or numbered[name] for name, norm in norms.items()}

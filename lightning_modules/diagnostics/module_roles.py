@@ -1,0 +1,51 @@
+"""Which sub-modules are blocks, norms, attention and so on: by patterns of their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import nn
+
+from studies.errors import AblationError, close_matches
+
+ModuleRoles = Mapping[str, tuple[nn.Module, ...]]
+"""Role, of `studies.vocabulary.MODULE_ROLES`, to its modules from the first layer to the last."""
+
+
+def find_roles(module: nn.Module, patterns: Mapping[str, str]) -> ModuleRoles:
+    """The modules of each role.
+
+    A module that declares `module_roles` (as the built-in GPT does), or that contains one, needs no
+    patterns; those that are given win.
+
+    Raises:
+        AblationError: a pattern matches no module.
+    """
+    names = dict(module.named_modules())
+    declared: dict[str, str] = {}
+    for name, part in names.items():
+        own: Mapping[str, str] = getattr(part, "module_roles", {})
+        declared |= {role: f"{name}.{pattern}".lstrip(".") for role, pattern in own.items()}
+    roles = {role: _matching(names, pattern) for role, pattern in {**declared, **patterns}.items()}
+    for role, pattern in patterns.items():
+        if not roles[role]:
+            raise AblationError(
+                f"diagnostics.modules.{role} = {pattern!r} matches no module of "
+                f"{type(module).__name__}; {close_matches(pattern, names)} its modules: "
+                f"{', '.join(filter(None, names))}"
+            )
+    return {role: modules for role, modules in roles.items() if modules}
+
+
+def _matching(names: Mapping[str, nn.Module], pattern: str) -> tuple[nn.Module, ...]:
+    """Modules in the order of the model; a star stands for anything but a dot.
+
+    An identity stands where a part was left out, and plays no role.
+    """
+    expression = re.compile(re.escape(pattern).replace(r"\*", "[^.]*"))
+    return tuple(
+        module
+        for name, module in names.items()
+        if expression.fullmatch(name) and not isinstance(module, nn.Identity)
+    )

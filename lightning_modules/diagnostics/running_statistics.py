@@ -1,0 +1,100 @@
+"""Batch norms in a model: running them on a batch's own statistics, without leaving a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class BatchStatistics(NamedTuple):
+    """Mean and unbiased variance of a batch, in the shape of the running ones."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+class BatchNorm(NamedTuple):
+    """A module with running statistics, of torch or of one's own."""
+
+    module: nn.Module
+    running_mean: Tensor
+    running_variance: Tensor
+
+
+def batch_norms(module: nn.Module) -> dict[str, BatchNorm]:
+    """The batch norms of a model by name, from the first layer to the last."""
+    found = {}
+    for name, part in module.named_modules():
+        mean, variance = (getattr(part, key, None) for key in ("running_mean", "running_var"))
+        if isinstance(mean, Tensor) and isinstance(variance, Tensor):
+            found[name] = BatchNorm(part, mean, variance)
+    return found
+
+
+@contextmanager
+def on_batch_statistics(norms: Mapping[str, BatchNorm]) -> Iterator[None]:
+    """Let batch norms use the statistics of the batch; mode and buffers come back afterwards."""
+    modes = [(norm.module, norm.module.training) for norm in norms.values()]
+    with buffers_kept(norms):
+        for module, _ in modes:
+            module.training = True
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
+
+@contextmanager
+def buffers_kept(norms: Mapping[str, BatchNorm]) -> Iterator[None]:
+    """Give batch norms their buffers back as they were."""
+    kept = [(buffer, buffer.clone()) for n in norms.values() for buffer in n.module.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in kept:
+                buffer.copy_(value)
+
+
+def measure_statistics(
+    run: Callable[[], Any], norms: Mapping[str, BatchNorm]
+) -> dict[str, BatchStatistics]:
+    """The statistics that each batch norm takes of the batch that `run` shows the model.
+
+    Running statistics that start from 0 are, after one batch, momentum times those of the batch.
+    """
+    with on_batch_statistics(norms):
+        for norm in norms.values():
+            for buffer in norm.module.buffers():
+                buffer.zero_()
+        run()
+        return {
+            name: BatchStatistics(norm.running_mean / weight, norm.running_variance / weight)
+            for name, norm in norms.items()
+            for weight in [_weight(norm.module)]
+        }
+
+
+@contextmanager
+def calibrated(run: Callable[[], Any], norms: Mapping[str, BatchNorm]) -> Iterator[None]:
+    """Let the running statistics be those of the batch that `run` shows the model.
+
+    At initialisation they are 0 and 1, which is not what the model normalises by.
+    """
+    measured = measure_statistics(run, norms) if norms else {}
+    with buffers_kept(norms):
+        for name, (mean, variance) in measured.items():
+            norms[name].running_mean.copy_(mean)
+            norms[name].running_variance.copy_(variance)
+        yield
+
+
+def _weight(module: nn.Module) -> float:
+    """Weight of a new batch in the running statistics; None is a plain average: 1 for the first."""
+    momentum = getattr(module, "momentum", None)
+    return 1.0 if momentum is None else float(momentum)

@@ -1,0 +1,127 @@
+"""Scale, drift and outliers at the taps, against numpy in double precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.lightning_modules_tests.diagnostic_helpers import (
+    PROBE,
+    activations,
+    build,
+    disturb,
+    probe,
+    suite_on,
+)
+from tests.lightning_modules_tests.tiny_runs import tiny_spec, train, write_text
+
+PARTS = [
+    {},
+    {"norm": "rms", "placement": "post", "activation": "swiglu"},
+    {"norm": "batch", "placement": "post"},
+    {"norm": "none", "placement": "none", "activation": "relu"},
+    {"dropout": 0.5, "norm": "batch", "activation": "glu"},
+]
+
+
+def bures(x, reference) -> float:
+    mean, std = x.mean(0), x.std(0)
+    mean_r, std_r = reference.mean(0), reference.std(0)
+    floor = 1e-6 * (std_r**2).mean()
+    return float(
+        np.median(((mean - mean_r) ** 2 + (std - std_r) ** 2) / np.maximum(std_r**2, floor))
+    )
+
+
+def rms(x) -> float:
+    return float(np.sqrt(np.square(x).mean()))
+
+
+def scaled(x):
+    return x / rms(x)
+
+
+def skip_first(model) -> bool:
+    """Batch norm's first look is on calibrated statistics, which `activations` does not know."""
+    return model.get("norm") == "batch"
+
+
+@pytest.mark.parametrize("parts", PARTS)
+def test_statistics_are_those_of_numpy_in_double_precision(parts):
+    module, suite = build("activation_scale", "activation_drift", "activation_outliers", **parts)
+    first = activations(module)
+    step = 1 if skip_first(parts) else 0  # a first look at step 1 is not calibrated
+    start = probe(suite, step)
+    disturb(module)
+    before = activations(module)
+    probe(suite, step + 1)
+    disturb(module, seed=2)
+    read = probe(suite, step + 2)
+    expected = {}
+    for tap, x in activations(module).items():
+        channels = np.sqrt(np.square(x).mean(0))
+        expected |= {
+            f"activation_rms/{tap}": rms(x),
+            f"activation_rms_change/{tap}": np.log2(rms(x) / rms(first[tap])),
+            f"activation_drift/{tap}": bures(x, first[tap]),
+            f"activation_drift_normalized/{tap}": bures(scaled(x), scaled(first[tap])),
+            f"activation_drift_step/{tap}": bures(x, before[tap]),
+            f"activation_drift_step_normalized/{tap}": bures(scaled(x), scaled(before[tap])),
+            f"activation_kurtosis/{tap}": (channels**4).mean() / (channels**2).mean() ** 2,
+            f"activation_peak/{tap}": np.abs(x).max() / rms(x),
+        }
+    assert read == pytest.approx(expected, rel=1e-5, abs=1e-7)
+    assert {name for name in start if name.startswith("activation_drift_step")} == set()
+    assert {v for n, v in start.items() if n.startswith("activation_drift/")} == {0.0}
+
+
+def test_a_mean_far_from_zero_does_not_cancel():
+    module, suite = build("activation_drift")
+    with torch.no_grad():
+        module.model.token_embedding.weight += 1000.0
+    before = activations(module)["residual_00"]
+    probe(suite, 0)
+    with torch.no_grad():
+        module.model.token_embedding.weight *= 1.0001
+    drift = probe(suite, 1)["activation_drift/residual_00"]
+    assert drift == pytest.approx(bures(activations(module)["residual_00"], before), rel=1e-5)
+
+
+def test_references_survive_a_checkpoint():
+    names = ("activation_scale", "activation_drift", "linear_cka", "sliced_wasserstein")
+    module, suite = build(*names)
+    probe(suite, 0)
+    disturb(module)
+    probe(suite, 1)
+    resumed = suite_on(module, *names)
+    resumed.load_state_dict(suite.state_dict())
+    disturb(module, seed=2)
+    assert probe(resumed, 2) == probe(suite, 2)
+
+
+def test_without_learning_there_is_no_drift(tmp_path):
+    spec = tiny_spec(write_text(tmp_path / "text.txt"), training={"learning_rate": 0.0})
+    _, rows = train(spec, tmp_path / "run")
+    read = rows[12]
+    drifts = {m: v for m, v in read.items() if m.startswith("activation_drift")}
+    assert len(drifts) == 4 * (3 + 2 * 6 + 1)
+    assert set(drifts.values()) == {0.0}
+    assert {v for m, v in read.items() if m.startswith("activation_rms_change")} == {0.0}
+    assert {v for m, v in read.items() if m.startswith("update_ratio")} == {0.0}
+    assert {v for m, v in read.items() if m.startswith("ics_l2")} == {0.0}
+    cosines = [v for m, v in read.items() if m.startswith(("ics_cosine", "cka_to_init"))]
+    assert cosines == pytest.approx([1.0] * len(cosines), abs=1e-6)
+    assert len(cosines) == 4 + 3
+
+
+def test_batch_norm_is_compared_with_calibrated_statistics():
+    """Else its warm-up from mean 0 and variance 1 would count as drift."""
+    module, suite = build("activation_drift", norm="batch")
+    probe(suite, 0)
+    module.train()
+    with torch.no_grad():
+        for _ in range(200):  # the running statistics become those of the probe
+            module.validation_step(PROBE, 0)
+    drifts = probe(suite, 1)
+    assert max(drifts.values()) < 1e-4
