@@ -13,7 +13,7 @@ import pytest
 
 from reports.frame import StudyResults
 from reports.sources import load_study
-from studies import records as names
+from studies import metrics as names
 from studies.metrics import Metric, series_name
 from studies.plan import Cell, Plan, PlannedRun
 from studies.planning import make_plan
