@@ -36,6 +36,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add = _Adder(subparsers)
+    _add_planning(add)
+    _add_training(add)
+    _add_reading(add)
+    _add_results(add)
+    return parser
+
+
+def _add_planning(add: _Adder) -> None:
     listing = add(
         "list",
         commands.list_studies,
@@ -61,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
         "ablate check quickstart",
         settable=True,
     )
+
+
+def _add_training(add: _Adder) -> None:
     run = add(
         "run",
         commands.run,
@@ -79,10 +90,39 @@ def _parser() -> argparse.ArgumentParser:
         tracked=True,
     )
     worker.add_argument("--parent", type=int, help="stop when this process is gone")
+
+
+def _add_reading(add: _Adder) -> None:
     status = add(
         "status", commands.status, "how far a study is", "ablate status quickstart --watch"
     )
     status.add_argument("--watch", action="store_true", help="follow until every run has ended")
+    show = add(
+        "show",
+        commands.show,
+        "one run: how it ended, its curves, and what the diagnostics saw in its layers",
+        "ablate show quickstart/gelu-layer-pre/0 --tap hidden",
+        study=False,
+    )
+    show.add_argument(
+        "run",
+        metavar="RUN",
+        help="the beginning of a run key, STUDY/VARIANT/SEED, or the folder of a run",
+    )
+    show.add_argument(
+        "--family",
+        action="append",
+        default=[],
+        help="show this family of curves, such as activation_drift, at every tap; repeatable",
+    )
+    show.add_argument(
+        "--tap", action="append", default=[], help="show this tap, such as hidden; repeatable"
+    )
+    show.add_argument("--all", action="store_true", help="show every family at every tap")
+    show.add_argument("--json", action="store_true", help="print the record and all curves as JSON")
+
+
+def _add_results(add: _Adder) -> None:
     add(
         "sync",
         commands.sync,
@@ -106,7 +146,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     ui.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     ui.add_argument("--port", type=_positive, default=5000, help="port (default: %(default)s)")
-    return parser
 
 
 class _Adder:

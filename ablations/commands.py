@@ -207,6 +207,21 @@ def status(options: argparse.Namespace) -> int:
     return 0
 
 
+def show(options: argparse.Namespace) -> int:
+    """One run: how it ended, its curves, what the diagnostics saw in its layers."""
+    from ablations.run_lookup import find_run
+    from ablations.run_view import view_run
+    from ablations.selection import Selection
+    from ablations.show import show_run
+
+    view = view_run(find_run(options.home, options.run))
+    if options.json:
+        print(json.dumps(view.as_json()))
+    else:
+        show_run(_console(), view, Selection(options.family, options.tap, options.all))
+    return 0
+
+
 def sync(options: argparse.Namespace) -> int:
     """Send to the tracking store what it lacks."""
     from ablations.publishing import sync_study

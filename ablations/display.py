@@ -13,7 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ablations.progress import Progress, RemainingTime, clock
+from ablations.numerals import clock
+from ablations.progress import Progress, RemainingTime
 from studies.configuration import leaf_name
 from studies.plan import Plan
 from studies.records import Leak

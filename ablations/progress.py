@@ -74,12 +74,3 @@ class RemainingTime:
         since, at_first = self._start
         pace = (progress.work_done - at_first) / (now_s - since) if now_s > since else 0.0
         return (progress.total - progress.work_done) / pace if pace > 0 else None
-
-
-def clock(seconds: float | None) -> str:
-    """A duration as `3:07` or `2:03:07`; a dash for None."""
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

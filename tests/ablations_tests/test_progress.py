@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ablations.ledger import RunState, RunStatus
-from ablations.progress import Progress, RemainingTime, clock, measure
+from ablations.progress import Progress, RemainingTime, measure
 from tests.ablations_tests.tiny_studies import keys_of, queue
 
 
@@ -39,10 +39,3 @@ def test_time_left_goes_by_the_pace_since_the_first_look():
     assert remaining.estimate_s(progress(4.0), 110.0) is None
     assert remaining.estimate_s(progress(6.0), 120.0) == pytest.approx(40.0)
     assert remaining.estimate_s(progress(10.0), 150.0) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(None, "–"), (0, "0:00"), (187.4, "3:07"), (7387, "2:03:07")]
-)
-def test_durations_read_like_a_clock(seconds, words):
-    assert clock(seconds) == words
