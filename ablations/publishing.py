@@ -19,9 +19,11 @@ from ablations.run_directory import (
     RunDirectory,
     StudyDirectory,
 )
+from studies.metrics import split_series
 from studies.plan import Plan, PlannedRun
 from studies.records import Outcome, RunRecord
 from studies.run_spec import RunSpec
+from studies.vocabulary import TAPS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -35,6 +37,16 @@ INTERVAL_S = 2.0
 """How often rows are sent while a run trains."""
 AWAY_INTERVAL_S = 15.0
 """How often a store that is away is asked again; the end of a run asks at once."""
+TRACKED_TAPS = frozenset({"residual"})
+"""Taps whose curves are sent. Those of the others are most of what a run records, and would make
+the store and each list of runs twice as heavy; `history.parquet`, an artifact of each run, has all.
+"""
+
+
+def is_tracked(name: str) -> bool:
+    """Whether a number is sent to the tracking store by name, and not only in the history."""
+    series = split_series(name)
+    return series is None or series[1] not in TAPS or series[1] in TRACKED_TAPS
 
 
 class RunPublisher:
@@ -215,7 +227,12 @@ def _publisher_of_rest(
 
 
 def _triples(rows: list[MetricRow]) -> list[tuple[int, str, float]]:
-    return [(row.step, name, value) for row in rows for name, value in row.values.items()]
+    return [
+        (row.step, name, value)
+        for row in rows
+        for name, value in row.values.items()
+        if is_tracked(name)
+    ]
 
 
 def _tags(record: RunRecord) -> dict[str, object]:

@@ -24,7 +24,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from ablations.tracking_store import artifact_root, prepare_store, store_lock
-from ablations.tracking_views import saved_views
+from ablations.tracking_views import description, saved_views
 from studies.plan import Cell, Plan
 from studies.run_spec import RunSpec
 
@@ -165,11 +165,9 @@ class Tracking:
 
         A description that somebody has written stays.
         """
-        views = saved_views(plan)
-        links = " · ".join(f"[{v.name}]({v.path(experiment.experiment_id)})" for v in views)
-        tags = dict(view.tag() for view in views)
+        tags = dict(view.tag() for view in saved_views(plan))
         if NOTE not in experiment.tags:
-            tags[NOTE] = f"{links}\n\n{plan.study.question}".strip()
+            tags[NOTE] = description(plan, experiment.experiment_id)
         for key, value in tags.items():
             if experiment.tags.get(key) != value:
                 self.client.set_experiment_tag(experiment.experiment_id, key, value)

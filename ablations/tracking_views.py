@@ -32,6 +32,9 @@ VARIANT_RUNS = "tags.kind = 'variant'"
 TRAINING_RUNS = "workflowType=machine_learning"
 """Without it the UI opens on pages for traces of language-model applications."""
 
+RUNS_LISTED = 100
+"""Runs that the UI loads before it is asked for more."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -130,45 +133,50 @@ DIAGNOSTIC_VIEWS: dict[str, tuple[Family, ...]] = {
 
 def saved_views(plan: Plan) -> tuple[View, ...]:
     """The views of a study, in the order of the menu."""
-    factors = [leaf_name(name) for name in factor_names(plan.study)]
-    outcome = ["tags.`outcome`", "tags.`leak`", f"metrics.`{FINAL_LOSS}`"]
-    levels = [f"params.`{name}`" for name in factors]
+    return (*study_views(plan), *diagnostic_views(plan))
+
+
+def study_views(plan: Plan) -> tuple[View, ...]:
+    """Views of what came out."""
+    factors = factor_names(plan.study)
+    levels = [f"params.`{leaf_name(name)}`" for name in factors]
     spread = [f"metrics.`aggregate/{name}`" for name in ("val_loss_sd", "completed", "survival")]
-    columns = [*levels, "params.`seed`", *outcome]
-    variants = Grouping("tag", "variant", tuple(cell.variant for cell in plan.cells))
+    of_variants = [*levels, "tags.`leak`", f"metrics.`{FINAL_LOSS}`", *spread]
     losses = (Section("val", (VALIDATION_LOSS,)), Section("train", (TRAIN_LOSS,)))
     learning = (losses[0], Section("train", (TRAIN_LOSS, LEARNING_RATE)))
-    views = [
-        View("runs", "Runs", "TABLE", _state(SEED_RUNS, columns)),
-        View(
-            "variants",
-            "Variants",
-            "TABLE",
-            _state(VARIANT_RUNS, [*levels, "tags.`leak`", f"metrics.`{FINAL_LOSS}`", *spread]),
-        ),
-        _chart_view("learning-curves", "Learning curves", learning, variants, columns),
-    ]
-    views += [
-        _chart_view(diagnostic.replace("_", "-"), _title(diagnostic), sections, variants, columns)
-        for diagnostic, sections in _diagnostic_sections(plan).items()
-    ]
-    views += [
-        _chart_view(f"by-{leaf_name(name)}", f"By {leaf_name(name)}", losses, grouping, columns)
-        for name in factor_names(plan.study)
-        for grouping in [_by_factor(plan, name)]
-    ]
-    return tuple(views)
+    return (
+        View("runs", "Runs", "TABLE", _state(SEED_RUNS, _columns(plan))),
+        View("variants", "Variants", "TABLE", _state(VARIANT_RUNS, of_variants)),
+        _chart_view(plan, "Learning curves", learning, _by_variant(plan)),
+        *(_chart_view(plan, f"By {leaf_name(f)}", losses, _by_factor(plan, f)) for f in factors),
+    )
 
 
-def _diagnostic_sections(plan: Plan) -> dict[str, list[Section]]:
-    """Sections of each diagnostic that a variant has."""
+def diagnostic_views(plan: Plan) -> tuple[View, ...]:
+    """Views of what was measured inside the model: one for each diagnostic that a variant has."""
     enabled = {d for cell in plan.cells for d in cell.configuration["diagnostics"]["enabled"]}
     layers = _layers(plan)
-    return {
-        diagnostic: [family.section(layers) for family in families]
+    return tuple(
+        _chart_view(
+            plan,
+            DIAGNOSTICS[diagnostic].label,
+            [family.section(layers) for family in families],
+            _by_variant(plan),
+        )
         for diagnostic, families in DIAGNOSTIC_VIEWS.items()
         if diagnostic in enabled
-    }
+    )
+
+
+def description(plan: Plan, experiment_id: str) -> str:
+    """Text above the runs of a study, of which the UI folds away all but the first line."""
+    rows = [
+        " · ".join(f"[{view.name}]({view.path(experiment_id)})" for view in views)
+        for views in (study_views(plan), diagnostic_views(plan))
+    ]
+    more = len(plan.runs) > RUNS_LISTED
+    hint = f"Charts start with {RUNS_LISTED} runs; *Load more*, below the list, adds the others."
+    return "\n\n".join(filter(None, [*rows, hint if more else "", plan.study.question]))
 
 
 def _layers(plan: Plan) -> int | None:
@@ -178,9 +186,14 @@ def _layers(plan: Plan) -> int | None:
     return int(max(cell.configuration["model"]["n_layers"] for cell in plan.cells))
 
 
-def _title(diagnostic: str) -> str:
-    label = DIAGNOSTICS[diagnostic].label
-    return label[0].upper() + label[1:]
+def _columns(plan: Plan) -> list[str]:
+    levels = [f"params.`{leaf_name(name)}`" for name in factor_names(plan.study)]
+    outcome = ["tags.`outcome`", "tags.`leak`", f"metrics.`{FINAL_LOSS}`"]
+    return [*levels, "params.`seed`", *outcome]
+
+
+def _by_variant(plan: Plan) -> Grouping:
+    return Grouping("tag", "variant", tuple(cell.variant for cell in plan.cells))
 
 
 def _by_factor(plan: Plan, name: str) -> Grouping:
@@ -189,20 +202,14 @@ def _by_factor(plan: Plan, name: str) -> Grouping:
     return Grouping("param", leaf, tuple(values))
 
 
-def _chart_view(
-    key: str,
-    name: str,
-    sections: Sequence[Section],
-    grouping: Grouping,
-    columns: Sequence[str],
-) -> View:
+def _chart_view(plan: Plan, name: str, sections: Sequence[Section], grouping: Grouping) -> View:
     """Line charts, section by section, above those that the UI makes for every metric.
 
-    The UI draws the first 100 runs until it is asked for more. Sorted by the final loss these would
-    be the best ones, and groups would be compared by their luckiest seeds.
+    The first runs are all that the UI draws until it is asked for more. Sorted by the final loss
+    they would be the best ones, and groups would be compared by their luckiest seeds.
     """
     prefix = f"{grouping.mode}.{grouping.name}."
-    state = _state(SEED_RUNS, columns, order="params.`seed`") | {
+    state = _state(SEED_RUNS, _columns(plan), order="params.`seed`") | {
         "groupBy": {
             "aggregateFunction": "average",
             "groupByKeys": [{"mode": grouping.mode, "groupByData": grouping.name}],
@@ -214,7 +221,7 @@ def _chart_view(
         ],
         "isAccordionReordered": True,  # keeps our sections first
     }
-    return View(key, name, "CHART", state)
+    return View(name.lower().replace(" ", "-"), name[0].upper() + name[1:], "CHART", state)
 
 
 def _state(

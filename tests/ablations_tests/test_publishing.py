@@ -12,7 +12,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import ablations.publishing
-from ablations.publishing import PublishingThread, sync_study
+from ablations.publishing import PublishingThread, is_tracked, sync_study
 from ablations.run_directory import RunDirectory
 from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri, sqlite_path
@@ -65,6 +65,29 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("name", "tracked"),
+    [
+        ("train/loss", True),
+        ("summary/val_loss", True),
+        ("diagnostics/overhead_percent", True),
+        ("gradient_norm/total", True),
+        ("gradient_norm/feed_forward", True),
+        ("update_ratio/block_02", True),
+        ("ics_l2/head", True),
+        ("activation_rms/residual_04", True),
+        ("activation_rms/hidden_00", False),
+        ("activation_drift_normalized/feed_forward_output_11", False),
+        ("activation_peak/final_norm_00", False),
+        ("batch_norm_mean_distance/attention_norm_00", False),
+        ("batch_norm/loss_gap", True),
+        ("my_own/number_03", True),
+    ],
+)
+def test_of_all_taps_the_residual_stream_alone_is_in_the_store(name, tracked):
+    assert is_tracked(name) is tracked
 
 
 def test_what_is_left_is_sent_at_the_end(start):
@@ -148,7 +171,8 @@ def expected_rows(run: RunDirectory, attempt: int) -> set[tuple[str, int, float]
     rows = run.attempt(attempt).read_metrics()
     record = run.record()
     summary = {(k, 0, v) for k, v in record.summary.items()} if record else set()
-    return {(name, row.step, v) for row in rows for name, v in row.values.items()} | summary
+    sent = {(k, row.step, v) for row in rows for k, v in row.values.items() if is_tracked(k)}
+    return sent | summary
 
 
 def test_a_dead_server_costs_nothing_and_a_later_sync_sends_everything(home, monkeypatch, caplog):

@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from ablations.publishing import RunPublisher, sync_study
+from ablations.publishing import RunPublisher, is_tracked, sync_study
 from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri, sqlite_path
 from reports.mlflow_source import load_tracked_study
@@ -84,16 +84,19 @@ def test_a_run_carries_params_tags_and_the_numbers_of_its_directory(
         assert tags["version.torch"] == record.provenance["packages"]["torch"]
         history = pd.read_parquet(directory.history_path).sort_values("step")
         last = dict(zip(history["metric"], history["value"], strict=True))
-        assert run.data.metrics == last | record.summary
+        tracked = {name: value for name, value in last.items() if is_tracked(name)}
+        assert run.data.metrics == tracked | record.summary
         assert run.info.status == "FINISHED"
         duration_s = (run.info.end_time - run.info.start_time) / 1000
         assert duration_s == pytest.approx(record.wall_time_s, abs=1e-3)
 
 
-def test_every_point_of_a_curve_is_in_the_store(finished: FinishedStudy) -> None:
+def test_every_point_of_a_tracked_curve_is_in_the_store(finished: FinishedStudy) -> None:
     run = runs_of_kind(finished, "run")[0]
     history = pd.read_parquet(finished.directory.run(run.data.tags["run_key"]).history_path)
-    for name, points in history.groupby("metric"):
+    tracked = history[history["metric"].map(is_tracked)]
+    assert 0 < len(tracked) < len(history)
+    for name, points in tracked.groupby("metric"):
         stored = MlflowClient(finished.uri).get_metric_history(run.info.run_id, str(name))
         assert [(p.step, p.value) for p in sorted(stored, key=lambda p: p.step)] == list(
             zip(points["step"], points["value"], strict=True)
@@ -253,6 +256,7 @@ def test_a_description_is_written_once_and_a_persons_own_stays(tmp_path: Path) -
     note = tracking.client.get_experiment(study.experiment_id).tags["mlflow.note.content"]
     assert QUESTION in note
     assert f"(#/experiments/{study.experiment_id}/runs?viewStateShareKey=by-norm&" in note
+    assert f"(#/experiments/{study.experiment_id}/runs?viewStateShareKey=attention&" in note
     tracking.client.set_experiment_tag(study.experiment_id, "mlflow.note.content", "my own")
     tracking.open_study(plan, directory.path)
     tags = tracking.client.get_experiment(study.experiment_id).tags

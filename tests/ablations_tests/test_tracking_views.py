@@ -6,10 +6,20 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from ablations.tracking_views import SEED_RUNS, TAG, saved_views
+from ablations.publishing import is_tracked
+from ablations.tracking_views import (
+    DIAGNOSTIC_VIEWS,
+    SEED_RUNS,
+    TAG,
+    description,
+    diagnostic_views,
+    saved_views,
+)
+from lightning_modules.diagnostics.registry import DIAGNOSTICS
 from studies.loading import load_study, shipped_studies
 from studies.plan import Plan
 from studies.planning import make_plan
+from studies.schema import CustomModule
 from tests.finished_study import FinishedStudy, finished
 
 __all__ = ["finished"]
@@ -35,22 +45,89 @@ def states(plan: Plan) -> dict[str, dict[str, Any]]:
     return found
 
 
+def charts(state: dict[str, Any]) -> list[str]:
+    return [chart["metricKey"] for chart in state["compareRunCharts"]]
+
+
 def test_the_default_grid_has_a_view_for_each_question() -> None:
-    names = [view.name for view in saved_views(plan_of("quickstart"))]
-    assert names[:5] == [
+    assert [view.name for view in saved_views(plan_of("quickstart"))] == [
         "Runs",
         "Variants",
         "Learning curves",
+        "By activation",
+        "By norm",
+        "By placement",
         "Gradient norms",
+        "Update ratios",
+        "Activation scale",
         "Activation drift",
+        "Activation outliers",
+        "Hidden units",
+        "Attention",
+        "Internal covariate shift",
+        "Linear CKA",
     ]
-    assert names[5:] == ["By activation", "By norm", "By placement"]
 
 
 def test_a_diagnostic_that_is_off_has_no_view() -> None:
-    plan = plan_of("quickstart", "diagnostics.enabled=[gradient_norms]")
-    assert "activation-drift" not in states(plan)
-    assert "gradient-norm" in states(plan)
+    off = plan_of("quickstart", "diagnostics.enabled=[sliced_wasserstein]")
+    assert [view.key for view in diagnostic_views(off)] == ["sliced-wasserstein"]
+
+
+@pytest.mark.parametrize(
+    ("layers", "blocks", "residuals"),
+    [(1, [0], [0, 1]), (2, [0, 1], [0, 1, 2]), (12, [0, 5, 11], [0, 6, 12])],
+)
+def test_a_diagnostic_is_shown_at_bottom_middle_and_top(
+    layers: int, blocks: list[int], residuals: list[int]
+) -> None:
+    views = states(plan_of("quickstart", f"model.n_layers={layers}"))
+    assert charts(views["gradient-norms"]) == [
+        "gradient_norm/total",
+        *(f"gradient_norm/block_{i:02d}" for i in blocks),
+    ]
+    assert charts(views["activation-scale"]) == [
+        f"{family}/residual_{i:02d}"
+        for family in ("activation_rms", "activation_rms_change")
+        for i in residuals
+    ]
+
+
+def test_a_module_of_ones_own_shows_what_does_not_depend_on_its_depth() -> None:
+    plan = plan_of("quickstart")
+    module = CustomModule(import_path="mine.py:Mine")
+    own = plan.model_copy(update={"study": plan.study.model_copy(update={"module": module})})
+    views = states(own)
+    assert charts(views["update-ratios"]) == ["update_ratio/total"]
+    assert charts(views["activation-scale"]) == []
+    assert [s["name"] for s in views["activation-scale"]["compareRunSections"]] == [
+        "activation_rms",
+        "activation_rms_change",
+    ]
+
+
+@pytest.mark.parametrize("diagnostic", DIAGNOSTIC_VIEWS)
+def test_views_show_curves_as_they_are_defined_and_tracked(diagnostic: str) -> None:
+    definitions = DIAGNOSTICS[diagnostic].definitions
+    for family in DIAGNOSTIC_VIEWS[diagnostic]:
+        metric = definitions[family.name]
+        assert family.scale == ("log" if metric.scale == "log" else "linear")
+        assert all(is_tracked(name) for name in family.section(4).metrics)
+
+
+def test_every_diagnostic_of_all_variants_has_a_view() -> None:
+    assert set(DIAGNOSTIC_VIEWS) == set(DIAGNOSTICS) - {"batch_norm"}
+
+
+def test_charts_start_with_the_same_seeds_of_all_variants() -> None:
+    for state in states(plan_of("quickstart")).values():
+        by_seed = state["orderByKey"] == "params.`seed`"
+        assert by_seed == ("groupBy" in state)
+
+
+def test_a_description_says_how_to_see_all_runs_where_the_ui_does_not_list_them() -> None:
+    assert "Load more" not in description(plan_of("quickstart", "seeds=3"), "1")
+    assert "Load more" in description(plan_of("quickstart", "seeds=4"), "1")
 
 
 def test_a_link_opens_a_view_by_its_key() -> None:
@@ -62,9 +139,10 @@ def test_a_link_opens_a_view_by_its_key() -> None:
 
 
 @pytest.mark.parametrize("study", shipped_studies())
-def test_views_of_shipped_studies_fit_into_a_tag(study: str) -> None:
-    for view in saved_views(plan_of(study)):
-        assert len(view.tag()[1]) < TAG_LIMIT
+def test_views_of_shipped_studies_fit_into_tags(study: str) -> None:
+    plan = plan_of(study)
+    texts = [*(view.tag()[1] for view in saved_views(plan)), description(plan, "1")]
+    assert max(map(len, texts)) < TAG_LIMIT
 
 
 def test_every_view_finds_runs_that_have_what_it_shows(finished: FinishedStudy) -> None:
