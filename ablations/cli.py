@@ -54,6 +54,9 @@ def _add_planning(add: _Adder) -> None:
     listing.add_argument(
         "--keys", action="store_true", help="every key of a study file and every level, by name"
     )
+    listing.add_argument(
+        "--metrics", action="store_true", help="every metric of a run, with definition and source"
+    )
     plan = add(
         "plan",
         commands.plan,

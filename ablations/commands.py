@@ -68,11 +68,16 @@ def _command(name: str, options: argparse.Namespace) -> str:
 
 
 def list_studies(options: argparse.Namespace) -> int:
-    """Shipped studies and those at home, or every configuration key."""
+    """Shipped studies and those at home, or every configuration key, or every metric."""
     if options.keys:
         from studies.reference import reference
 
         print(reference(), end="")
+    if options.metrics:
+        from lightning_modules.diagnostics.reference import metrics_reference
+
+        print(metrics_reference(), end="")
+    if options.keys or options.metrics:
         return 0
     from rich.table import Table
 

@@ -1,5 +1,7 @@
 """Pre-flight: a small version of a variant, with its real parts, is built and trained one step.
 
+All its diagnostics look at it.
+
 It costs some tens of milliseconds, and finds on the CPU what would otherwise fail on a GPU.
 """
 
@@ -17,11 +19,13 @@ import torch
 from torch import Tensor
 
 from lightning_modules.data.token_store import TokenStore
+from lightning_modules.diagnostics.suite import DiagnosticSuite
 from lightning_modules.evaluation import evaluation_loss, loss_of
 from lightning_modules.gpt.initialization import resolve_initialization
 from lightning_modules.manners import quiet_lightning
 from lightning_modules.model_facts import ModelFacts, model_facts
 from lightning_modules.modules import build_module
+from lightning_modules.schedule import Schedule
 from lightning_modules.seeding import isolated_rng
 from lightning_modules.stream import fixed_batches, training_batch
 from lightning_modules.trainers import build_trainer
@@ -104,12 +108,16 @@ class _Step:
 
 
 class _Observer(pl.Callback):
-    def __init__(self, batch_BT: Tensor) -> None:
+    def __init__(self, spec: RunSpec, batch_BT: Tensor) -> None:
         self.step = _Step()
+        self._spec = spec
         self._batch_BT = batch_BT
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.step.initial_loss = evaluation_loss(trainer, [self._batch_BT])
+        schedule, batch_BT = Schedule.of(self._spec), self._batch_BT
+        self._suite = DiagnosticSuite(self._spec.diagnostics, schedule, pl_module, batch_BT)
+        self._suite.probe(0)
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
@@ -119,10 +127,13 @@ class _Observer(pl.Callback):
             for name, p in pl_module.named_parameters()
             if p.requires_grad
         )
+        self._suite.before_step(1)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
+        self._suite.after_step(1, self._batch_BT)
+        self._suite.probe(1)
         self.step.loss = float(loss_of(outputs))
         self.step.loss_after = evaluation_loss(trainer, [self._batch_BT])
 
@@ -139,7 +150,7 @@ def _train_one_step(module: pl.LightningModule, spec: RunSpec, vocabulary_size: 
     generator = torch.Generator().manual_seed(spec.seed)
     shape = (SEQUENCES, spec.model.context_length + 1)
     batch_BT = torch.randint(vocabulary_size, shape, generator=generator)
-    observer = _Observer(batch_BT)
+    observer = _Observer(spec, batch_BT)
     execution = ExecutionConfig(accelerator="cpu")
     trainer = build_trainer(spec, execution, Path.cwd(), observer)
     trainer.fit(module, train_dataloaders=_OneBatch(batch_BT))

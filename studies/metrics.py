@@ -23,7 +23,12 @@ class ByConstruction:
     """Index of the first layer that is concerned."""
 
     def holds(self, configuration: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Whether a configuration (section to key to value) is of this kind."""
+        """Whether a configuration (section to key to value) is of this kind.
+
+        Never with a module of one's own, whose parts no configuration key tells for sure.
+        """
+        if configuration.get("module"):
+            return False
         for key, levels in self.when.items():
             section, _, name = key.partition(".")
             if configuration[section][name] not in levels:

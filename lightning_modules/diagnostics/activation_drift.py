@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.diagnostics.base import Subject, TapDiagnostic
-from lightning_modules.diagnostics.fixed_by_norms import fixed_by_norms
+from lightning_modules.diagnostics.fixed_by_norms import BATCH_NORMS, fixed_by_norms
 from lightning_modules.diagnostics.taps import TAPS, Look
 from lightning_modules.schedule import Cost
 from studies.metrics import Metric
@@ -35,8 +35,9 @@ _FORMULA = (
 _SCALED = "; activations are divided by the RMS at the tap first, so that growth is no drift"
 _SOURCE = "Dowson & Landau 1982 (the distance)"
 _FIXED = fixed_by_norms(
-    "batch norm fixes each channel's mean and variance, and only its gain and bias move them",
-    ("batch", "batch_position"),
+    "batch norm fixes each channel's mean and variance as far as its running statistics keep up: "
+    "beyond that only its gain and bias move them",
+    BATCH_NORMS,
 )
 
 

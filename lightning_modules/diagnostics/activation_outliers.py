@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from lightning_modules.diagnostics.base import TapDiagnostic
-from lightning_modules.diagnostics.fixed_by_norms import fixed_by_norms
+from lightning_modules.diagnostics.fixed_by_norms import BATCH_NORMS, fixed_by_norms
 from lightning_modules.diagnostics.taps import TAPS, Look
 from lightning_modules.schedule import Cost
 from studies.metrics import Metric
@@ -30,8 +30,8 @@ class ActivationOutliers(TapDiagnostic):
             source="He et al. 2024, equation 1",
             scale="log",
             by_construction=fixed_by_norms(
-                "batch norm makes all channels equally large but for gain and bias",
-                ("batch", "batch_position"),
+                "batch norm makes all channels equally large, but for its gain and bias",
+                BATCH_NORMS,
             ),
         ),
         PEAK: Metric(

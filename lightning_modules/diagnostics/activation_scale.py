@@ -8,15 +8,19 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from lightning_modules.diagnostics.base import Subject, TapDiagnostic
-from lightning_modules.diagnostics.fixed_by_norms import fixed_by_norms
+from lightning_modules.diagnostics.fixed_by_norms import BATCH_NORMS, TOKEN_NORMS, fixed_by_norms
 from lightning_modules.diagnostics.taps import TAPS, Look
 from lightning_modules.schedule import Cost
 from studies.metrics import Metric
 
 RMS, CHANGE = "activation_rms", "activation_rms_change"
-_FIXED = fixed_by_norms(
-    "the norm fixes the RMS, and only its gain and bias move it",
-    ("layer", "rms", "group", "instance", "batch", "batch_position"),
+_FIXED = (
+    *fixed_by_norms("the norm fixes the RMS: only its gain and bias move it", TOKEN_NORMS),
+    *fixed_by_norms(
+        "batch norm fixes the RMS as far as its running statistics keep up: beyond that only its "
+        "gain and bias move it",
+        BATCH_NORMS,
+    ),
 )
 
 

@@ -75,8 +75,11 @@ class Diagnostic:
     def look(self, look: Look) -> None:
         """See one tap in the forward pass on the probe batch, in evaluation mode."""
 
-    def probe(self) -> Readings:
-        """After that pass: what was seen in it, and in passes of one's own."""
+    def probe(self, loss: Tensor | None) -> Readings:
+        """After that pass: what was seen in it, and in passes of one's own.
+
+        `loss` () is that of the pass; None if there was none on the model as it is.
+        """
         return NO_READINGS
 
     def state_dict(self) -> dict[str, Any]:
@@ -98,7 +101,7 @@ class TapDiagnostic(Diagnostic):
         """Keep a number () of this pass."""
         self._noted[f"{family}/{leaf}"] = value
 
-    def probe(self) -> Readings:
+    def probe(self, loss: Tensor | None) -> Readings:
         """What was noted in the pass."""
         noted, self._noted = self._noted, {}
         return Readings(list(noted), torch.stack(list(noted.values()))) if noted else NO_READINGS

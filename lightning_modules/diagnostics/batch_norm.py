@@ -61,10 +61,11 @@ class BatchNormStatistics(Diagnostic):
         self._norms = subject.batch_norms()
         self._names = _names(subject, self._norms)
 
-    def probe(self) -> Readings:
-        """Two passes: with the statistics of the probe batch, and with the running ones."""
+    def probe(self, loss: Tensor | None) -> Readings:
+        """A pass with the statistics of the probe batch, beside the one with the running ones."""
         if not self._norms:
             return NO_READINGS
+        running_loss = self.subject.loss() if loss is None else loss
         losses: list[Tensor] = []
         measured = measure_statistics(lambda: losses.append(self.subject.loss()), self._norms)
         names, values = [], []
@@ -75,7 +76,7 @@ class BatchNormStatistics(Diagnostic):
             ):
                 names.append(f"{family}/{self._names[name]}")
                 values.append((batch - running).square().mean().sqrt())
-        values.append(losses[0] - self.subject.loss())
+        values.append(losses[0] - running_loss)
         return Readings([*names, LOSS_GAP], torch.stack(values))
 
 

@@ -71,7 +71,10 @@ class InternalCovariateShift(Diagnostic):
             self._before = {name: p.clone() for name, p in _parameters(self.subject.module)}
 
     def after_step(self, batch_BT: Tensor) -> Readings:
-        """A gradient of all groups before the step, and one of each with those below stepped."""
+        """A gradient of all groups before the step, and one of each with those below stepped.
+
+        There is nothing below the first group: both of its gradients are one.
+        """
         before, self._before = self._before, {}
         if not before:
             return NO_READINGS
@@ -80,10 +83,10 @@ class InternalCovariateShift(Diagnostic):
         groups = list(self._groups.values())
         old = gradients(before, [name for group in groups for name in group])
         mixed, values = dict(before), []
-        for group in groups:
-            new = gradients(mixed, group)
+        for below, group in zip([[], *groups], groups, strict=False):
+            mixed |= {name: after[name] for name in below}
+            new = gradients(mixed, group) if below else old
             values.append(compare([old[name] for name in group], [new[name] for name in group]))
-            mixed |= {name: after[name] for name in group}
         names = [f"{family}/{group}" for family in (RELATIVE, COSINE) for group in self._groups]
         return Readings(names, torch.stack(values, dim=1).flatten())
 

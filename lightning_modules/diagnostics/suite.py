@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -64,8 +63,8 @@ class DiagnosticSuite:
             return NO_READINGS
         module = self._subject.module
         with evaluation_mode(module), unlogged(module):
-            self._show_taps(due, calibrate=step == 0)
-            return _joined(diagnostic.probe() for diagnostic in due)
+            loss = self._show_taps(due, calibrate=step == 0)
+            return _joined(diagnostic.probe(None if step == 0 else loss) for diagnostic in due)
 
     def state_dict(self) -> dict[str, Any]:
         """State of each diagnostic by name."""
@@ -80,22 +79,26 @@ class DiagnosticSuite:
         looks = self._schedule.looks
         return [d for name, d in self._diagnostics.items() if looks(name, d.cost, step)]
 
-    def _show_taps(self, due: list[Diagnostic], *, calibrate: bool) -> None:
-        """One forward pass; at the start with running statistics as if batches had been seen."""
+    def _show_taps(self, due: list[Diagnostic], *, calibrate: bool) -> Tensor | None:
+        """One forward pass, if anybody looks: its loss.
+
+        At the start running statistics are as if batches had been seen: else their warm-up would be
+        the better part of every drift.
+        """
         taps = dict.fromkeys(tap for diagnostic in due for tap in diagnostic.taps)
         if not taps:
-            return
+            return None
 
         def show(look: Look) -> None:
             for diagnostic in due:
                 if look.tap in diagnostic.taps:
                     diagnostic.look(look)
 
-        run: Callable[[], Any] = self._subject.loss
-        with ExitStack() as stack:
-            if calibrate:
-                stack.enter_context(calibrated(run, self._subject.batch_norms()))
-            run_with_taps(run, self._subject.roles, taps, show)
+        run, roles = self._subject.loss, self._subject.roles
+        if not calibrate:
+            return run_with_taps(run, roles, taps, show)
+        with calibrated(run, self._subject.batch_norms()):
+            return run_with_taps(run, roles, taps, show)
 
 
 def _joined(readings: Iterable[Readings]) -> Readings:

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from lightning_modules.diagnostics.module_roles import ModuleRoles
 from studies.metrics import layer_name
+
+T = TypeVar("T")
 
 
 class Tap(NamedTuple):
@@ -90,11 +92,11 @@ def precise(x: Tensor) -> Tensor:
 
 
 def run_with_taps(
-    run: Callable[[], Any],
+    run: Callable[[], T],
     roles: ModuleRoles,
     taps: Collection[str],
     show: Callable[[Look], None],
-) -> None:
+) -> T:
     """Run a forward pass and show each tap that the model has, as the pass comes by."""
     with ExitStack() as hooks:
         for name in taps:
@@ -104,7 +106,7 @@ def run_with_taps(
                 hooks.callback(_hook(module, name, index, show, at_input=tap.at_input))
             if tap.role == "block" and modules:
                 hooks.callback(_hook(modules[-1], name, len(modules), show, at_input=False))
-        run()
+        return run()
 
 
 def _hook(

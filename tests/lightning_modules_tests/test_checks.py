@@ -54,6 +54,14 @@ def test_a_module_of_ones_own_is_checked_at_its_size(tmp_path):
     assert check.flops_per_token is None
 
 
+def test_a_pattern_of_module_names_is_tried_before_anything_runs(tmp_path):
+    diagnostics = {"modules": {"block": "layers.*"}}
+    spec = tiny_spec(tmp_path, module=LSTM, diagnostics=diagnostics)
+    [problem] = check_variant(spec, vocabulary_size=50).problems
+    assert "diagnostics.modules.block = 'layers.*' matches no module" in problem
+    assert "its modules: embedding, dropout, lstm, head" in problem
+
+
 BROKEN = """
 import pytorch_lightning as pl
 import torch
