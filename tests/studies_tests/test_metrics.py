@@ -33,8 +33,28 @@ def test_a_module_of_ones_own_does_not_follow_the_keys_of_the_model():
     assert METRIC.fixed("residual", 1, own) is None
 
 
-def test_names_of_layers_come_apart_again():
-    name = series_name("activation_rms", "attention_norm", 3)
-    assert name == "activation_rms/attention_norm_03"
-    assert split_series(name) == ("activation_rms", "attention_norm", 3)
-    assert [split_series(metric) for metric in METRICS] == [None] * len(METRICS)
+@pytest.mark.parametrize(
+    ("family", "tap", "index", "name"),
+    [
+        ("activation_rms", "residual", 3, "activation_rms/residual_03"),
+        ("gradient_norm", "block", 12, "gradient_norm/block_12"),
+        ("a/b", "c_d", 100, "a/b/c_d_100"),
+    ],
+)
+def test_curves_of_layers_are_named_and_read_back(family, tap, index, name):
+    assert series_name(family, tap, index) == name
+    assert split_series(name) == (family, tap, index)
+
+
+@pytest.mark.parametrize("name", [*METRICS, "gradient_norm/total", "residual_03", "a/_03", "a/b_x"])
+def test_other_names_are_no_curves_of_layers(name):
+    assert split_series(name) is None
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics_are_grouped_and_defined(name):
+    group, _, leaf = name.partition("/")
+    assert group
+    assert leaf
+    assert METRICS[name].label
+    assert METRICS[name].definition

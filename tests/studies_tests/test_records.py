@@ -1,7 +1,6 @@
 import pytest
 from pydantic import ValidationError
 
-from studies.metrics import METRICS, series_name, split_series
 from studies.records import Leak, Outcome, RunRecord
 from studies.vocabulary import NORMS
 
@@ -16,33 +15,6 @@ RECORD = {
     "leak": Leak.IN_TRAINING,
     "summary": {"summary/steps": 7.0},
 }
-
-
-@pytest.mark.parametrize(
-    ("family", "tap", "index", "name"),
-    [
-        ("activation_rms", "residual", 3, "activation_rms/residual_03"),
-        ("gradient_norm", "block", 12, "gradient_norm/block_12"),
-        ("a/b", "c_d", 100, "a/b/c_d_100"),
-    ],
-)
-def test_curves_of_layers_are_named_and_read_back(family, tap, index, name):
-    assert series_name(family, tap, index) == name
-    assert split_series(name) == (family, tap, index)
-
-
-@pytest.mark.parametrize("name", [*METRICS, "gradient_norm/total", "residual_03", "a/_03", "a/b_x"])
-def test_other_names_are_no_curves_of_layers(name):
-    assert split_series(name) is None
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_metrics_are_grouped_and_defined(name):
-    group, _, leaf = name.partition("/")
-    assert group
-    assert leaf
-    assert METRICS[name].label
-    assert METRICS[name].definition
 
 
 def test_a_record_survives_json():
