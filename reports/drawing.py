@@ -95,6 +95,7 @@ def draw_files(
                 buffer, format=file_format, dpi=200, metadata=NO_DATES.get(file_format),
                 facecolor=background,
             )  # fmt: skip
+            figure.set_layout_engine("none")  # what the first format found; half of the work
             files[file_format] = buffer.getvalue()
     return files
 
@@ -104,6 +105,7 @@ def inline_svg(draw: Callable[[Theme], Figure], prefix: str) -> str:
     svg = draw_files(draw, PAGE, ["svg"])["svg"].decode()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' id="image[0-9a-f]+"', "", svg)  # equal images have equal ids; nothing uses them
     svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r'<svg ([^>]*?)height="[^"]*"', r"<svg \1", svg, count=1)

@@ -19,6 +19,7 @@ from studies.metrics import METRICS, Metric, split_series
 from studies.plan import Plan
 from studies.records import Leak, Outcome, RunRecord, worst_leak
 from studies.schema import OneAtATime
+from studies.vocabulary import TAPS
 
 HISTORY_SCHEMA = pa.schema([("metric", pa.string()), ("step", pa.int64()), ("value", pa.float64())])
 """Columns of `history.parquet`: a long table, one row per recorded number."""
@@ -95,17 +96,31 @@ class StudyResults:
         """One curve of every run that has it: run_key, variant, seed, outcome, step, value."""
         return self._with_runs(self.histories[self.histories["metric"] == metric])
 
-    def layer_curves(self, family: str, tap: str) -> pd.DataFrame:
-        """The curves of one tap in every layer: as `curves`, with the column `layer`."""
-        layers = {
-            name: series[2]
-            for name in self.histories["metric"].cat.categories
-            if (series := split_series(str(name))) and series[:2] == (family, tap)
+    @cached_property
+    def layered(self) -> dict[str, tuple[str, ...]]:
+        """Family to the taps that any run recorded, in the order of a block; families by name."""
+        order = {tap: place for place, tap in enumerate(TAPS)}
+        found: dict[str, set[str]] = {}
+        for name in self.histories["metric"].cat.categories:
+            if series := split_series(str(name)):
+                found.setdefault(series[0], set()).add(series[1])
+        return {
+            family: tuple(sorted(taps, key=lambda tap: (order.get(tap, len(order)), tap)))
+            for family, taps in sorted(found.items())
         }
-        chosen = self.histories[self.histories["metric"].isin(list(layers))]
-        return self._with_runs(
-            chosen.assign(layer=chosen["metric"].astype(str).map(layers).astype("int64"))
-        )
+
+    def layer_curves(self, family: str) -> pd.DataFrame:
+        """The curves of a family in every layer: as `curves`, with the columns `tap`, `layer`."""
+        codes = self.histories["metric"].cat.codes
+        members = {
+            code: series
+            for code, name in enumerate(self.histories["metric"].cat.categories)
+            if (series := split_series(str(name))) and series[0] == family
+        }
+        rows = self.histories[codes.isin(list(members))]
+        taps = codes[rows.index].map({code: tap for code, (_, tap, _) in members.items()})
+        layers = codes[rows.index].map({code: layer for code, (_, _, layer) in members.items()})
+        return self._with_runs(rows.assign(tap=taps.astype(str), layer=layers.astype("int64")))
 
     def definition(self, name: str) -> Metric:
         """Definition of a metric, of its family, or one made from its name."""

@@ -9,20 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
-from reports.drawing import (
-    MUTED,
-    Theme,
-    divergence_marks,
-    hide_unused,
-    panel_axes,
-    plain,
-    power_of_ten,
+from reports.by_construction import fixed_caption, fixed_notes
+from reports.color_scales import (
+    ColorScale,
+    add_color_bar,
+    color_scale,
+    fitting_kind,
+    mean_of_runs,
 )
+from reports.drawing import MUTED, Theme, divergence_marks, hide_unused, panel_axes, plain
 from reports.frame import StudyResults
+from reports.hatching import hatch_boxes
 from reports.style import Grid, grid_of
 from studies.metrics import DIVERGED_AT_STEP
 from studies.records import Outcome
@@ -34,62 +34,68 @@ MAX_STEPS = 120
 class LayerMaps:
     """The maps of all variants, and where their runs diverged."""
 
+    family: str
+    tap: str
     label: str
-    layer_label: str
     means: pd.DataFrame
-    """variant, label, layer, step, geometric_mean (over the runs alive), runs."""
+    """variant, label, tap, layer, step, mean (over the runs alive; geometric on a logarithmic
+    scale), runs, fixed (why it is so by construction, or empty)."""
+    thinned: int
+    """Of how many recorded steps one is drawn."""
     divergences: dict[str, tuple[float, ...]]
     """Steps at which runs of a variant diverged."""
     unfinished: dict[str, str]
-    """Why a variant has no map."""
+    """How the runs of each variant ended, where it has no map."""
     grid: Grid
-    limits: tuple[float, float]
-    """Colour limits in log10, shared by all panels."""
+    scale: ColorScale
+    fixed: str
+    """What is hatched and why, as a sentence; may be empty."""
 
 
-def collect_layer_maps(
-    results: StudyResults, family: str, tap: str, *, label: str, layer_label: str
-) -> LayerMaps | None:
-    """Geometric means over seeds by variant, layer and step; None where nothing was recorded."""
-    curves = results.layer_curves(family, tap)
-    curves = curves[curves["value"] > 0]  # drift to the start is 0 at the start
+def collect_layer_maps(results: StudyResults, family: str, tap: str) -> LayerMaps | None:
+    """Means over seeds by variant, layer and step; None where there is nothing but 0."""
+    curves = results.layer_curves(family)
+    curves = curves[curves["tap"] == tap]
+    # What compares with the start is 0 there, in every layer: nothing to see.
+    curves = curves[curves["value"].ne(0).groupby(curves["step"]).transform("any")]
     if curves.empty:
         return None
     steps = np.sort(curves["step"].unique())
-    curves = curves[curves["step"].isin(steps[::-1][:: math.ceil(len(steps) / MAX_STEPS)])]
-    curves = curves.assign(logarithm=np.log10(curves["value"]))
-    means = (
-        curves.groupby(["variant", "layer", "step"])["logarithm"].agg(["mean", "count"])
-    ).reset_index()
-    low, high = (float(q) for q in np.quantile(means["mean"], [0.005, 0.995]))
-    diverged = results.runs[results.runs["outcome"] == Outcome.DIVERGED]
-    last = curves.groupby("run_key")["step"].max()
-    divergences: dict[str, tuple[float, ...]] = dict.fromkeys(results.variants, ())
-    for run in diverged.to_dict("records"):
-        step = run.get(DIVERGED_AT_STEP, math.nan)
-        step = float(last.get(run["run_key"], 0)) if pd.isna(step) else float(step)
-        divergences[run["variant"]] += (step,)
+    stride = math.ceil(len(steps) / MAX_STEPS)
+    curves = curves[curves["step"].isin(steps[::-1][::stride])]
+    definition = results.definition(family)
+    kind = fitting_kind(definition.scale, curves["value"].to_numpy())
+    means = mean_of_runs(kind, curves["value"], curves[["variant", "tap", "layer", "step"]])
+    means.insert(1, "label", means["variant"].map(results.labels))
+    layers = means[["variant", "tap", "layer"]].drop_duplicates()
+    layers = layers.assign(fixed=fixed_notes(results, family, layers))
+    unit = f" ({definition.unit})" if definition.unit else ""
     return LayerMaps(
-        label=label,
-        layer_label=layer_label,
-        means=pd.DataFrame(
-            {
-                "variant": means["variant"],
-                "label": means["variant"].map(results.labels),
-                "layer": means["layer"],
-                "step": means["step"],
-                "geometric_mean": 10 ** means["mean"],
-                "runs": means["count"],
-            }
-        ),
-        divergences=divergences,
-        unfinished={v: _why_empty(results, v) for v in results.variants},
+        family=family,
+        tap=tap,
+        label=definition.label + unit,
+        means=means.merge(layers),
+        thinned=stride,
+        divergences=_divergences(results, curves),
+        unfinished={v: _how_ended(results, v) for v in results.variants},
         grid=grid_of(results),
-        limits=(low, high) if high > low else (low - 0.5, high + 0.5),
+        scale=color_scale(kind, means["mean"].to_numpy()),
+        fixed=fixed_caption(results, family, layers),
     )
 
 
-def _why_empty(results: StudyResults, variant: str) -> str:
+def _divergences(results: StudyResults, curves: pd.DataFrame) -> dict[str, tuple[float, ...]]:
+    last = curves.groupby("run_key")["step"].max()
+    found: dict[str, tuple[float, ...]] = dict.fromkeys(results.variants, ())
+    diverged = results.runs[results.runs["outcome"] == Outcome.DIVERGED]
+    for run in diverged.to_dict("records"):
+        step = run.get(DIVERGED_AT_STEP, math.nan)
+        step = float(last.get(run["run_key"], 0)) if pd.isna(step) else float(step)
+        found[run["variant"]] += (step,)
+    return found
+
+
+def _how_ended(results: StudyResults, variant: str) -> str:
     counts = results.outcomes(variant)
     return ", ".join(f"{n} {o.value}" for o, n in counts.items() if n) or "no run"
 
@@ -100,49 +106,51 @@ def draw_layer_maps(data: LayerMaps, theme: Theme) -> Figure:
     row_height = theme.width_in / grid.columns * (0.72 if grid.columns > 2 else 0.45)
     height = (row_height + 0.004 * theme.font_size_pt) * len(grid.rows)
     height += 0.09 * theme.font_size_pt
-    mesh: QuadMesh | None = None
     figure, axes = panel_axes(theme, len(grid.rows), grid.columns, height)
+    frames = dict(iter(data.means.groupby("variant")))
     for row, variants in enumerate(grid.rows):
         for ax, variant in zip(axes[row], variants, strict=False):
-            mesh = _draw_map(ax, data, variant, theme) or mesh
+            _draw_map(ax, data, variant, frames.get(variant), theme)
             if row == 0 or not grid.row_titles[row]:
                 ax.set_title(plain(grid.titles[variant]), fontsize=theme.font_size_pt * 0.92)
         axes[row][0].set_ylabel(plain(grid.row_titles[row]))
+        for ax in axes[row][1:]:
+            ax.yaxis.set_visible(False)  # ticks that nobody sees take most of the time
+    steps = np.sort(data.means["step"].unique()).astype(float)
+    axes[0][0].set_xlim(*_edges(steps)[[0, -1]])
+    if len(steps) == 1:
+        axes[0][0].set_xticks(steps)
+    axes[0][0].set_ylim(data.means["layer"].min() - 0.5, data.means["layer"].max() + 0.5)
     hide_unused(axes, sum(map(len, grid.rows)))
     figure.supxlabel("step", fontsize=theme.font_size_pt)
-    figure.supylabel(data.layer_label, fontsize=theme.font_size_pt)
-    if mesh is not None:
-        bar = figure.colorbar(
-            mesh, ax=[ax for line in axes for ax in line], pad=0.01, aspect=40, extend="both",
-            format=FuncFormatter(lambda v, _: power_of_ten(v)),
-        )  # fmt: skip
-        bar.locator = MaxNLocator(integer=data.limits[1] - data.limits[0] > 1.5, nbins=6)
-        bar.set_label(data.label)
-        bar.outline.set_linewidth(0.4)
+    figure.supylabel("block" if data.tap == "block" else "layer", fontsize=theme.font_size_pt)
+    add_color_bar(figure, [ax for line in axes for ax in line], data.scale, data.label)
     return figure
 
 
-def _draw_map(ax: Axes, data: LayerMaps, variant: str, theme: Theme) -> QuadMesh | None:
-    frame = data.means[data.means["variant"] == variant]
+def _draw_map(
+    ax: Axes, data: LayerMaps, variant: str, frame: pd.DataFrame | None, theme: Theme
+) -> None:
     ax.spines[:].set_linewidth(0.4)
     ax.xaxis.set_major_locator(MaxNLocator(2, integer=True, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    ax.patch.set(hatch="///", edgecolor=MUTED, alpha=0.4)  # seen where there is no map
-    if frame.empty:
+    ax.patch.set(facecolor=MUTED, alpha=0.15)  # seen where there is no map
+    if frame is None:
         ax.text(
             0.5, 0.5, data.unfinished[variant].replace(", ", "\n"), transform=ax.transAxes,
             ha="center", va="center", fontsize=theme.font_size_pt * 0.8,
         )  # fmt: skip
-        return None
-    table = frame.pivot(index="layer", columns="step", values="geometric_mean")
-    mesh = ax.pcolormesh(
-        _edges(table.columns.to_numpy(float)), _edges(table.index.to_numpy(float)),
-        np.log10(table.to_numpy(float)), cmap="cividis", rasterized=True,
-        vmin=data.limits[0], vmax=data.limits[1],
-    )  # fmt: skip
-    steps = data.divergences[variant]
-    divergence_marks(ax, steps, [float(table.index.max()) + 0.5] * len(steps), theme)
-    return mesh
+        return
+    table = frame.pivot(index="layer", columns="step", values="mean")
+    values = table.to_numpy(float)
+    steps = _edges(table.columns.to_numpy(float))
+    data.scale.mesh(ax, steps, _edges(table.index.to_numpy(float)), values)
+    fixed = frame[frame["fixed"] != ""]["layer"].unique()
+    boxes = np.array([[steps[0], layer - 0.5, steps[-1], layer + 0.5] for layer in fixed])
+    light = data.scale.light(values).mean(1) > 0.5
+    hatch_boxes(ax, boxes, light[table.index.get_indexer(pd.Index(fixed))])
+    ends = data.divergences[variant]
+    divergence_marks(ax, ends, [float(table.index.max()) + 0.5] * len(ends), theme)
 
 
 def _edges(centers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.drawing import (
     MUTED,
@@ -19,7 +17,6 @@ from reports.drawing import (
     hide_unused,
     panel_axes,
     plain,
-    power_of_ten,
     seed_lines,
 )
 from reports.frame import StudyResults
@@ -44,12 +41,7 @@ class LinePanels:
     layout: Layout
     notes: dict[str, str]
     """What did not complete in the panel of this title."""
-    log_y: bool = False
     y_limits: tuple[float, float] | None = None
-    whole_x: bool = False
-    """Whether x counts layers, so that each has a tick."""
-    marked: bool = field(default=False)
-    """Whether every point of a mean has its marker."""
 
 
 def panel_notes(results: StudyResults) -> dict[str, str]:
@@ -66,14 +58,12 @@ def panel_notes(results: StudyResults) -> dict[str, str]:
     return notes
 
 
-def means_of(lines: pd.DataFrame, *, geometric: bool = False) -> pd.DataFrame:
+def means_of(lines: pd.DataFrame) -> pd.DataFrame:
     """Mean over the completed runs at each x: variant, x, y, n."""
     lines = lines[lines["outcome"] == Outcome.COMPLETED]
-    if geometric:
-        lines = lines.assign(y=np.log10(lines["y"]))
     means = lines.groupby(["variant", "x"], sort=False)["y"].agg(["mean", "count"]).reset_index()
     means.columns = pd.Index(["variant", "x", "y", "n"])
-    return means.assign(y=10 ** means["y"]) if geometric else means
+    return means
 
 
 def draw_lines(data: LinePanels, theme: Theme) -> Figure:
@@ -107,20 +97,11 @@ def _draw_panel(ax: Axes, data: LinePanels, variants: tuple[str, ...], theme: Th
         mean = data.means[data.means["variant"] == variant]
         ax.plot(
             mean["x"], mean["y"], color=style.color, linestyle=style.dash, marker=style.marker,
-            markevery=1 if data.marked else max(1, len(mean) // 5),
+            markevery=max(1, len(mean) // 5),
             markersize=theme.font_size_pt * 0.38, linewidth=theme.line_pt,
         )  # fmt: skip
-    if data.log_y:
-        ax.set_yscale("log")
-        bottom, top = ax.get_ylim()
-        between = (1.0, 2.0, 5.0) if top < 100 * bottom else (1.0,)
-        ax.yaxis.set_major_locator(LogLocator(subs=between, numticks=8))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: power_of_ten(math.log10(y))))
-        ax.yaxis.set_minor_formatter(NullFormatter())
     if data.y_limits:
         ax.set_ylim(*data.y_limits)
-    if data.whole_x and len(data.means):
-        ax.set_xticks(sorted(data.means["x"].unique()))
     ax.grid(color=MUTED, alpha=0.25, linewidth=0.5)
     ax.spines[["top", "right"]].set_visible(False)
     _draw_crosses(ax, data.crosses[data.crosses["variant"].isin(variants)], theme)

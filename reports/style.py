@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 from typing import Literal
 
 from reports.frame import StudyResults
@@ -73,6 +73,16 @@ class Grid:
         return max(len(row) for row in self.rows)
 
 
+@dataclass(frozen=True)
+class RowGroup:
+    """Variants that stand together where each has a row."""
+
+    title: str
+    """Their level of the first factor; empty where variants are not grouped."""
+    labels: dict[str, str]
+    """Variant to the label of its row, in order."""
+
+
 def layout_of(results: StudyResults) -> Layout:
     """The layout that fits the design: factors take colour, dash and panels, or variants do."""
     design = results.plan.study.design
@@ -104,6 +114,23 @@ def grid_of(results: StudyResults) -> Grid:
     wrapped = tuple(names[i : i + width] for i in range(0, len(names), width))
     titles = {v: label.replace(" · ", "\n") for v, label in results.labels.items()}
     return Grid(wrapped, ("",) * len(wrapped), titles)
+
+
+def row_groups(results: StudyResults) -> tuple[RowGroup, ...]:
+    """A group per level of the first factor, if its cells stand together; else one group."""
+    cells = results.plan.cells
+    varied = _varied_factors(cells)
+    together = (RowGroup("", dict(results.labels)),)
+    if len(varied) < 2 or isinstance(results.plan.study.design, OneAtATime):
+        return together
+    first, *others = varied
+    groups = []
+    for level, members in groupby(cells, key=lambda cell: cell.levels.get(first)):
+        labels = {c.variant: _title(c, others).replace("\n", " · ") for c in members}
+        if level is None or len(set(labels.values())) < len(labels):
+            return together
+        groups.append(RowGroup(level_label(first, level), labels))
+    return tuple(groups) if len(groups) == len(varied[first]) else together
 
 
 def _varied_factors(cells: Sequence[Cell]) -> dict[str, list[Scalar]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from studies.records import Leak, Outcome
-from studies.vocabulary import VOCABULARIES, label_of
+from studies.vocabulary import TAPS, VOCABULARIES, label_of
 
 ABSENT = "–"
 """Stands where a number does not exist; a zero never does."""
@@ -47,6 +47,17 @@ def leaf(key: str) -> str:
 def factor_label(key: str) -> str:
     """A factor as a heading: "norm", "warmup steps"."""
     return leaf(key).replace("_", " ")
+
+
+def tap_label(tap: str) -> str:
+    """A tap for a reader: "residual stream"; one that is not known by its name."""
+    return TAPS[tap].label if tap in TAPS else tap.replace("_", " ")
+
+
+def any_of(names: Sequence[str], word: str) -> str:
+    """Names in a sentence: "a, b or c"."""
+    *first, last = names or ("",)
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def number(value: float, decimals: int, *, sign: bool = False) -> str:

@@ -254,6 +254,12 @@ class ReportConfig(Section):
     plan (for `one_at_a_time`, the baseline of the design)."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
     """Level of the intervals."""
+    layer_maps: tuple[Annotated[str, StringConstraints(pattern=r"^[\w-]+(/[\w-]+)*$")], ...] = (
+        "gradient_norm",
+        "activation_drift",
+    )
+    """Curves that are drawn by layer and step: a family, or family/tap such as
+    `activation_rms/hidden`; a family alone stands for its residual stream, or its blocks."""
 
 
 class Study(Section):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from reports.sections import (
-    activation_drift,
-    gradient_norms,
+    layer_diagnostics,
     learning_curves,
     main_table,
+    training_dynamics,
     unfinished_runs,
 )
 from reports.sections.base import Section
@@ -20,7 +20,7 @@ SECTIONS: Registry[Section[Any]] = Registry(
         "main": main_table.SECTION,
         "unfinished": unfinished_runs.SECTION,
         "learning-curves": learning_curves.SECTION,
-        "gradient-norms": gradient_norms.SECTION,
-        "activation-drift": activation_drift.SECTION,
+        "training-dynamics": training_dynamics.SECTION,
+        **layer_diagnostics.sections(),
     },
 )

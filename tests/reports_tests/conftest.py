@@ -14,11 +14,11 @@ import pytest
 from reports.frame import StudyResults
 from reports.sources import load_study
 from studies import metrics as names
-from studies.metrics import Metric, series_name
 from studies.plan import Cell, Plan, PlannedRun
 from studies.planning import make_plan
 from studies.records import Leak, Outcome, RunRecord
 from studies.schema import Study
+from tests.reports_tests.synthetic_diagnostics import DEFINITIONS, diagnostics
 
 GRID = {
     "model.activation": ("relu", "gelu", "silu", "swiglu"),
@@ -27,6 +27,8 @@ GRID = {
 }
 EFFECTS = {"relu": 0.03, "gelu": 0.0, "silu": 0.01, "swiglu": -0.04}
 EFFECTS |= {"batch": 0.05, "layer": 0.0, "group": 0.01, "none": 0.12, "pre": 0.0, "post": 0.04}
+TARGET = 1.95
+"""Target loss, which some variants never reach."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +87,17 @@ def _write_run(
     summary = {names.PARAMETERS: float(cell.parameters or 0), names.LAST_TRAIN_LOSS: final}
     if outcome is Outcome.COMPLETED:
         summary |= {names.FINAL_LOSS: final, names.TOKENS_PER_S: 41_000 + random.normal(0, 900)}
+        summary |= {names.LOSS_SPIKES: float(run.seed), names.GENERALIZATION_GAP: 0.1 + effect}
+        if final < TARGET:
+            summary[names.STEPS_TO_TARGET] = 600 + 100.0 * run.seed
     if outcome is Outcome.DIVERGED:
         summary[names.DIVERGED_AT_STEP] = float(died)
     record = RunRecord(
         run_key=run.run_key, study=plan.study.name, variant=run.variant, seed=run.seed,
         levels=cell.levels, attempt=0, outcome=outcome, summary=summary, wall_time_s=12.5,
         leak=synthetic.leaks.get(run.variant, Leak.CAUSAL),
-        facts={"initialization": "fan_in"},
-        definitions={"activation_drift": Metric("activation drift", "", "neither",
-                     "squared Bures distance to step 0 over the variance at step 0")},
+        facts={"initialization": "fan_in", "target_loss": TARGET},
+        definitions=DEFINITIONS,
         error=synthetic.errors.get(run.variant, "OutOfMemoryError: no memory left")
         if outcome is Outcome.FAILED else None,
         provenance={"git": {"commit": "0123abcd", "dirty": False}, "python": "3.11.9",
@@ -110,9 +114,6 @@ def _write_run(
 def _curves(
     cell: Cell, final: float, steps: int, died: int, points: int, random: np.random.Generator
 ) -> list[tuple[str, int, float]]:
-    layers = int(cell.configuration["model"]["n_layers"])
-    post = cell.levels.get("model.placement") == "post"
-    bare = cell.levels.get("model.norm") == "none"
     rows: list[tuple[str, int, float]] = []
     for step in np.linspace(0, steps, points + 1).astype(int):
         if step > died:
@@ -122,16 +123,8 @@ def _curves(
         rows.append((names.VALIDATION_LOSS, int(step), float(loss)))
         if step:
             rows.append((names.TRAIN_LOSS, int(step), float(loss + random.normal(0, 0.04))))
-        for layer in range(layers):
-            slope = 0.25 * layer if post else -0.2 * layer
-            norm = 0.4 * np.exp(slope - 1.5 * done + random.normal(0, 0.1)) * (3 if bare else 1)
-            rows.append((series_name("gradient_norm", "block", layer), int(step), float(norm)))
-        for layer in range(layers + 1):
-            drift = 0.3 * (layer + 1) ** (0.3 if post else 1.4) * done * (20 if bare else 1)
-            drift *= np.exp(random.normal(0, 0.1))
-            rows.append(
-                (series_name("activation_drift", "residual", layer), int(step), float(drift))
-            )
+        found = diagnostics(cell, int(step), done, random)
+        rows += [(name, int(step), value) for name, value in found]
     return rows
 
 

@@ -40,7 +40,7 @@ def test_every_file_is_there_and_in_the_manifest(report: ReportFiles) -> None:
     manifest = json.loads(report.manifest.read_text())
     present = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()}
     assert present == {*manifest["files"], "manifest.json"}
-    for name in ("tables/main.tex", "tables/main.csv", "figures/gradient_norms.pdf"):
+    for name in ("tables/main.tex", "tables/main.csv", "figures/gradient_norm_block_by_step.pdf"):
         assert name in present
     for name, digest in manifest["files"].items():
         assert hashlib.sha256((root / name).read_bytes()).hexdigest() == digest
@@ -64,9 +64,9 @@ def test_each_caption_counts_the_runs(report: ReportFiles) -> None:
     html, tex = report.html.read_text(), report.tex.read_text()
     counts = "Runs: 56 planned, 48 completed, 4 diverged, 1 failed, 3 missing."
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)
-    assert len(captions) == 5
+    assert len(captions) == 11  # two of losses, two maps, seven families
     assert all(counts in caption for caption in captions)
-    assert tex.count(counts) == 5
+    assert tex.count(counts) == 11
 
 
 def test_the_document_compiles(report: ReportFiles, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_study_that_has_not_begun_has_a_report(tmp_path: Path) -> None:
     html = files.html.read_text()
     assert "0 of 4 runs finished; 4 missing" in html
     assert "No variant can be ranked yet." in html
-    assert "Gradient norms by block were not recorded." in html
+    assert "No map of gradient_norm (report.layer_maps)" in html
     compile_tex(files, tmp_path)
 
 

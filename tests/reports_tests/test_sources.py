@@ -50,8 +50,17 @@ def test_curves_carry_the_run_that_they_belong_to(grid: StudyResults) -> None:
     curves = grid.curves(VALIDATION_LOSS)
     died = curves[(curves["variant"] == "relu-none") & (curves["seed"] == 0)]
     assert set(died["outcome"]) == {"diverged"}
-    layers = grid.layer_curves("activation_drift", "residual")
-    assert sorted(layers["layer"].unique()) == [0, 1, 2, 3, 4]
+    layers = grid.layer_curves("activation_drift")
+    assert sorted(layers[layers["tap"] == "residual"]["layer"].unique()) == [0, 1, 2, 3, 4]
+    assert sorted(layers[layers["tap"] == "hidden"]["layer"].unique()) == [0, 1, 2, 3]
+
+
+def test_curves_that_are_not_layered_have_no_taps(grid: StudyResults) -> None:
+    assert grid.layered["gradient_norm"] == ("block",)
+    assert grid.layered["activation_rms"] == ("residual", "attention_norm", "hidden")
+    assert "batch_norm" not in grid.layered
+    assert len(grid.curves("gradient_norm/total"))
+    assert set(grid.layer_curves("gradient_norm")["tap"]) == {"block"}
 
 
 def test_labels_and_leaks(grid: StudyResults) -> None:
@@ -75,7 +84,7 @@ def test_a_study_without_any_run_is_all_missing(tmp_path: Path) -> None:
     results = load_study(write_study(tmp_path / "study", plan, Synthetic(fates)))
     assert results.outcomes()[Outcome.MISSING] == 56
     assert results.curves(VALIDATION_LOSS).empty
-    assert results.layer_curves("gradient_norm", "block").empty
+    assert results.layer_curves("gradient_norm").empty
 
 
 def test_no_plan_says_what_to_do(tmp_path: Path) -> None:

@@ -1,0 +1,156 @@
+"""How training went: loss spikes, steps to a target loss, and the generalisation gap."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.exhibits import Cell, Column, Exhibits, Row, Table
+from reports.frame import StudyResults
+from reports.sections.base import Section
+from reports.statistics import Summary, summarize
+from reports.style import layout_of, row_groups
+from reports.words import ABSENT, counts_caption, decimals_for, number
+from studies.metrics import GENERALIZATION_GAP, LOSS_SPIKES, STEPS_TO_TARGET, Metric
+from studies.records import Outcome
+
+METRICS = (LOSS_SPIKES, STEPS_TO_TARGET, GENERALIZATION_GAP)
+TARGET_FACT = "target_loss"
+
+
+@dataclass(frozen=True)
+class DynamicsRow:
+    """One variant, over its completed runs."""
+
+    variant: str
+    label: str
+    color: str
+    completed: int
+    values: dict[str, Summary]
+    """By metric; for the steps to the target, over the runs that reached it."""
+    starts_group: bool
+
+
+@dataclass(frozen=True)
+class TrainingDynamics:
+    """The rows in the order of the plan."""
+
+    rows: tuple[DynamicsRow, ...]
+    definitions: dict[str, Metric]
+    targets: tuple[float, ...]
+    """Target losses of the runs, in nats/token; more than one where their data differ."""
+    outcomes: dict[Outcome, int]
+
+
+def collect(results: StudyResults) -> TrainingDynamics | None:
+    """Summaries over completed runs; None where no run recorded any of the numbers."""
+    if not any(metric in results.runs for metric in METRICS):
+        return None
+    styles = layout_of(results).styles
+    firsts = {next(iter(group.labels)) for group in row_groups(results)[1:]}
+    facts = [record.facts.get(TARGET_FACT) for record in results.records.values()]
+    targets = sorted({float(fact) for fact in facts if isinstance(fact, int | float)})
+    return TrainingDynamics(
+        rows=tuple(
+            DynamicsRow(
+                variant=variant,
+                label=results.labels[variant],
+                color=styles[variant].color,
+                completed=results.outcomes(variant)[Outcome.COMPLETED],
+                values={metric: summarize(results.values(metric, variant)) for metric in METRICS},
+                starts_group=variant in firsts and len(results.variants) > 8,
+            )
+            for variant in results.variants
+        ),
+        definitions={metric: results.definition(metric) for metric in METRICS},
+        targets=tuple(targets),
+        outcomes=results.outcomes(),
+    )
+
+
+def render(data: TrainingDynamics) -> Exhibits:
+    """One table."""
+    spreads = [row.values[GENERALIZATION_GAP].sd for row in data.rows]
+    finite = sorted(sd for sd in spreads if math.isfinite(sd))
+    decimals = decimals_for(finite[len(finite) // 2] if finite else math.nan)
+    what = {metric: data.definitions[metric].definition for metric in METRICS}
+    columns = (
+        Column("Variant"),
+        Column("n", "completed runs", True, "r"),
+        Column("Loss spikes", what[LOSS_SPIKES], True, "r"),
+        Column("Steps to target", what[STEPS_TO_TARGET], True, "r"),
+        Column("Reached", "completed runs that reached the target loss", True, "r"),
+        Column("Generalisation gap", f"nats/token: {what[GENERALIZATION_GAP]}", True, "r"),
+    )
+    table = Table(
+        name="training_dynamics",
+        caption=_caption(data),
+        columns=columns,
+        rows=tuple(
+            Row(_cells(row, decimals, bool(data.targets)), gap=row.starts_group)
+            for row in data.rows
+        ),
+        data=pd.DataFrame([_numbers(row) for row in data.rows]).assign(
+            target_loss=" ".join(f"{target:.10g}" for target in data.targets)
+        ),
+    )
+    return Exhibits(tables=(table,))
+
+
+def _caption(data: TrainingDynamics) -> str:
+    target = " to ".join(f"{t:.4g}" for t in dict.fromkeys((*data.targets[:1], *data.targets[-1:])))
+    parts = [
+        "Training dynamics, mean over completed runs with the SD over seeds.",
+        *(f"{_headed(m.label)}: {m.definition}." for m in data.definitions.values()),
+        f"The target is {target} nats/token{', by run' if len(data.targets) > 1 else ''}; the "
+        "steps are a mean over the runs that reached it."
+        if target
+        else "",
+        counts_caption(data.outcomes),
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _headed(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _cells(row: DynamicsRow, decimals: int, aimed: bool) -> tuple[Cell, ...]:
+    spikes, steps, gap = (row.values[metric] for metric in METRICS)
+    reached = f"{steps.n}/{row.completed}" if aimed else ABSENT
+    return (
+        Cell(row.label, swatch=row.color),
+        Cell(str(row.completed), order=row.completed),
+        _estimate(spikes, 1),
+        _estimate(steps, 0),
+        Cell(reached, order=steps.n / max(1, row.completed)),
+        _estimate(gap, decimals, sign=True),
+    )
+
+
+def _estimate(value: Summary, decimals: int, *, sign: bool = False) -> Cell:
+    mean = number(value.mean, decimals, sign=sign)
+    spread = f" ± {number(value.sd, decimals)}" if value.n > 1 else ""
+    return Cell(mean + spread, order=value.mean)
+
+
+def _numbers(row: DynamicsRow) -> dict[str, object]:
+    """The row of the CSV."""
+    spikes, steps, gap = (row.values[metric] for metric in METRICS)
+    return {
+        "variant": row.variant,
+        "label": row.label,
+        "n": row.completed,
+        "loss_spikes_mean": spikes.mean,
+        "loss_spikes_sd": spikes.sd,
+        "reached_target": steps.n,
+        "steps_to_target_mean": steps.mean,
+        "steps_to_target_sd": steps.sd,
+        "generalization_gap_mean": gap.mean,
+        "generalization_gap_sd": gap.sd,
+    }
+
+
+SECTION = Section("Training dynamics", collect, render, absent="")

@@ -1,0 +1,111 @@
+from pathlib import Path
+
+import pytest
+
+from reports.frame import StudyResults
+from reports.sections.base import Section
+from reports.sections.layer_diagnostics import OTHERS, LayerDiagnostics, sections
+from reports.sources import load_study
+from tests.reports_tests.conftest import grid_study, write_study
+
+TWO = {"model.norm": ("layer", "rms")}
+
+
+def section(title: str) -> Section[LayerDiagnostics]:
+    return next(s for s in sections().values() if s.title == title)
+
+
+def study(folder: Path, maps: tuple[str, ...]) -> StudyResults:
+    plan = grid_study((0,), TWO, report={"layer_maps": maps})
+    return load_study(write_study(folder / "study", plan))
+
+
+def captions(results: StudyResults, title: str) -> dict[str, str]:
+    exhibits = section(title).exhibits(results)
+    assert exhibits is not None
+    return {figure.name: figure.caption for figure in exhibits.figures}
+
+
+def test_a_diagnostic_that_nobody_knows_appears_in_the_last_section(small: StudyResults) -> None:
+    assert list(sections().values())[-1].title == OTHERS
+    ((name, caption),) = captions(small, OTHERS).items()
+    assert name == "novel_measure_by_layer"
+    assert "Novel measure of each block at the last probe (step 1000)." in caption
+    assert "Something new. Source: Nobody 2031." in caption
+
+
+def test_every_layered_family_has_a_figure(small: StudyResults) -> None:
+    names = [
+        figure.name
+        for each in sections().values()
+        if (exhibits := each.exhibits(small))
+        for figure in exhibits.figures
+    ]
+    assert len(names) == len(set(names))
+    assert {f"{family}_by_layer" for family in small.layered} <= set(names)
+    assert {n for n in names if n.endswith("_by_step")} == {
+        "gradient_norm_block_by_step",
+        "activation_drift_residual_by_step",
+    }
+
+
+def test_a_section_without_records_is_left_out(small: StudyResults) -> None:
+    assert section("Attention").exhibits(small) is None
+    assert section("Batch norm").exhibits(small) is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        ("activation_rms/hidden", "activation_rms_hidden_by_step"),
+        ("activation_rms", "activation_rms_residual_by_step"),
+    ],
+)
+def test_the_study_names_the_maps(tmp_path: Path, entry: str, name: str) -> None:
+    results = study(tmp_path, (entry,))
+    maps = [n for n in captions(results, "Activations") if n.endswith("_by_step")]
+    assert maps == [name]
+    assert not [n for n in captions(results, "Gradients and updates") if n.endswith("_by_step")]
+
+
+@pytest.mark.parametrize(
+    ("entry", "title", "recorded"),
+    [
+        ("activation_rms/hiden", "Activations", "activation_rms at residual, attention_norm and"),
+        ("cka_to_init", "Activation drift and similarity", "activation_drift, activation_rms"),
+        ("no_such_curve", OTHERS, "novel_measure"),
+    ],
+)
+def test_a_map_that_no_run_recorded_is_told(
+    tmp_path: Path, entry: str, title: str, recorded: str
+) -> None:
+    exhibits = section(title).exhibits(study(tmp_path, (entry,)))
+    assert exhibits is not None
+    told = exhibits.sentences[-1]
+    assert f"No map of {entry} (report.layer_maps)" in told
+    assert recorded in told
+
+
+def test_captions_say_what_is_measured_how_and_what_is_hatched(grid: StudyResults) -> None:
+    rms = captions(grid, "Activations")["activation_rms_by_layer"]
+    for part in (
+        "Activation RMS of each layer (columns) of every tap (panels)",
+        "Geometric mean over completed runs; one logarithmic colour scale for all panels.",
+        "Hatched: fixed by construction, so that it says nothing about training (",
+        "Cross: no run of the variant completed, and some diverged.",
+        "Ring: no run of the variant has completed.",
+        "Dash: the variant has no such number in this layer.",
+        "Beside a row: of how many of the planned runs it is.",
+    ):
+        assert part in rms
+    left_out = captions(grid, "Batch norm")["batch_norm_mean_distance_by_layer"]
+    assert "variants that have no such number are left out." in left_out
+
+
+def test_distributions_drift_and_only_gradients_shift(grid: StudyResults) -> None:
+    for title in ("Activations", "Activation drift and similarity"):
+        for caption in captions(grid, title).values():
+            assert "covariate" not in caption.lower()
+    exhibits = section("Activation drift and similarity").exhibits(grid)
+    assert exhibits is not None
+    assert exhibits.sentences[0].startswith("Where activations are measured. Residual stream: ")

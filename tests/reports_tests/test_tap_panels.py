@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+
+from reports.frame import StudyResults
+from reports.sources import load_study
+from reports.tap_panels import TapPanels, collect_tap_panels
+from studies.records import Outcome
+from tests.reports_tests.conftest import Synthetic, grid_study, write_study
+
+
+def panels_of(results: StudyResults, family: str) -> TapPanels:
+    panels = collect_tap_panels(results, family)
+    assert panels is not None
+    return panels
+
+
+def test_cells_are_means_over_completed_runs_at_the_last_probe(grid: StudyResults) -> None:
+    panels = panels_of(grid, "activation_rms")
+    assert set(panels.cells["step"]) == {1000}
+    assert "relu-none" not in set(panels.cells["variant"])  # both diverged
+    curve = grid.layer_curves("activation_rms")
+    pair = curve[
+        (curve["variant"] == "gelu-layer-pre")
+        & (curve["tap"] == "hidden")
+        & (curve["layer"] == 1)
+        & (curve["step"] == 1000)
+    ]["value"]
+    cells = panels.cells.set_index(["variant", "tap", "layer"])
+    cell = cells.loc[("gelu-layer-pre", "hidden", 1)]
+    assert cell["mean"] == pytest.approx((pair.iloc[0] * pair.iloc[1]) ** 0.5)
+    assert cell["runs"] == 2
+    assert cells.loc[("gelu-none", "hidden", 1), "runs"] == 1  # the other seed diverged
+    assert panels.partial
+
+
+def test_other_scales_take_the_arithmetic_mean(grid: StudyResults) -> None:
+    panels = panels_of(grid, "dead_units")
+    assert panels.scale.kind == "linear"
+    cells = panels.cells.set_index(["variant", "layer"])
+    assert cells.loc[("relu-layer-pre", 0), "mean"] == 0
+    assert panels_of(grid, "activation_rms_change").scale.kind == "diverging"
+
+
+def test_taps_come_in_the_order_of_a_block_with_the_variants_in_groups(grid: StudyResults) -> None:
+    panels = panels_of(grid, "activation_rms").panels
+    assert [panel.tap for panel in panels] == ["residual", "attention_norm", "hidden"]
+    assert panels[0].title == "residual stream"
+    assert panels[0].layers == (*panels[2].layers, len(panels[2].layers))
+    assert [group.title for group in panels[0].groups] == ["ReLU", "GELU", "SiLU", "SwiGLU"]
+    assert sum(len(group.labels) for group in panels[0].groups) == 28
+
+
+def test_groups_of_a_single_tap_stand_side_by_side(grid: StudyResults) -> None:
+    panels = panels_of(grid, "dead_units").panels
+    assert [panel.title for panel in panels] == ["ReLU", "GELU", "SiLU", "SwiGLU"]
+    assert {panel.tap for panel in panels} == {"block"}
+    assert [len(panel.groups) for panel in panels] == [1, 1, 1, 1]
+
+
+def test_what_is_fixed_by_construction_is_known_per_cell(grid: StudyResults) -> None:
+    panels = panels_of(grid, "activation_rms")
+    fixed = panels.cells.set_index(["variant", "tap", "layer"])["fixed"]
+    assert fixed["gelu-layer-pre", "attention_norm", 0] == "its norm fixes the RMS"
+    assert fixed["gelu-layer-post", "residual", 0] == ""
+    assert fixed["gelu-layer-post", "residual", 1] == "the stream is the output of a norm"
+    assert fixed["gelu-none", "hidden", 0] == ""
+    assert "attention norm, with BatchNorm, LayerNorm or GroupNorm: its norm" in panels.fixed
+
+
+def test_variants_that_have_no_such_number_are_left_out_and_others_have_gaps(
+    grid: StudyResults,
+) -> None:
+    panels = panels_of(grid, "batch_norm_mean_distance")
+    shown = {v for panel in panels.panels for group in panel.groups for v in group.labels}
+    assert {"gelu-batch-pre", "swiglu-batch-post"} <= shown
+    assert "gelu-layer-pre" not in shown
+    assert "LayerNorm" in " ".join(panels.without)
+    assert "swiglu-group-post" in shown  # it has not run: nobody knows
+    assert not panels.gaps
+    assert panels_of(grid, "activation_rms").gaps  # without a norm there is no output of one
+
+
+def test_variants_of_one_factor_are_one_group(tmp_path: Path) -> None:
+    plan = grid_study((0,), {"model.norm": ("layer", "rms")}, report={})
+    results = load_study(write_study(tmp_path / "study", plan))
+    (panel,) = panels_of(results, "gradient_norm").panels
+    (group,) = panel.groups
+    assert list(group.labels.values()) == ["LayerNorm", "RMSNorm"]
+
+
+def test_no_completed_run_is_no_figure(tmp_path: Path) -> None:
+    plan = grid_study((0,), {"model.norm": ("layer", "rms")}, report={})
+    fates = {(run.variant, run.seed): Outcome.DIVERGED for run in plan.runs}
+    results = load_study(write_study(tmp_path / "study", plan, Synthetic(fates)))
+    assert collect_tap_panels(results, "gradient_norm") is None
