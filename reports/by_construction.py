@@ -25,25 +25,20 @@ def fixed_caption(results: StudyResults, family: str, cells: pd.DataFrame) -> st
     for rule in results.definition(family).by_construction:
         shown = hatched[hatched["tap"].isin(rule.taps) & (hatched["fixed"] == rule.note)]
         if len(shown):
-            reasons.append(f"{_where(results, rule, shown)}: {rule.note}")
-    if not reasons:
-        return ""
-    return (
-        "Hatched: fixed by construction, so that it says nothing about training ("
-        + "; ".join(reasons)
-        + ")."
-    )
+            reasons.append(f"{_where(results, rule, shown)} – {rule.note}.")
+    told = "Hatched: fixed by construction, so that it says nothing about training."
+    return " ".join([told, *reasons]) if reasons else ""
 
 
 def _where(results: StudyResults, rule: ByConstruction, shown: pd.DataFrame) -> str:
-    """Taps, first layer and levels: "residual stream from layer 1 on, with post and LayerNorm"."""
+    """Taps, first layer and levels: "Residual stream, from layer 1 on, with post and LayerNorm"."""
     taps = [tap_label(tap) for tap in rule.taps if tap in set(shown["tap"])]
     places = any_of([tap for tap in taps if tap != "block"], "and")
-    if rule.first_index:
-        places += f"{' ' if places else ''}from layer {rule.first_index} on"
+    layers = f"from layer {rule.first_index} on" if rule.first_index else ""
     cells = [cell for cell in results.plan.cells if cell.variant in set(shown["variant"])]
     levels = _levels(results.plan.cells, cells, rule)
-    return ", ".join(part for part in (places, levels) if part)
+    where = ", ".join(part for part in (places, layers, levels) if part)
+    return where[:1].upper() + where[1:]
 
 
 def _levels(every: tuple[Cell, ...], cells: list[Cell], rule: ByConstruction) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -14,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from reports.drawing import plain, power_of_ten
 
@@ -84,7 +87,7 @@ def color_scale(kind: Kind, values: Values) -> ColorScale:
         low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
         under, over = bool((values <= 0).any()) or known.min() < low, known.max(initial=low) > high
     elif kind == "diverging":
-        high = float(np.quantile(np.abs(values), 1 - OUTLIERS)) or 1.0
+        high = _ends(np.abs(values))[1] or 1.0
         low, under, over = -high, values.min() < -high, values.max() > high
     else:
         low, high = _ends(values)
@@ -94,8 +97,8 @@ def color_scale(kind: Kind, values: Values) -> ColorScale:
 
 
 def _ends(values: Values) -> tuple[float, float]:
-    low, high = np.quantile(values, [OUTLIERS, 1 - OUTLIERS])
-    return float(low), float(high)
+    low = np.quantile(values, OUTLIERS, method="lower")
+    return float(low), float(np.quantile(values, 1 - OUTLIERS, method="higher"))
 
 
 def mean_of_runs(kind: Kind, values: pd.Series[float], by: pd.DataFrame) -> pd.DataFrame:
@@ -118,15 +121,44 @@ def mean_name(kind: Kind) -> str:
     return "geometric mean" if kind == "log" else "mean"
 
 
-def add_color_bar(figure: Figure, axes: Sequence[Axes], scale: ColorScale, label: str) -> None:
-    """One colour bar for all panels."""
+def add_color_bar(
+    figure: Figure, axes: Sequence[Axes], scale: ColorScale, label: str, *, above: bool = False
+) -> None:
+    """One colour bar for all panels: beside them, or above where panels may be low."""
     ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
     bar = figure.colorbar(
-        scale.mapping, ax=list(axes), pad=0.01, aspect=40, fraction=0.03,
+        scale.mapping, ax=list(axes),
+        pad=0.1 / figure.get_figheight() if above else 0.01, aspect=50 if above else 40,
+        shrink=0.6 if above else 1.0, fraction=0.05 if above else 0.03,
+        location="top" if above else "right",
         extend=ends.get((scale.under, scale.over), "neither"),
-        format=FuncFormatter(lambda v, _: power_of_ten(v)) if scale.kind == "log" else None,
     )  # fmt: skip
-    whole = scale.kind == "log" and scale.high - scale.low > 1.5
-    bar.locator = MaxNLocator(integer=whole, nbins=6)
+    if scale.kind == "log":
+        values = log_ticks(scale.low, scale.high)
+        bar.set_ticks([math.log10(v) for v in values], labels=[_tick(v) for v in values])
+    else:
+        bar.locator = MaxNLocator(nbins=6)
+    bar.ax.tick_params(length=2, pad=1.5)
+    if not above:  # a label of several lines is no longer than the bar
+        letters = figure.get_figheight() * 72 / (mpl.rcParams["axes.labelsize"] * 0.55)
+        label = textwrap.fill(label, max(12, int(letters)), break_long_words=False)
     bar.set_label(plain(label))
     bar.outline.set_linewidth(0.4)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Values between two exponents of ten: powers of ten, or 1, 2, 5 where these are too few."""
+    powers = range(math.ceil(low), math.floor(high) + 1)
+    if len(powers) > 2:
+        return [10.0**k for k in powers[:: math.ceil(len(powers) / 6)]]
+    within = [
+        digit * 10.0**k
+        for k in range(math.floor(low), math.ceil(high) + 1)
+        for digit in (1, 2, 5)
+        if low <= math.log10(digit) + k <= high
+    ]
+    return within if len(within) > 1 else [10**low, 10**high]
+
+
+def _tick(value: float) -> str:
+    return f"{float(f'{value:.2g}'):g}" if 0.01 <= value < 1000 else power_of_ten(math.log10(value))

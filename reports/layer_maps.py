@@ -44,8 +44,8 @@ class LayerMaps:
     """Of how many recorded steps one is drawn."""
     divergences: dict[str, tuple[float, ...]]
     """Steps at which runs of a variant diverged."""
-    unfinished: dict[str, str]
-    """How the runs of each variant ended, where it has no map."""
+    empty: dict[str, str]
+    """What stands in place of the map of each variant that has none."""
     grid: Grid
     scale: ColorScale
     fixed: str
@@ -77,7 +77,7 @@ def collect_layer_maps(results: StudyResults, family: str, tap: str) -> LayerMap
         means=means.merge(layers),
         thinned=stride,
         divergences=_divergences(results, curves),
-        unfinished={v: _how_ended(results, v) for v in results.variants},
+        empty={v: _why_empty(results, v) for v in results.variants},
         grid=grid_of(results),
         scale=color_scale(kind, means["mean"].to_numpy()),
         fixed=fixed_caption(results, family, layers),
@@ -95,9 +95,11 @@ def _divergences(results: StudyResults, curves: pd.DataFrame) -> dict[str, tuple
     return found
 
 
-def _how_ended(results: StudyResults, variant: str) -> str:
+def _why_empty(results: StudyResults, variant: str) -> str:
     counts = results.outcomes(variant)
-    return ", ".join(f"{n} {o.value}" for o, n in counts.items() if n) or "no run"
+    if counts[Outcome.COMPLETED]:
+        return "not recorded"
+    return ", ".join(f"{n} {o.value}" for o, n in counts.items() if n)
 
 
 def draw_layer_maps(data: LayerMaps, theme: Theme) -> Figure:
@@ -112,7 +114,8 @@ def draw_layer_maps(data: LayerMaps, theme: Theme) -> Figure:
         for ax, variant in zip(axes[row], variants, strict=False):
             _draw_map(ax, data, variant, frames.get(variant), theme)
             if row == 0 or not grid.row_titles[row]:
-                ax.set_title(plain(grid.titles[variant]), fontsize=theme.font_size_pt * 0.92)
+                size = theme.font_size_pt * 0.92
+                ax.set_title(plain(grid.titles[variant]), fontsize=size, linespacing=1.0, pad=size)
         axes[row][0].set_ylabel(plain(grid.row_titles[row]))
         for ax in axes[row][1:]:
             ax.yaxis.set_visible(False)  # ticks that nobody sees take most of the time
@@ -137,7 +140,7 @@ def _draw_map(
     ax.patch.set(facecolor=MUTED, alpha=0.15)  # seen where there is no map
     if frame is None:
         ax.text(
-            0.5, 0.5, data.unfinished[variant].replace(", ", "\n"), transform=ax.transAxes,
+            0.5, 0.5, data.empty[variant].replace(", ", "\n"), transform=ax.transAxes,
             ha="center", va="center", fontsize=theme.font_size_pt * 0.8,
         )  # fmt: skip
         return

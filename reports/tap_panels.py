@@ -32,7 +32,11 @@ from studies.records import Outcome
 ROW_FONT = 0.87
 """Size of the labels of rows, of that of the figure's text."""
 
+LETTER = 0.56
+"""Width of a letter over the size of its font, about."""
 LAYER_TICKS = 5
+LOWEST = 5.0
+"""Height of the lowest panel in lines of text."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class TapPanels:
     ends: dict[str, dict[Outcome, int]]
     """How the runs of each variant ended."""
     without: tuple[str, ...]
-    """Labels of the variants whose runs ended without such a number: it is not one of theirs."""
+    """Labels of the variants that have no such number; where there are any, also of those that
+    have no curves at all, of which nobody knows."""
     scale: ColorScale
     fixed: str
     """What is hatched and why, as a sentence; may be empty."""
@@ -120,10 +125,12 @@ def collect_tap_panels(results: StudyResults, family: str) -> TapPanels | None:
 
 
 def _without(results: StudyResults, recorded: set[str]) -> list[str]:
-    """Variants that have curves, but none of the family."""
+    """Variants without the family, if any that has curves is without it."""
     runs = results.runs.set_index("run_key")["variant"]
-    any_curve = set(runs[runs.index.isin(results.histories["run_key"].unique())])
-    return [v for v in results.variants if v in any_curve and v not in recorded]
+    with_curves = set(runs[runs.index.isin(results.histories["run_key"].unique())])
+    if with_curves <= recorded:
+        return []
+    return [variant for variant in results.variants if variant not in recorded]
 
 
 def _groups(results: StudyResults, silent: Sequence[str]) -> tuple[RowGroup, ...]:
@@ -178,15 +185,15 @@ def draw_tap_panels(data: TapPanels, theme: Theme) -> Figure:
     longest = max(map(len, [*rows.labels.values(), *rows.titles]))
     widths = [float(len(panel.layers)) for panel in data.panels]
     widths = [max(width, 0.6 * max(widths)) for width in widths]
-    free = theme.width_in - longest * font * 0.5 / 72 - 0.09 * theme.font_size_pt
-    letters = [int(free * w / sum(widths) * 72 / (font * 0.5)) for w in widths]
+    free = theme.width_in - longest * font * LETTER / 72
+    letters = [int(free * w / sum(widths) * 72 / (font * LETTER)) for w in widths]
     titles = [
         textwrap.fill(panel.title, max(8, fitting), break_long_words=False)
         for panel, fitting in zip(data.panels, letters, strict=True)
     ]
     lines = max(title.count("\n") + 1 for title in titles)
-    height = (rows.count * 1.22 + lines * 1.2 + 4.2) * font / 72
-    layout = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.02)
+    height = (max(rows.count * 1.22, LOWEST) + lines * 1.2 + 7.5) * font / 72
+    layout = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.02, rect=(0.006, 0, 0.988, 1))
     figure = Figure(figsize=(theme.width_in, height), layout=layout)
     axes = figure.subplots(1, len(data.panels), sharey=True, squeeze=False, width_ratios=widths)[0]
     for ax, panel, title in zip(axes, data.panels, titles, strict=True):
@@ -198,7 +205,7 @@ def draw_tap_panels(data: TapPanels, theme: Theme) -> Figure:
     for ax in axes[1:]:
         ax.yaxis.set_visible(False)  # ticks that nobody sees take most of the time
     figure.supxlabel("block" if data.panels[0].tap == "block" else "layer", fontsize=font)
-    add_color_bar(figure, list(axes), data.scale, data.label)
+    add_color_bar(figure, list(axes), data.scale, data.label, above=True)
     return figure
 
 

@@ -157,7 +157,7 @@ def render(data: LayerDiagnostics) -> Exhibits:
 def _map_figure(data: LayerDiagnostics, family: FamilyFigures, maps: LayerMaps) -> Figure:
     place = "block" if maps.tap == "block" else f"layer at the tap {tap_label(maps.tap)}"
     parts = [
-        f"{_headed(maps.label)} of each {place}, by step.",
+        f"{_headed(maps.label)}: each {place}, by step.",
         family.definition,
         f"{_mean(maps.scale)} over the runs that are still alive; one {WORDS[maps.scale.kind]} "
         "for all variants.",
@@ -179,7 +179,7 @@ def _panel_figure(data: LayerDiagnostics, family: FamilyFigures, panels: TapPane
     shown = {variant for p in panels.panels for group in p.groups for variant in group.labels}
     lost = [panels.ends[v][Outcome.DIVERGED] > 0 for v in shown if not panels.completed(v)]
     parts = [
-        f"{_headed(panels.label)} of {where} at the last probe (step {last}).",
+        f"{_headed(panels.label)}: {where} at the last probe (step {last}).",
         family.definition,
         f"{_mean(panels.scale)} over completed runs; one {WORDS[panels.scale.kind]} for all "
         "panels.",
@@ -188,7 +188,7 @@ def _panel_figure(data: LayerDiagnostics, family: FamilyFigures, panels: TapPane
         "Ring: no run of the variant has completed." if False in lost else "",
         "Dash: the variant has no such number in this layer." if panels.gaps else "",
         "Beside a row: of how many of the planned runs it is." if panels.partial else "",
-        f"{len(panels.without)} variants that have no such number are left out."
+        f"Left out: {len(panels.without)} variants without such a number."
         if panels.without
         else "",
         counts_caption(data.outcomes),

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.color_scales import ColorScale, color_scale, fitting_kind, mean_of_runs
+from reports.color_scales import ColorScale, color_scale, fitting_kind, log_ticks, mean_of_runs
 
 
 def test_a_logarithmic_scale_ends_at_exponents_and_has_zeros_under_it() -> None:
@@ -61,3 +61,15 @@ def test_the_mean_of_runs_is_geometric_on_a_logarithmic_scale() -> None:
 def test_light_colours_are_told_from_dark_ones() -> None:
     assert ColorScale("linear", 0.0, 1.0).light(np.array([0.0, 1.0])).tolist() == [False, True]
     assert ColorScale("diverging", -1.0, 1.0).light(np.array([-1.0, 0.0])).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (-2.1, 1.2, [0.01, 0.1, 1, 10]),
+        (-0.5, 0.6, [0.5, 1, 2]),
+        (0.31, 0.32, [10**0.31, 10**0.32]),
+    ],
+)
+def test_ticks_of_a_logarithmic_scale(low: float, high: float, ticks: list[float]) -> None:
+    assert log_ticks(low, high) == pytest.approx(ticks)

@@ -30,7 +30,7 @@ def test_a_diagnostic_that_nobody_knows_appears_in_the_last_section(small: Study
     assert list(sections().values())[-1].title == OTHERS
     ((name, caption),) = captions(small, OTHERS).items()
     assert name == "novel_measure_by_layer"
-    assert "Novel measure of each block at the last probe (step 1000)." in caption
+    assert "Novel measure: each block at the last probe (step 1000)." in caption
     assert "Something new. Source: Nobody 2031." in caption
 
 
@@ -89,9 +89,9 @@ def test_a_map_that_no_run_recorded_is_told(
 def test_captions_say_what_is_measured_how_and_what_is_hatched(grid: StudyResults) -> None:
     rms = captions(grid, "Activations")["activation_rms_by_layer"]
     for part in (
-        "Activation RMS of each layer (columns) of every tap (panels)",
+        "Activation RMS: each layer (columns) of every tap (panels)",
         "Geometric mean over completed runs; one logarithmic colour scale for all panels.",
-        "Hatched: fixed by construction, so that it says nothing about training (",
+        "Hatched: fixed by construction, so that it says nothing about training.",
         "Cross: no run of the variant completed, and some diverged.",
         "Ring: no run of the variant has completed.",
         "Dash: the variant has no such number in this layer.",
@@ -99,7 +99,7 @@ def test_captions_say_what_is_measured_how_and_what_is_hatched(grid: StudyResult
     ):
         assert part in rms
     left_out = captions(grid, "Batch norm")["batch_norm_mean_distance_by_layer"]
-    assert "variants that have no such number are left out." in left_out
+    assert "Left out: 20 variants without such a number." in left_out
 
 
 def test_distributions_drift_and_only_gradients_shift(grid: StudyResults) -> None:

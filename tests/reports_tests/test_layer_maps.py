@@ -12,7 +12,7 @@ def test_maps_average_geometrically_and_keep_what_diverged_runs_left(grid: Study
     left = maps.means[maps.means["variant"] == "relu-none"]
     assert left["step"].max() < max(maps.divergences["relu-none"]) + 1
     assert "swiglu-group-post" not in set(maps.means["variant"])
-    assert maps.unfinished["swiglu-group-post"] == "2 missing"
+    assert maps.empty["swiglu-group-post"] == "2 missing"
     curve = grid.layer_curves("gradient_norm")
     pair = curve[
         (curve["variant"] == "gelu-layer-pre") & (curve["layer"] == 2) & (curve["step"] == 500)
@@ -37,6 +37,13 @@ def test_layers_fixed_by_construction_say_why(grid: StudyResults) -> None:
     assert fixed["layer"].min() == 1
     assert all(variant.endswith("-post") for variant in fixed["variant"])
     assert "from layer 1 on, with post and BatchNorm, LayerNorm or GroupNorm" in maps.fixed
+
+
+def test_variants_without_such_a_number_say_so(grid: StudyResults) -> None:
+    maps = collect_layer_maps(grid, "batch_norm_mean_distance", "attention_norm")
+    assert maps is not None
+    assert maps.empty["gelu-layer-pre"] == "not recorded"
+    assert set(maps.means["variant"]) == {v for v in grid.variants if "-batch-" in v}
 
 
 def test_a_tap_that_no_run_recorded_has_no_map(grid: StudyResults) -> None:
