@@ -18,7 +18,7 @@ from ablations.progress import Progress, RemainingTime
 from studies.configuration import leaf_name
 from studies.plan import Plan
 from studies.records import Leak
-from studies.schema import Scalar
+from studies.values import Scalar
 from studies.vocabulary import label_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 import filelock
@@ -37,16 +37,16 @@ INTERVAL_S = 2.0
 """How often rows are sent while a run trains."""
 AWAY_INTERVAL_S = 15.0
 """How often a store that is away is asked again; the end of a run asks at once."""
-TRACKED_TAPS = frozenset({"residual"})
-"""Taps whose curves are sent. Those of the others are most of what a run records, and would make
-the store and each list of runs twice as heavy; `history.parquet`, an artifact of each run, has all.
-"""
 
 
-def is_tracked(name: str) -> bool:
-    """Whether a number is sent to the tracking store by name, and not only in the history."""
+def is_tracked(name: str, taps: Collection[str]) -> bool:
+    """Whether a number is sent to the tracking store by name, and not only in the history.
+
+    Everything is, but the curves of taps that are not among these: `history.parquet`, an artifact
+    of each run, has all.
+    """
     series = split_series(name)
-    return series is None or series[1] not in TAPS or series[1] in TRACKED_TAPS
+    return series is None or series[1] not in TAPS or series[1] in taps
 
 
 class RunPublisher:
@@ -84,7 +84,10 @@ class RunPublisher:
         self._unsent += self._tail.new_rows()
         record = self._record if closed else None
         summary = record.summary if record else {}
-        tracking.log(self._run, [*_triples(self._unsent), *((0, k, v) for k, v in summary.items())])
+        tracking.log(
+            self._run,
+            [*_triples(self._unsent, study.taps), *((0, k, v) for k, v in summary.items())],
+        )
         self._unsent.clear()
         if not closed or self.done:
             return
@@ -226,12 +229,12 @@ def _publisher_of_rest(
     return publisher
 
 
-def _triples(rows: list[MetricRow]) -> list[tuple[int, str, float]]:
+def _triples(rows: list[MetricRow], taps: Collection[str]) -> list[tuple[int, str, float]]:
     return [
         (row.step, name, value)
         for row in rows
         for name, value in row.values.items()
-        if is_tracked(name)
+        if is_tracked(name, taps)
     ]
 
 

@@ -46,6 +46,8 @@ class TrackedStudy:
     variant_run_ids: dict[str, str]
     runs: dict[str, Run]
     """Run key to the seed runs that the store had when the study was opened."""
+    taps: tuple[str, ...]
+    """Taps whose curves the store is sent."""
 
 
 class Tracking:
@@ -86,6 +88,7 @@ class Tracking:
             study_run_id,
             {name: str(run.info.run_id) for name, run in variants.items()},
             {r.data.tags["run_key"]: r for r in existing if "run_key" in r.data.tags},
+            plan.study.execution.tracked_taps,
         )
 
     def open_run(self, study: TrackedStudy, spec: RunSpec, variant: str, attempt: int) -> Run:

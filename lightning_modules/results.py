@@ -27,7 +27,7 @@ from studies.metrics import (
 )
 from studies.records import Outcome, RunResult
 from studies.run_spec import RunSpec
-from studies.schema import Scalar
+from studies.values import Scalar
 
 
 def run_result(

@@ -88,6 +88,7 @@ def draw_files(
     files = {}
     with themed(theme):  # ticks are made while saving, so that is part of it
         figure = draw(theme)
+        _settle(figure)
         for file_format in formats:
             buffer = io.BytesIO()
             background = "none" if file_format == "svg" else "white"
@@ -95,9 +96,21 @@ def draw_files(
                 buffer, format=file_format, dpi=200, metadata=NO_DATES.get(file_format),
                 facecolor=background,
             )  # fmt: skip
-            figure.set_layout_engine("none")  # what the first format found; half of the work
             files[file_format] = buffer.getvalue()
     return files
+
+
+def _settle(figure: Figure) -> None:
+    """Lay a figure out once for all formats, on positions that are the same every time.
+
+    The solver of the layout leaves other last digits at each call, and names of clip paths are made
+    of all digits.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        left, bottom, width, height = (round(x, 5) for x in ax.get_position(original=True).bounds)
+        ax.set_position((left, bottom, width, height))
 
 
 def inline_svg(draw: Callable[[Theme], Figure], prefix: str) -> str:

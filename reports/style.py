@@ -10,7 +10,8 @@ from typing import Literal
 from reports.frame import StudyResults
 from reports.words import level_label
 from studies.plan import Cell
-from studies.schema import OneAtATime, Scalar
+from studies.schema import OneAtATime
+from studies.values import Scalar
 
 COLORS = (
     "#0173b2", "#de8f05", "#029e73", "#cc78bc", "#56b4e9", "#d55e00", "#949494", "#ca9161",

@@ -6,7 +6,8 @@ import itertools
 import math
 
 from studies.configuration import flatten
-from studies.schema import CellList, Exclusion, FullFactorial, OneAtATime, Scalar, Study
+from studies.schema import CellList, Exclusion, FullFactorial, OneAtATime, Study
+from studies.values import Scalar
 
 Combination = dict[str, Scalar]
 """Factor to level, in the order of the study's factors."""

@@ -16,11 +16,11 @@ from studies.schema import (
     Exclusion,
     ExecutionConfig,
     OneAtATime,
-    Scalar,
     Study,
     factor_keys,
     field_of,
 )
+from studies.values import Scalar
 
 
 def check_levels(study: Study, paths: PathFinder, findings: Findings) -> Study:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from studies.schema import Scalar
+from studies.values import Scalar
 
 
 @dataclass(frozen=True)

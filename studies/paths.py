@@ -8,7 +8,8 @@ from pathlib import Path
 
 from studies.errors import close_matches
 from studies.findings import OVERRIDE, Findings
-from studies.schema import CustomModule, Scalar
+from studies.schema import CustomModule
+from studies.values import Scalar
 from studies.vocabulary import CORPORA, TOKENIZERS
 
 NAMES: Mapping[str, Mapping[str, object]] = {"data.corpus": CORPORA, "data.tokenizer": TOKENIZERS}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from studies.run_spec import RunSpec
-from studies.schema import Scalar, Study
+from studies.schema import Study
 from studies.section import Section
+from studies.values import Scalar
 
 
 class Cell(Section):

@@ -17,7 +17,8 @@ from studies.errors import AblationError
 from studies.estimates import estimate
 from studies.plan import Cell, Excluded, Merge, Plan, PlannedRun
 from studies.run_spec import RunSpec
-from studies.schema import OneAtATime, Scalar, Study
+from studies.schema import OneAtATime, Study
+from studies.values import Scalar
 from studies.vocabulary import VOCABULARIES
 
 LONGEST_LEVEL = 40

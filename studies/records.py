@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from studies.metrics import Metric
 from studies.plan import Plan, PlannedRun
-from studies.schema import Scalar
+from studies.values import Scalar
 
 
 class Outcome(StrEnum):

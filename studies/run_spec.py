@@ -8,15 +8,9 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, Literal
 
-from studies.schema import (
-    CustomModule,
-    DataConfig,
-    DiagnosticsConfig,
-    ModelConfig,
-    Scalar,
-    TrainingConfig,
-)
+from studies.schema import CustomModule, DataConfig, DiagnosticsConfig, ModelConfig, TrainingConfig
 from studies.section import Section
+from studies.values import Scalar
 
 KEY_DIGITS = 16
 

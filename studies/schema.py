@@ -10,34 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from studies.errors import close_matches
 from studies.section import Section, Settings
-from studies.vocabulary import DIAGNOSTICS, VOCABULARIES
+from studies.values import Scalar, Seed, Slug, different, level_of
+from studies.vocabulary import DIAGNOSTICS
 
-Scalar = bool | int | float | str | None
 MAX_SEEDS = 1000
 
 DEFAULT_DIAGNOSTICS = tuple(name for name in DIAGNOSTICS if name != "sliced_wasserstein")
-
-Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,80}$")]
-
-
-def _level_of(key: str) -> AfterValidator:
-    def known(value: str) -> str:
-        levels = VOCABULARIES[key]
-        if value not in levels:
-            hint = close_matches(value, levels)
-            raise ValueError(f"one of {', '.join(levels)}|{hint}")
-        return value
-
-    return AfterValidator(known)
-
-
-def _different(values: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("each one once|remove the repeats")
-    return values
 
 
 class ModelConfig(Settings):
@@ -54,9 +33,9 @@ class ModelConfig(Settings):
     round(2/3 d_ff), which keeps the parameters (Shazeer 2020)."""
     context_length: int = Field(64, ge=2)
     """Tokens that the model sees at once (T)."""
-    activation: Annotated[str, _level_of("model.activation")] = "gelu"
+    activation: Annotated[str, level_of("model.activation")] = "gelu"
     """Non-linearity of the feed-forward."""
-    norm: Annotated[str, _level_of("model.norm")] = "layer"
+    norm: Annotated[str, level_of("model.norm")] = "layer"
     """Normalisation layer."""
     norm_groups: int | None = Field(None, ge=1)
     """Groups of channels of `group` norm; null is 4. Meaningless for the other norms."""
@@ -64,9 +43,9 @@ class ModelConfig(Settings):
     """Added to each variance, the same for every norm of a study."""
     norm_affine: bool = True
     """Whether norms learn a gain (and a bias, with `bias`)."""
-    placement: Annotated[str, _level_of("model.placement")] = "pre"
+    placement: Annotated[str, level_of("model.placement")] = "pre"
     """Where the norms stand around a sub-layer."""
-    position: Annotated[str, _level_of("model.position")] = "learned"
+    position: Annotated[str, level_of("model.position")] = "learned"
     """How the model knows the order of tokens."""
     qk_norm: bool = False
     """LayerNorm on queries and keys, per head, gain shared by the heads (Dehghani et al. 2023)."""
@@ -76,7 +55,7 @@ class ModelConfig(Settings):
     """Whether linear layers and norms have a bias."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout on embeddings, attention weights and sub-layer outputs."""
-    initialization: Annotated[str, _level_of("model.initialization")] = "auto"
+    initialization: Annotated[str, level_of("model.initialization")] = "auto"
     """How weights are drawn; always recorded as resolved."""
     dyt_alpha: float | None = Field(None, gt=0)
     """Initial alpha of `dyt`; null is 1, the value that Zhu et al. 2025 give for width 1024.
@@ -166,13 +145,13 @@ class DiagnosticsConfig(Settings):
     target_loss: float | None = Field(None, gt=0)
     """Validation loss, nats per token, whose first reaching is recorded for every run; null is the
     entropy of the training text's token frequencies, the best loss without any context."""
-    enabled: tuple[Annotated[str, _level_of("diagnostics.enabled")], ...] = DEFAULT_DIAGNOSTICS
+    enabled: tuple[Annotated[str, level_of("diagnostics.enabled")], ...] = DEFAULT_DIAGNOSTICS
     """Diagnostics by name."""
     every_steps: dict[
-        Annotated[str, _level_of("diagnostics.every_steps")], Annotated[int, Field(ge=1)]
+        Annotated[str, level_of("diagnostics.every_steps")], Annotated[int, Field(ge=1)]
     ] = Field(default_factory=dict)
     """Cadence of single diagnostics by name, in place of that of their cost class."""
-    modules: dict[Annotated[str, _level_of("diagnostics.modules")], str] = Field(
+    modules: dict[Annotated[str, level_of("diagnostics.modules")], str] = Field(
         default_factory=dict
     )
     """For a module of one's own: role to a pattern of sub-module names, such as
@@ -190,6 +169,9 @@ class ExecutionConfig(Settings):
     """Lightning strategy."""
     checkpoint_every_s: float = Field(60.0, ge=0)
     """Seconds of training between checkpoints; 0 is after every step."""
+    tracked_taps: tuple[Annotated[str, level_of("execution.tracked_taps")], ...] = ("residual",)
+    """Taps whose curves are sent to MLflow. Those of the others are most of what a run records, and
+    make the store and the UI's lists of runs twice as heavy; reports and `ablate show` have all."""
 
 
 class CustomModule(Section):
@@ -281,7 +263,7 @@ class Study(Section):
     """How levels are combined: `full_factorial`, or a mapping with a `kind` and its own keys."""
     exclude: tuple[Exclusion, ...] = ()
     """Combinations that are left out: each a mapping with `when` and `because`."""
-    seeds: Annotated[tuple[Seed, ...], AfterValidator(_different)] = Field(
+    seeds: Annotated[tuple[Seed, ...], AfterValidator(different)] = Field(
         (0, 1, 2, 3, 4), min_length=1, max_length=MAX_SEEDS
     )
     """Seeds, paired over the variants; a number n stands for 0 to n-1."""

@@ -275,6 +275,7 @@ VOCABULARIES: dict[str, Mapping[str, Level]] = {
     "diagnostics.enabled": DIAGNOSTICS,
     "diagnostics.every_steps": DIAGNOSTICS,
     "diagnostics.modules": MODULE_ROLES,
+    "execution.tracked_taps": TAPS,
 }
 """Registry of the levels of each configuration key that takes a name."""
 

@@ -29,7 +29,8 @@ from lightning_modules.data.corpus import Corpus, DataError
 from lightning_modules.data.text_splits import Splits, write_splits
 from lightning_modules.data.tokenizers import TokenIds, make_tokenizer, tokenizer_identity
 from studies.run_spec import digest
-from studies.schema import DataConfig, Scalar
+from studies.schema import DataConfig
+from studies.values import Scalar
 
 STORE_VERSION = 2
 """Raise it when the same text and settings would give another store than before."""

@@ -53,7 +53,9 @@ class AttentionSharpness(TapDiagnostic):
             label="attention entropy, sharpest head",
             unit="share",
             direction="neither",
-            definition="as attention_entropy, of the head where it is least",
+            definition="entropy of a token's attention weights over the logarithm of the number "
+            "of tokens that it sees, mean over tokens from the second on, of the head where it is "
+            "least, on the probe batch",
             formula=r"\min_h \mathbb{E}_{t \ge 1} \left[ -\sum_{s \le t} a_{hts} \ln a_{hts} "
             r"\, / \, \ln(t+1) \right]",
             source="Zhai et al. 2023 (entropy collapse)",

@@ -39,7 +39,8 @@ class BatchNormStatistics(Diagnostic):
             label="distance of batch to running variance",
             unit="",
             direction="neither",
-            definition="as batch_norm_mean_distance, of the variances",
+            definition="Euclidean distance of the probe batch's channel variances to the running "
+            "variances of a batch norm, over the root of the number of channels",
             formula=r"\lVert \sigma^2_B - \sigma^2_\mathrm{run} \rVert_2 / \sqrt{D}",
             source="Shen et al. 2020 (PowerNorm)",
             scale="log",

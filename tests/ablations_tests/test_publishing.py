@@ -17,7 +17,11 @@ from ablations.run_directory import RunDirectory
 from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri, sqlite_path
 from studies.records import Outcome
+from studies.schema import ExecutionConfig
+from studies.vocabulary import TAPS
 from tests.ablations_tests.tiny_studies import calling_at, keys_of, queue, states, work
+
+SENT = ExecutionConfig().tracked_taps
 
 
 class Publisher:
@@ -86,8 +90,9 @@ def wait_until(condition):
         ("my_own/number_03", True),
     ],
 )
-def test_of_all_taps_the_residual_stream_alone_is_in_the_store(name, tracked):
-    assert is_tracked(name) is tracked
+def test_of_the_taps_the_store_is_sent_those_that_are_asked_for(name, tracked):
+    assert is_tracked(name, ("residual",)) is tracked
+    assert is_tracked(name, tuple(TAPS))
 
 
 def test_what_is_left_is_sent_at_the_end(start):
@@ -171,7 +176,7 @@ def expected_rows(run: RunDirectory, attempt: int) -> set[tuple[str, int, float]
     rows = run.attempt(attempt).read_metrics()
     record = run.record()
     summary = {(k, 0, v) for k, v in record.summary.items()} if record else set()
-    sent = {(k, row.step, v) for row in rows for k, v in row.values.items() if is_tracked(k)}
+    sent = {(k, row.step, v) for row in rows for k, v in row.values.items() if is_tracked(k, SENT)}
     return sent | summary
 
 

@@ -17,11 +17,13 @@ from ablations.tracking_store import default_tracking_uri, sqlite_path
 from reports.mlflow_source import load_tracked_study
 from reports.sources import load_study
 from studies.plan import Plan
+from studies.schema import ExecutionConfig
 from tests.ablations_tests.tiny_studies import STUDY, queue
 from tests.finished_study import QUESTION, FinishedStudy, finished
 
 __all__ = ["finished"]
 
+SENT = ExecutionConfig().tracked_taps
 
 OPEN_STUDY = """
 import sys
@@ -84,7 +86,7 @@ def test_a_run_carries_params_tags_and_the_numbers_of_its_directory(
         assert tags["version.torch"] == record.provenance["packages"]["torch"]
         history = pd.read_parquet(directory.history_path).sort_values("step")
         last = dict(zip(history["metric"], history["value"], strict=True))
-        tracked = {name: value for name, value in last.items() if is_tracked(name)}
+        tracked = {name: value for name, value in last.items() if is_tracked(name, SENT)}
         assert run.data.metrics == tracked | record.summary
         assert run.info.status == "FINISHED"
         duration_s = (run.info.end_time - run.info.start_time) / 1000
@@ -94,7 +96,7 @@ def test_a_run_carries_params_tags_and_the_numbers_of_its_directory(
 def test_every_point_of_a_tracked_curve_is_in_the_store(finished: FinishedStudy) -> None:
     run = runs_of_kind(finished, "run")[0]
     history = pd.read_parquet(finished.directory.run(run.data.tags["run_key"]).history_path)
-    tracked = history[history["metric"].map(is_tracked)]
+    tracked = history[[is_tracked(name, SENT) for name in history["metric"]]]
     assert 0 < len(tracked) < len(history)
     for name, points in tracked.groupby("metric"):
         stored = MlflowClient(finished.uri).get_metric_history(run.info.run_id, str(name))

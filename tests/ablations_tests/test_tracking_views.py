@@ -19,12 +19,12 @@ from lightning_modules.diagnostics.registry import DIAGNOSTICS
 from studies.loading import load_study, shipped_studies
 from studies.plan import Plan
 from studies.planning import make_plan
-from studies.schema import CustomModule
+from studies.schema import CustomModule, ExecutionConfig
 from tests.finished_study import FinishedStudy, finished
 
 __all__ = ["finished"]
 
-
+SENT = ExecutionConfig().tracked_taps
 TAG_LIMIT = 20_000
 """Most characters of an experiment tag. Source: mlflow.utils.validation."""
 
@@ -112,7 +112,7 @@ def test_views_show_curves_as_they_are_defined_and_tracked(diagnostic: str) -> N
     for family in DIAGNOSTIC_VIEWS[diagnostic]:
         metric = definitions[family.name]
         assert family.scale == ("log" if metric.scale == "log" else "linear")
-        assert all(is_tracked(name) for name in family.section(4).metrics)
+        assert all(is_tracked(name, SENT) for name in family.section(4).metrics)
 
 
 def test_every_diagnostic_of_all_variants_has_a_view() -> None:
