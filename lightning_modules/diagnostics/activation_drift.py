@@ -77,15 +77,18 @@ class ActivationDrift(TapDiagnostic):
         """Compare with the first look at the tap, and with the one before."""
         mean_D, variance_D = look.moments
         now = ChannelMoments(mean_D, variance_D.sqrt(), look.rms)
-        first = self._first.setdefault(look.name, now)
-        self.note(DRIFT, look.name, bures_drift(now, first))
-        self.note(NORMALIZED, look.name, bures_drift(now.normalized(), first.normalized()))
-        if look.name in self._before:
-            before = self._before[look.name]
-            self.note(STEP, look.name, bures_drift(now, before))
-            drift = bures_drift(now.normalized(), before.normalized())
-            self.note(NORMALIZED_STEP, look.name, drift)
+        if look.name in self._first:
+            self._compare(look.name, now, self._first[look.name], DRIFT, NORMALIZED)
+            self._compare(look.name, now, self._before[look.name], STEP, NORMALIZED_STEP)
+        else:
+            self._first[look.name] = now
         self._before[look.name] = now
+
+    def _compare(
+        self, tap: str, now: ChannelMoments, then: ChannelMoments, raw: str, normalized: str
+    ) -> None:
+        self.note(raw, tap, bures_drift(now, then))
+        self.note(normalized, tap, bures_drift(now.normalized(), then.normalized()))
 
     def state_dict(self) -> dict[str, Any]:
         """The moments at step 0 and at the last probe."""

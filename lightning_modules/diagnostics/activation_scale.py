@@ -55,10 +55,12 @@ class ActivationScale(TapDiagnostic):
         self._reference: dict[str, Tensor] = {}
 
     def look(self, look: Look) -> None:
-        """Note both; the first look at a tap is its reference."""
-        reference = self._reference.setdefault(look.name, look.rms)
+        """Note both; the first look at a tap is its reference, and has no change."""
         self.note(RMS, look.name, look.rms)
-        self.note(CHANGE, look.name, (look.rms / reference).log2())
+        if look.name in self._reference:
+            self.note(CHANGE, look.name, (look.rms / self._reference[look.name]).log2())
+        else:
+            self._reference[look.name] = look.rms
 
     def state_dict(self) -> dict[str, Any]:
         """The RMS at step 0."""

@@ -43,8 +43,11 @@ class LinearCKA(TapDiagnostic):
 
     def look(self, look: Look) -> None:
         """Compare with the first look at the tap."""
-        reference_ND = self._reference.setdefault(look.name, look.x_ND.clone())
-        self.note(FAMILY, look.name, debiased_linear_cka(look.x_ND, reference_ND))
+        if look.name in self._reference:
+            similarity = debiased_linear_cka(look.x_ND, self._reference[look.name])
+            self.note(FAMILY, look.name, similarity)
+        else:
+            self._reference[look.name] = look.x_ND.clone()
 
     def state_dict(self) -> dict[str, Any]:
         """The activations at step 0."""

@@ -49,9 +49,12 @@ class SlicedWasserstein(TapDiagnostic):
     def look(self, look: Look) -> None:
         """Compare with the first look at the tap."""
         sorted_NU = (look.x_ND @ _directions(look.x_ND)).sort(0).values
-        reference_NU = self._reference.setdefault(look.name, sorted_NU)
-        distance_U = (sorted_NU - reference_NU).abs().mean(0)
-        self.note(FAMILY, look.name, (distance_U / reference_NU.std(0, correction=0)).mean())
+        if look.name in self._reference:
+            reference_NU = self._reference[look.name]
+            distance_U = (sorted_NU - reference_NU).abs().mean(0)
+            self.note(FAMILY, look.name, (distance_U / reference_NU.std(0, correction=0)).mean())
+        else:
+            self._reference[look.name] = sorted_NU
 
     def state_dict(self) -> dict[str, Any]:
         """The projections at step 0, in order."""

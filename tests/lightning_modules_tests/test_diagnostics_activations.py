@@ -72,8 +72,8 @@ def test_statistics_are_those_of_numpy_in_double_precision(parts):
             f"activation_peak/{tap}": np.abs(x).max() / rms(x),
         }
     assert read == pytest.approx(expected, rel=1e-5, abs=1e-7)
-    assert {name for name in start if name.startswith("activation_drift_step")} == set()
-    assert {v for n, v in start.items() if n.startswith("activation_drift/")} == {0.0}
+    # The first look is the reference, and compares with nothing.
+    assert not [name for name in start if "drift" in name or "change" in name]
 
 
 def test_a_mean_far_from_zero_does_not_cancel():

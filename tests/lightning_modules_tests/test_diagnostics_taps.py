@@ -126,9 +126,10 @@ def test_cka_is_blind_to_rotation_and_scale_and_unbiased_for_noise():
 def test_cka_and_sliced_distance_follow_the_residual_stream():
     module, suite = build("linear_cka", "sliced_wasserstein")
     first = activations(module)
-    start = probe(suite, 0)
+    assert probe(suite, 0) == {}
+    same = probe(suite, 1)
     disturb(module)
-    read = probe(suite, 1)
+    read = probe(suite, 2)
     directions = torch.randn(16, 32, generator=torch.Generator().manual_seed(0)).double().numpy()
     directions /= np.linalg.norm(directions, axis=0)
     for tap in ("residual_00", "residual_01", "residual_02"):
@@ -137,11 +138,11 @@ def test_cka_and_sliced_distance_follow_the_residual_stream():
             hsic(x @ x.T, x @ x.T) * hsic(reference @ reference.T, reference @ reference.T)
         )
         assert read[f"cka_to_init/{tap}"] == pytest.approx(expected, rel=1e-5)
-        assert start[f"cka_to_init/{tap}"] == pytest.approx(1.0)
+        assert same[f"cka_to_init/{tap}"] == pytest.approx(1.0)
         a, b = np.sort(x @ directions, axis=0), np.sort(reference @ directions, axis=0)
         expected = (np.abs(a - b).mean(0) / b.std(0)).mean()
         assert read[f"sliced_w1/{tap}"] == pytest.approx(expected, rel=1e-5)
-        assert start[f"sliced_w1/{tap}"] == 0.0
+        assert same[f"sliced_w1/{tap}"] == 0.0
 
 
 @pytest.mark.parametrize("norm", ["batch", "batch_position"])

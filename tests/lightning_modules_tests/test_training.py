@@ -49,7 +49,8 @@ def test_a_run_records_what_its_cadences_ask_for(corpus, tmp_path):
         steps(TRAIN_LOSS) == steps(LEARNING_RATE) == steps("gradient_norm/total") == [1, 4, 8, 12]
     )
     assert steps(VALIDATION_LOSS) == [0, 2, 5, 10, 12]
-    assert steps("activation_drift/residual_02") == [0, 6, 12]
+    assert steps("activation_drift/residual_02") == [6, 12]
+    assert steps("activation_rms/residual_02") == [0, 6, 12]
     assert rows[1][LEARNING_RATE] == pytest.approx(1.5e-3)
     assert rows[12][LEARNING_RATE] == pytest.approx(3e-4)
 
