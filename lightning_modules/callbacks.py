@@ -113,8 +113,8 @@ class RunCallback(pl.Callback):
         """Look at the gradients before they are clipped; note the rate that the step uses."""
         assert self._diagnostics is not None
         self._learning_rate = float(optimizer.param_groups[0]["lr"])
-        if self._diagnostics.is_due(self.step + 1):
-            with self.clock.aside(diagnostics=True):
+        if self._diagnostics.watches(self.step + 1):
+            with self.clock.diagnostics_in_step():
                 self._diagnostics.before_step(self.step + 1)
 
     def on_train_batch_end(
@@ -183,17 +183,17 @@ class RunCallback(pl.Callback):
     def _step_readings(self, batch: Tensor) -> Readings:
         """What diagnostics say of the step that was just made."""
         assert self._diagnostics is not None
-        if not self._diagnostics.is_due(self.step):
+        if not self._diagnostics.watches(self.step):
             return NO_READINGS
-        with self.clock.aside(diagnostics=True):
+        with self.clock.diagnostics_in_step():
             return self._diagnostics.after_step(self.step, batch)
 
     def _record(self, trainer: pl.Trainer, readings: Readings, *, must: bool) -> None:
         """Copy losses and readings to the host where that is due: on a GPU it makes it wait."""
         assert self._diagnostics is not None
         logs = self._schedule.logs(self.step)
-        looks = self._schedule.evaluates(self.step) or self._diagnostics.is_due(self.step)
-        if must or logs or looks:
+        looks = self._schedule.evaluates(self.step) or self._diagnostics.probes(self.step)
+        if must or logs or looks or readings.names:
             self._recorder.record(trainer, readings, self._learning_rate if logs else None)
 
     def _evaluate(self, trainer: pl.Trainer) -> None:
@@ -223,7 +223,7 @@ class RunCallback(pl.Callback):
 
     def _probe(self, trainer: pl.Trainer) -> None:
         assert self._diagnostics is not None
-        if not self._diagnostics.is_due(self.step):
+        if not self._diagnostics.probes(self.step):
             return
         with self.clock.aside(diagnostics=True):
             with trainer.precision_plugin.val_step_context():

@@ -32,6 +32,7 @@ class Clock:
         self._device = torch.device("cpu")
         self._since = time.perf_counter()
         self._attempt_steps = 0
+        self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
     def start(self, device: torch.device) -> None:
         """Begin an attempt on a device."""
@@ -50,7 +51,7 @@ class Clock:
     def read(self, *, timed: bool = True) -> Times:
         """The times up to now."""
         now = self._now()
-        elapsed, self._since = now - self._since, now
+        elapsed, self._since = now - self._since - self._take_events(), now
         self.times.training_s += elapsed
         if timed and self._attempt_steps >= WARM_UP_STEPS:
             self.times.timed_s += elapsed
@@ -68,6 +69,22 @@ class Clock:
                 self.times.diagnostics_s += now - self._since
             self._since = now
 
+    @contextmanager
+    def diagnostics_in_step(self) -> Iterator[None]:
+        """As `aside(diagnostics=True)`, between the parts of a training step.
+
+        There a GPU must not be waited for: it notes the times itself, to be read later.
+        """
+        if self._device.type != "cuda":
+            with self.aside(diagnostics=True):
+                yield
+            return
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start.record()
+        yield
+        end.record()
+        self._events.append((start, end))
+
     def state_dict(self) -> dict[str, float]:
         """The times up to now, as plain numbers."""
         return asdict(self.read())
@@ -75,6 +92,13 @@ class Clock:
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Add to the times of earlier attempts from here on."""
         self.times = Times(**{f.name: state[f.name] for f in fields(Times)})  # type: ignore[arg-type]
+
+    def _take_events(self) -> float:
+        """Seconds that a GPU noted for diagnostics, which it has been waited for."""
+        events, self._events = self._events, []
+        seconds = float(sum(start.elapsed_time(end) for start, end in events)) / 1000
+        self.times.diagnostics_s += seconds
+        return seconds
 
     def _now(self) -> float:
         if self._device.type == "cuda":

@@ -40,25 +40,28 @@ class DiagnosticSuite:
         self._subject = Subject(module, find_roles(module, config.modules), probe_BT)
         self._diagnostics = {name: DIAGNOSTICS[name](self._subject) for name in config.enabled}
 
-    def is_due(self, step: int) -> bool:
-        """Whether any diagnostic has its turn at an optimiser step, or (0) before the first."""
-        return bool(self._due(step))
+    def watches(self, step: int) -> bool:
+        """Whether any diagnostic is to see an optimiser step."""
+        return bool(self._watching(step))
 
     def before_step(self, step: int) -> None:
         """Show the gradients of an optimiser step to those whose turn it is."""
         with torch.no_grad():
-            for diagnostic in self._due(step):
+            for diagnostic in self._watching(step):
                 diagnostic.before_step()
 
     def after_step(self, step: int, batch_BT: Tensor) -> Readings:
         """Readings of an optimiser step, once it is made, with its last micro-batch (b, T+1)."""
-        due = self._due(step)
         with unlogged(self._subject.module), torch.no_grad():
-            return _joined(diagnostic.after_step(batch_BT) for diagnostic in due)
+            return _joined(d.after_step(batch_BT) for d in self._watching(step))
+
+    def probes(self, step: int) -> bool:
+        """Whether any diagnostic is to see the probe batch at a step, or (0) before the first."""
+        return bool(self._probing(step))
 
     def probe(self, step: int) -> Readings:
         """Readings on the probe batch of those whose turn it is, from one pass for all."""
-        due = self._due(step)
+        due = self._probing(step)
         if not due:
             return NO_READINGS
         module = self._subject.module
@@ -74,6 +77,12 @@ class DiagnosticSuite:
         """Give each diagnostic its state."""
         for name, diagnostic in self._diagnostics.items():
             diagnostic.load_state_dict(state.get(name, {}))
+
+    def _watching(self, step: int) -> list[Diagnostic]:
+        return [d for d in self._due(step) if _overrides(d, "before_step", "after_step")]
+
+    def _probing(self, step: int) -> list[Diagnostic]:
+        return [d for d in self._due(step) if _overrides(d, "look", "probe")]
 
     def _due(self, step: int) -> list[Diagnostic]:
         looks = self._schedule.looks
@@ -99,6 +108,10 @@ class DiagnosticSuite:
             return run_with_taps(run, roles, taps, show)
         with calibrated(run, self._subject.batch_norms()):
             return run_with_taps(run, roles, taps, show)
+
+
+def _overrides(diagnostic: Diagnostic, *methods: str) -> bool:
+    return any(getattr(type(diagnostic), m) is not getattr(Diagnostic, m) for m in methods)
 
 
 def _joined(readings: Iterable[Readings]) -> Readings:

@@ -40,3 +40,42 @@ def test_attempts_add_up(seconds):
     second.start(torch.device("cpu"))
     seconds[0] += 2.0
     assert second.read().training_s == 9.0
+
+
+def test_on_a_cpu_diagnostics_in_a_step_are_aside(seconds):
+    clock = Clock()
+    clock.start(torch.device("cpu"))
+    seconds[0] += 1.0
+    with clock.diagnostics_in_step():
+        seconds[0] += 0.5
+    times = clock.read()
+    assert (times.training_s, times.diagnostics_s) == (1.0, 0.5)
+
+
+def test_a_gpu_is_not_waited_for_within_a_step(seconds, monkeypatch):
+    waits = []
+
+    class Event:
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self):
+            self.at = seconds[0]
+
+        def elapsed_time(self, end):
+            assert waits, "the times of a GPU are there once it was waited for"
+            return 1000 * (end.at - self.at)
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "synchronize", waits.append)
+    clock = Clock()
+    clock.start(torch.device("cuda", 0))
+    waits.clear()
+    for _ in range(3):
+        seconds[0] += 1.0
+        with clock.diagnostics_in_step():
+            seconds[0] += 0.5
+    assert waits == []
+    times = clock.read()
+    assert (times.training_s, times.diagnostics_s) == (3.0, 1.5)
+    assert clock.read() == times

@@ -185,6 +185,17 @@ def test_single_diagnostics_have_cadences_of_their_own(tmp_path):
         assert [step for step, row in sorted(rows.items()) if metric in row] == steps
 
 
+def test_steps_that_nobody_looks_at_cost_nothing():
+    module = LanguageModel(spec_of(), VOCABULARY)
+    for names, watches, probes in (
+        (("gradient_norms", "update_ratios", "internal_covariate_shift"), True, False),
+        (("activation_drift", "batch_norm"), False, True),
+        ((), False, False),
+    ):
+        suite = suite_on(module, *names)
+        assert (suite.watches(5), suite.probes(5)) == (watches, probes)
+
+
 def test_no_diagnostics_is_fine(tmp_path):
     spec = tiny_spec(write_text(tmp_path / "text.txt"), diagnostics={"enabled": ()})
     _, rows = train(spec, tmp_path / "run")
