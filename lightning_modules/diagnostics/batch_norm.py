@@ -29,8 +29,8 @@ class BatchNormStatistics(Diagnostic):
             label="distance of batch to running mean",
             unit="",
             direction="neither",
-            definition="Euclidean distance of the probe batch's channel means to the running means "
-            "of a batch norm, over the root of the number of channels",
+            definition="Euclidean distance of the probe batch's channel means, at the input of a "
+            "batch norm, to its running means, over the root of the number of channels",
             formula=r"\lVert \mu_B - \mu_\mathrm{run} \rVert_2 / \sqrt{D}",
             source="Shen et al. 2020 (PowerNorm)",
             scale="log",
@@ -39,8 +39,8 @@ class BatchNormStatistics(Diagnostic):
             label="distance of batch to running variance",
             unit="",
             direction="neither",
-            definition="Euclidean distance of the probe batch's channel variances to the running "
-            "variances of a batch norm, over the root of the number of channels",
+            definition="Euclidean distance of the probe batch's channel variances, at the input of a "
+            "batch norm, to its running variances, over the root of the number of channels",
             formula=r"\lVert \sigma^2_B - \sigma^2_\mathrm{run} \rVert_2 / \sqrt{D}",
             source="Shen et al. 2020 (PowerNorm)",
             scale="log",
@@ -82,12 +82,12 @@ class BatchNormStatistics(Diagnostic):
 
 
 def _names(subject: Subject, norms: Mapping[str, BatchNorm]) -> dict[str, str]:
-    """What each batch norm is called: by its role, or else by its number."""
+    """What the input of each batch norm is called: by the norm's role, or else by its number."""
     known = {
-        id(module): layer_name(role, index)
+        id(module): layer_name(f"{role}_input", index)
         for role in ("attention_norm", "feed_forward_norm", "final_norm")
         for index, module in enumerate(subject.roles.get(role, ()))
     }
     others = [name for name, norm in norms.items() if id(norm.module) not in known]
-    numbered = {name: layer_name("norm", number) for number, name in enumerate(others)}
+    numbered = {name: layer_name("norm_input", number) for number, name in enumerate(others)}
     return {name: known.get(id(norm.module)) or numbered[name] for name, norm in norms.items()}

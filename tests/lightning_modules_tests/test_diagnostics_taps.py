@@ -154,7 +154,7 @@ def test_batch_norm_distances_are_those_of_numpy(norm):
     assert all(torch.equal(a, b) for a, b in zip(kept, module.buffers(), strict=True))
     inputs = {}
     norms = {
-        f"{part}_norm_{i:02d}": getattr(block, f"{part}_residual").norm
+        f"{part}_norm_input_{i:02d}": getattr(block, f"{part}_residual").norm
         for i, block in enumerate(module.model.blocks)
         for part in ("attention", "feed_forward")
     }
