@@ -39,8 +39,8 @@ class BatchNormStatistics(Diagnostic):
             label="distance of batch to running variance",
             unit="",
             direction="neither",
-            definition="Euclidean distance of the probe batch's channel variances, at the input of a "
-            "batch norm, to its running variances, over the root of the number of channels",
+            definition="Euclidean distance of the probe batch's channel variances, at the input of "
+            "a batch norm, to its running variances, over the root of the number of channels",
             formula=r"\lVert \sigma^2_B - \sigma^2_\mathrm{run} \rVert_2 / \sqrt{D}",
             source="Shen et al. 2020 (PowerNorm)",
             scale="log",
