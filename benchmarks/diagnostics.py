@@ -3,7 +3,7 @@
     python benchmarks/diagnostics.py [--rounds 5] [--steps 400]
 
 Runs of nanoGPT's CPU setting are trained in one process, with and without diagnostics in turns, so
-that the machine's moods hit both. `rare_every_steps` is a tenth of the full 2,000 steps, so that
+that the machine's moods hit both. `rare_every_steps` is that of the full 2,000 steps, so that
 rare diagnostics look as often as in a real run. Two figures are printed: the ratio of the times of
 all training steps with diagnostics and without, and `diagnostics/overhead_percent` as the run
 itself records it. At most 3 % is allowed. Then, for each diagnostic alone, the time of one look
@@ -25,7 +25,7 @@ from lightning_modules.data.token_store import build_token_store
 from lightning_modules.diagnostics.registry import DIAGNOSTICS
 from lightning_modules.diagnostics.suite import DiagnosticSuite
 from lightning_modules.language_model import LanguageModel
-from lightning_modules.schedule import Cost, Schedule
+from lightning_modules.schedule import RARE_LOOKS, Cost, Schedule
 from lightning_modules.stream import fixed_batches, training_batch
 from lightning_modules.training import train_run
 from studies.metrics import OVERHEAD_PERCENT, TRAINING_TIME_S
@@ -57,7 +57,9 @@ def specification(enabled: Sequence[str], steps: int, **model: str) -> RunSpec:
         data=DataConfig(corpus="python-docs"),
         training=TrainingConfig(max_steps=steps, batch_size=12, warmup_steps=10),
         diagnostics=DiagnosticsConfig(
-            enabled=tuple(enabled), rare_every_steps=FULL_STEPS // 10, evaluate_every_steps=steps
+            enabled=tuple(enabled),
+            rare_every_steps=FULL_STEPS // RARE_LOOKS,
+            evaluate_every_steps=steps,
         ),
         seed=0,
     )
@@ -100,7 +102,7 @@ def single_looks(spec: RunSpec, folder: Path) -> dict[str, float]:
     store = build_token_store(spec.data, folder / "cache")
     module = LanguageModel(spec, store.vocabulary_size)
     optimizer = module.configure_optimizers()["optimizer"]
-    batch, probe_BT = training_batch(store, spec, 0), fixed_batches(store, spec).probe_BT
+    batch, fixed = training_batch(store, spec, 0), fixed_batches(store, spec)
 
     def timed(suite: DiagnosticSuite | None) -> tuple[float, float]:
         """Seconds in diagnostics, and in the step around them."""
@@ -122,7 +124,7 @@ def single_looks(spec: RunSpec, folder: Path) -> dict[str, float]:
     def suite_of(*names: str) -> DiagnosticSuite:
         every = DiagnosticsConfig(enabled=names, every_steps=dict.fromkeys(names, 1))
         schedule = Schedule.of(spec.model_copy(update={"diagnostics": every}))
-        return DiagnosticSuite(every, schedule, module, probe_BT)
+        return DiagnosticSuite(every, schedule, module, fixed.probe_BT, fixed.evaluation_BT)
 
     suites = {name: suite_of(name) for name in DIAGNOSTICS}
     suites["all of cost class probe together"] = suite_of(
@@ -145,7 +147,7 @@ def print_table(name: str, looks: Mapping[str, float], spec: RunSpec) -> None:
     cadence = {
         Cost.STEP: config.log_every_steps,
         Cost.PROBE: config.probe_every_steps,
-        Cost.RARE: FULL_STEPS // 10,
+        Cost.RARE: FULL_STEPS // RARE_LOOKS,
     }
     print(f"\n{name}: a training step takes {looks['step']:.1f} ms\n")
     print("| diagnostic | cost class | ms per look | in steps | % of training |")

@@ -90,7 +90,9 @@ class RunCallback(pl.Callback):
         batches, config = self._context.batches, self._context.spec.diagnostics
         self._evaluation_BT = [batch.to(device) for batch in batches.evaluation_BT]
         probe_BT = batches.probe_BT.to(device)
-        self._diagnostics = DiagnosticSuite(config, self._schedule, pl_module, probe_BT)
+        self._diagnostics = DiagnosticSuite(
+            config, self._schedule, pl_module, probe_BT, self._evaluation_BT
+        )
         self._diagnostics.load_state_dict(self._diagnostics_state)
         reset_peak_memory(device)
         self.clock.start(device)

@@ -116,7 +116,9 @@ class _Observer(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.step.initial_loss = evaluation_loss(trainer, [self._batch_BT])
         schedule, batch_BT = Schedule.of(self._spec), self._batch_BT
-        self._suite = DiagnosticSuite(self._spec.diagnostics, schedule, pl_module, batch_BT)
+        self._suite = DiagnosticSuite(
+            self._spec.diagnostics, schedule, pl_module, batch_BT, [batch_BT]
+        )
         self._suite.probe(0)
 
     def on_before_optimizer_step(

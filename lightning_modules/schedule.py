@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from studies.run_spec import RunSpec
 
-RARE_LOOKS = 10
+RARE_LOOKS = 5
 """Looks of a run's rare diagnostics, where the study says nothing else."""
 
 
@@ -20,7 +20,7 @@ class Cost(StrEnum):
     PROBE = "probe"
     """A share of one forward pass on the probe batch, or a copy of the parameters."""
     RARE = "rare"
-    """Several passes, or products of whole activations: some ten times in a run."""
+    """Several passes, or products of whole activations: some five times in a run."""
 
 
 @dataclass(frozen=True)

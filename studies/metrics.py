@@ -102,7 +102,7 @@ METRICS: dict[str, Metric] = {
         "initial loss", "nats/token", "neither", "validation loss before the first step"
     ),
     LAST_TRAIN_LOSS: Metric(
-        "last finite training loss", "nats/token", "neither", "the last one that was recorded"
+        "last finite training loss", "nats/token", "neither", "of all steps, recorded or not"
     ),
     TRAIN_SET_LOSS: Metric(
         "final loss on training text",
@@ -123,7 +123,8 @@ METRICS: dict[str, Metric] = {
         "lower",
         "steps whose training loss is at least 7 standard deviations above the mean of the up to "
         "100 steps (20 at least) before them",
-        source="OLMo et al. 2024 (spike score, there over 1000 steps)",
+        source="after Team OLMo 2024, 2 OLMo 2 Furious (spike score: there a share, to either "
+        "side, over 1000 steps)",
     ),
     STEPS_TO_TARGET: Metric(
         "steps to target",

@@ -124,4 +124,23 @@ RULES: tuple[Rule, ...] = (
         lambda *_: "empty, since the roles of the built-in GPT's modules are known",
         "remove modules, or give a module of your own",
     ),
+    Rule(
+        (
+            "diagnostics.probe_tokens",
+            "model.norm",
+            "model.context_length",
+            "diagnostics.enabled",
+            "module.import_path",
+        ),
+        lambda tokens, norm, length, enabled, import_path: (
+            import_path is None
+            and norm in ("batch", "batch_position")
+            and "batch_norm" in enabled
+            and tokens < 2 * length
+        ),
+        lambda tokens, norm, length, *_: (
+            f"at least {2 * length}: two sequences, whose statistics batch norm is held against"
+        ),
+        "raise probe_tokens, or do not enable batch_norm",
+    ),
 )

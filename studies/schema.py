@@ -138,7 +138,7 @@ class DiagnosticsConfig(Settings):
     probe_every_steps: int = Field(100, ge=1)
     """Steps between looks of the diagnostics of cost class `probe`."""
     rare_every_steps: int | None = Field(None, ge=1)
-    """Steps between looks of the diagnostics of cost class `rare`; null is a tenth of
+    """Steps between looks of the diagnostics of cost class `rare`; null is a fifth of
     `training.max_steps`."""
     probe_tokens: int = Field(1024, ge=16)
     """Tokens of the fixed, held-out probe batch."""

@@ -231,11 +231,17 @@ TAPS: Registry[Level] = Registry(
         "attention_output": Level(
             "attention output", "what attention gives, before it is added or normalised"
         ),
+        "attention_output_norm": Level(
+            "attention output norm", "output of a second norm, between attention and the sum"
+        ),
         "feed_forward_norm": Level(
             "feed-forward norm", "output of the norm that belongs to the feed-forward"
         ),
         "feed_forward_output": Level(
             "feed-forward output", "what the feed-forward gives, before it is added or normalised"
+        ),
+        "feed_forward_output_norm": Level(
+            "feed-forward output norm", "output of a second norm, between feed-forward and the sum"
         ),
         "pre_activation": Level(
             "pre-activation", "input of the non-linearity (gate and value side by side, if gated)"
@@ -256,8 +262,14 @@ MODULE_ROLES: Registry[Level] = Registry(
             "tap `attention_output`: its output; attention weights, where the module has "
             "`heads(x)` that returns queries, keys and values (B, H, T, K)",
         ),
+        "attention_output_norm": Level(
+            "attention output norm", "tap `attention_output_norm`: its output"
+        ),
         "feed_forward_norm": Level("feed-forward norm", "tap `feed_forward_norm`: its output"),
         "feed_forward": Level("feed-forward", "tap `feed_forward_output`: its output"),
+        "feed_forward_output_norm": Level(
+            "feed-forward output norm", "tap `feed_forward_output_norm`: its output"
+        ),
         "activation": Level(
             "activation", "taps `pre_activation` and `hidden`: its input and its output"
         ),

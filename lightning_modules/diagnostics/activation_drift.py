@@ -29,14 +29,14 @@ _BURES = (
     "there; median over channels, on the probe batch"
 )
 _FORMULA = (
-    r"\mathrm{median}_c \, \left[ (\mu_c - \mu_c^r)^2 + (\sigma_c - \sigma_c^r)^2 \right] "
-    r"/ \, (\sigma_c^r)^2"
+    r"\mathrm{median}_c \, \frac{(\mu_c - \mu_c^r)^2 + (\sigma_c - \sigma_c^r)^2}"
+    r"{\max((\sigma_c^r)^2, \, 10^{-6} \, \mathrm{mean}_k (\sigma_k^r)^2)}"
 )
 _SCALED = "; activations are divided by the RMS at the tap first, so that growth is no drift"
 _SOURCE = "Dowson & Landau 1982 (the distance)"
 _FIXED = fixed_by_norms(
-    "batch norm fixes each channel's mean and variance as far as its running statistics keep up: "
-    "beyond that only its gain and bias move them",
+    "batch norm fixes each channel's mean and variance before its gain and bias, as far as its "
+    "running statistics keep up",
     BATCH_NORMS,
 )
 

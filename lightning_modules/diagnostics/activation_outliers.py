@@ -30,7 +30,8 @@ class ActivationOutliers(TapDiagnostic):
             source="He et al. 2024, equation 1",
             scale="log",
             by_construction=fixed_by_norms(
-                "batch norm makes all channels equally large, but for its gain and bias",
+                "batch norm makes all channels equally large before its gain and bias, as far "
+                "as its running statistics keep up",
                 BATCH_NORMS,
             ),
         ),
@@ -40,7 +41,7 @@ class ActivationOutliers(TapDiagnostic):
             direction="neither",
             definition="largest absolute entry at the tap over the RMS, on the probe batch",
             formula=r"\max_{n,c} |x_{nc}| \,/\, \mathrm{rms}",
-            source="Bondarenko et al. 2023 (infinity norm)",
+            source="Bondarenko et al. 2023 (infinity norm, there not over the RMS)",
             scale="log",
         ),
     }

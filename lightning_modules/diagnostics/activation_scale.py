@@ -15,10 +15,14 @@ from studies.metrics import Metric
 
 RMS, CHANGE = "activation_rms", "activation_rms_change"
 _FIXED = (
-    *fixed_by_norms("the norm fixes the RMS: only its gain and bias move it", TOKEN_NORMS),
     *fixed_by_norms(
-        "batch norm fixes the RMS as far as its running statistics keep up: beyond that only its "
-        "gain and bias move it",
+        "the norm makes the RMS 1 before its gain and bias: what moves is how these weigh the "
+        "channels",
+        TOKEN_NORMS,
+    ),
+    *fixed_by_norms(
+        "batch norm makes the RMS 1 before its gain and bias, as far as its running statistics "
+        "keep up",
         BATCH_NORMS,
     ),
 )

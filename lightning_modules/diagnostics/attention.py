@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.diagnostics.base import TapDiagnostic
-from lightning_modules.diagnostics.taps import Look, wide
+from lightning_modules.diagnostics.taps import Look, full_precision, wide
 from lightning_modules.schedule import Cost
 from studies.metrics import Metric, layer_name
 
@@ -47,7 +47,7 @@ class AttentionSharpness(TapDiagnostic):
             "second on and over heads, on the probe batch",
             formula=r"\mathbb{E}_{h,\, t \ge 1} \left[ -\sum_{s \le t} a_{hts} \ln a_{hts} "
             r"\, / \, \ln(t+1) \right]",
-            source="Zhai et al. 2023 (entropy collapse)",
+            source="Zhai et al. 2023 (there not over the logarithm)",
         ),
         ENTROPY_MIN: Metric(
             label="attention entropy, sharpest head",
@@ -58,17 +58,18 @@ class AttentionSharpness(TapDiagnostic):
             "least, on the probe batch",
             formula=r"\min_h \mathbb{E}_{t \ge 1} \left[ -\sum_{s \le t} a_{hts} \ln a_{hts} "
             r"\, / \, \ln(t+1) \right]",
-            source="Zhai et al. 2023 (entropy collapse)",
+            source="Zhai et al. 2023 (there not over the logarithm)",
         ),
     }
 
     def look(self, look: Look) -> None:
         """Note the numbers of a block, if its attention shows queries and keys."""
         heads = getattr(look.module, "heads", None)
-        if heads is None:
+        if not callable(heads):
             return
         queries_BHTK, keys_BHTK, _ = heads(look.given)
-        logits_BHTS = wide(queries_BHTK) @ wide(keys_BHTK).mT / queries_BHTK.shape[-1] ** 0.5
+        with full_precision(queries_BHTK):
+            logits_BHTS = wide(queries_BHTK) @ wide(keys_BHTK).mT / queries_BHTK.shape[-1] ** 0.5
         time = logits_BHTS.shape[-1]
         future_TS = torch.ones(time, time, dtype=torch.bool, device=logits_BHTS.device).triu(1)
         logits_BHTS = logits_BHTS.masked_fill(future_TS, -torch.inf)
@@ -82,9 +83,7 @@ class AttentionSharpness(TapDiagnostic):
 
 def normalized_entropy(logits_BHTS: Tensor) -> Tensor:
     """Mean over tokens from the second on of entropy over ln(t + 1), for each head, (H,)."""
-    log_weights_BHTS = logits_BHTS[:, :, 1:].log_softmax(-1)
-    # A weight of 0 has the logarithm -inf, and 0 times it is 0.
-    products_BHTS = (log_weights_BHTS.exp() * log_weights_BHTS).nan_to_num(0.0)
+    entropy_BHT: Tensor = torch.special.entr(logits_BHTS[:, :, 1:].softmax(-1)).sum(-1)
     time = logits_BHTS.shape[-1]
     seen_T = torch.arange(2, time + 1, device=logits_BHTS.device, dtype=logits_BHTS.dtype)
-    return (-products_BHTS.sum(-1) / seen_T.log()).mean((0, 2))
+    return (entropy_BHT / seen_T.log()).mean((0, 2))

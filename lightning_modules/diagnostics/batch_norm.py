@@ -12,9 +12,13 @@ from lightning_modules.diagnostics.base import NO_READINGS, Diagnostic, Readings
 from lightning_modules.diagnostics.running_statistics import BatchNorm, measure_statistics
 from lightning_modules.schedule import Cost
 from studies.metrics import Metric, layer_name
+from studies.vocabulary import MODULE_ROLES
 
 MEAN, VARIANCE = "batch_norm_mean_distance", "batch_norm_variance_distance"
 LOSS_GAP = "batch_norm/loss_gap"
+
+
+NORM_ROLES = tuple(role for role in MODULE_ROLES if role.endswith("norm"))
 
 
 class BatchNormStatistics(Diagnostic):
@@ -30,9 +34,10 @@ class BatchNormStatistics(Diagnostic):
             unit="",
             direction="neither",
             definition="Euclidean distance of the probe batch's channel means, at the input of a "
-            "batch norm, to its running means, over the root of the number of channels",
+            "batch norm, to its running means, over the root of the number of channels, in units "
+            "of the activations",
             formula=r"\lVert \mu_B - \mu_\mathrm{run} \rVert_2 / \sqrt{D}",
-            source="Shen et al. 2020 (PowerNorm)",
+            source="after Shen et al. 2020, figure 2 (there on training batches)",
             scale="log",
         ),
         VARIANCE: Metric(
@@ -40,9 +45,10 @@ class BatchNormStatistics(Diagnostic):
             unit="",
             direction="neither",
             definition="Euclidean distance of the probe batch's channel variances, at the input of "
-            "a batch norm, to its running variances, over the root of the number of channels",
+            "a batch norm, to its running variances, over the root of the number of channels, in "
+            "units of the activations squared",
             formula=r"\lVert \sigma^2_B - \sigma^2_\mathrm{run} \rVert_2 / \sqrt{D}",
-            source="Shen et al. 2020 (PowerNorm)",
+            source="after Shen et al. 2020, figure 2 (there on training batches)",
             scale="log",
         ),
         LOSS_GAP: Metric(
@@ -52,7 +58,7 @@ class BatchNormStatistics(Diagnostic):
             definition="loss on the probe batch with batch statistics minus that with running "
             "statistics, both without dropout; below 0 where training mode shows the future",
             formula=r"L_\mathrm{train\ mode} - L_\mathrm{eval\ mode}",
-            source="Shen et al. 2020 (PowerNorm)",
+            source="cf. Wang et al. 2022 (training inference discrepancy)",
             scale="diverging",
         ),
     }
@@ -85,7 +91,7 @@ def _names(subject: Subject, norms: Mapping[str, BatchNorm]) -> dict[str, str]:
     """What the input of each batch norm is called: by the norm's role, or else by its number."""
     known = {
         id(module): layer_name(f"{role}_input", index)
-        for role in ("attention_norm", "feed_forward_norm", "final_norm")
+        for role in NORM_ROLES
         for index, module in enumerate(subject.roles.get(role, ()))
     }
     others = [name for name, norm in norms.items() if id(norm.module) not in known]

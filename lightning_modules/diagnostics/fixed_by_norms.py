@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from studies.metrics import ByConstruction
 
-BATCH_NORMS = ("batch", "batch_position")
+BATCH_NORMS = ("batch",)
+"""Norms that standardise each channel, as far as their running statistics keep up. Those of
+`batch_position` come from a few sequences, and do not."""
 TOKEN_NORMS = ("layer", "rms", "group")
-"""Norms that fix the mean square of each token's channels, but for their gain and bias."""
+"""Norms that make the mean square of each token's channels 1, before their gain and bias."""
 
 
 def fixed_by_norms(note: str, norms: tuple[str, ...]) -> tuple[ByConstruction, ...]:
     """Rules that hold at the output of these norms: where they stand, and in a post-norm stream."""
-    outputs = ("attention_norm", "feed_forward_norm", "final_norm")
+    outputs = (
+        "attention_norm", "attention_output_norm",
+        "feed_forward_norm", "feed_forward_output_norm", "final_norm",
+    )  # fmt: skip
     return (
         ByConstruction(note, taps=outputs, when={"model.norm": norms}),
         ByConstruction(

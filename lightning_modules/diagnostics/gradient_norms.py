@@ -25,7 +25,8 @@ class GradientNorms(Diagnostic):
             unit="",
             direction="neither",
             definition="L2 norm of the gradient of the step's mean loss before clipping, over all "
-            "parameters (total), those of a block (block_NN), or those of a kind",
+            "trained parameters (total), those of a block (block_NN), or those of a kind (a tied "
+            "head counts as embedding)",
             formula=r"\lVert \nabla_{W_g} L \rVert_2",
             source="Xiong et al. 2020 (by layer)",
             scale="log",

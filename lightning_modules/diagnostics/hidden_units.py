@@ -23,7 +23,8 @@ TORCH_KINDS = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
 
 _SMOOTH = (
     ByConstruction(
-        "a smooth non-linearity is exactly 0 by underflow only",
+        "a smooth non-linearity is exactly 0 by underflow, or where its input is (as the first "
+        "token's is under instance norm)",
         taps=("block",),
         when={
             "model.activation": (
@@ -85,15 +86,19 @@ class HiddenUnits(TapDiagnostic):
 
     def look(self, look: Look) -> None:
         """Note the shares of a block."""
-        block = layer_name("block", look.index)
         is_zero_NF = look.x_ND == 0
         size_F = look.x_ND.abs().mean(0)
-        self.note(DEAD, block, is_zero_NF.all(0).float().mean())
-        self.note(DORMANT, block, (size_F <= DORMANCY * size_F.mean()).float().mean())
-        self.note(ZEROS, block, is_zero_NF.float().mean())
+        self._note_share(DEAD, look, is_zero_NF.all(0))
+        self._note_share(DORMANT, look, size_F <= DORMANCY * size_F.mean())
+        self._note_share(ZEROS, look, is_zero_NF)
         slope_NF = _relative_slope(look)
         if slope_NF is not None:
-            self.note(SATURATED, block, (slope_NF < SATURATION).float().mean())
+            self._note_share(SATURATED, look, slope_NF < SATURATION)
+
+    def _note_share(self, family: str, look: Look, holds: Tensor) -> None:
+        """Note the share of True; NaN where activations are not finite, since no NaN is 0."""
+        share = holds.float().mean() + 0 * look.x_ND.sum()
+        self.note(family, layer_name("block", look.index), share)
 
 
 def _relative_slope(look: Look) -> Tensor | None:

@@ -19,17 +19,17 @@ from lightning_modules.diagnostics.parameter_groups import groups_by_depth
 from lightning_modules.diagnostics.running_statistics import batch_norms, on_batch_statistics
 from lightning_modules.diagnostics.taps import precise
 from lightning_modules.evaluation import evaluation_mode
+from lightning_modules.manners import unlogged
 from lightning_modules.schedule import Cost
 from studies.metrics import Metric
 
 RELATIVE, COSINE = "ics_l2", "ics_cosine"
-TOKENS = 256
-"""Tokens of the training micro-batch that are used, at least: whole sequences, two or more."""
 
 _DEFINITION = (
-    "G is the gradient of the loss by the parameters of a group (embedding, block_NN, head) on the "
-    "step's batch, G' the same after all groups below have made the run's own optimiser step; "
-    "batch statistics, no dropout; a tied head is untied for it"
+    "G is the gradient of the validation step's loss by the parameters of a group (embedding, "
+    "block_NN, head) on the step's last micro-batch, G' the same after all groups below have made "
+    "the run's own optimiser step; batch statistics, no dropout; a tied head is untied for it; by "
+    "definition 0 and 1 for the embedding, which has nothing below"
 )
 
 Weights = Mapping[str, Tensor]
@@ -62,7 +62,8 @@ class InternalCovariateShift(Diagnostic):
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
-        self._groups = groups_by_depth(subject.module, subject.roles)
+        with evaluation_mode(subject.module), unlogged(subject.module):
+            self._groups = groups_by_depth(subject.module, subject.roles, subject.loss)
         self._before: dict[str, Tensor] = {}
 
     def before_step(self) -> None:
@@ -79,7 +80,7 @@ class InternalCovariateShift(Diagnostic):
         if not before:
             return NO_READINGS
         after = dict(_parameters(self.subject.module))
-        gradients = _Gradients(self.subject.module, part_of(batch_BT))
+        gradients = _Gradients(self.subject.module, batch_BT)
         groups = list(self._groups.values())
         old = gradients(before, [name for group in groups for name in group])
         mixed, values = dict(before), []
@@ -128,12 +129,6 @@ class _ValidationLoss(nn.Module):
     def forward(self, batch_BT: Tensor) -> Tensor:
         output: Any = self.module.validation_step(batch_BT, 0)
         return cast(Tensor, output["loss"] if isinstance(output, Mapping) else output)
-
-
-def part_of(batch_BT: Tensor) -> Tensor:
-    """The first sequences of a micro-batch (b, T+1): some `TOKENS` tokens, two at least."""
-    sequences = -(-TOKENS // (batch_BT.shape[1] - 1))
-    return batch_BT[: max(2, sequences)]
 
 
 def compare(old: Sequence[Tensor], new: Sequence[Tensor]) -> Tensor:

@@ -29,7 +29,7 @@ def find_roles(module: nn.Module, patterns: Mapping[str, str]) -> ModuleRoles:
         declared |= {role: f"{name}.{pattern}".lstrip(".") for role, pattern in own.items()}
     roles = {role: _matching(names, pattern) for role, pattern in {**declared, **patterns}.items()}
     for role, pattern in patterns.items():
-        if not roles[role]:
+        if not any(_expression(pattern).fullmatch(name) for name in names):
             raise AblationError(
                 f"diagnostics.modules.{role} = {pattern!r} matches no module of "
                 f"{type(module).__name__}; {close_matches(pattern, names)} its modules: "
@@ -43,9 +43,13 @@ def _matching(names: Mapping[str, nn.Module], pattern: str) -> tuple[nn.Module, 
 
     An identity stands where a part was left out, and plays no role.
     """
-    expression = re.compile(re.escape(pattern).replace(r"\*", "[^.]*"))
+    expression = _expression(pattern)
     return tuple(
         module
         for name, module in names.items()
         if expression.fullmatch(name) and not isinstance(module, nn.Identity)
     )
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.escape(pattern).replace(r"\*", "[^.]*"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,9 @@ KIND_OF_ROLE = {
     "attention": "attention",
     "feed_forward": "feed_forward",
     "attention_norm": "norm",
+    "attention_output_norm": "norm",
     "feed_forward_norm": "norm",
+    "feed_forward_output_norm": "norm",
     "final_norm": "norm",
 }
 """Kinds of parameters of a module of one's own, by the role of the module that holds them."""
@@ -71,24 +74,42 @@ def _kinds(module: nn.Module, roles: ModuleRoles) -> dict[str, set[int]]:
     return kinds
 
 
-def groups_by_depth(module: nn.Module, roles: ModuleRoles) -> dict[str, list[str]]:
-    """Names of the trainable parameters before the blocks, of each block, and after them.
+def groups_by_depth(
+    module: nn.Module, roles: ModuleRoles, run: Callable[[], object]
+) -> dict[str, list[str]]:
+    """Names of the trained parameters before the blocks, of each block, and after them.
 
-    A parameter that is used twice, such as a head tied to the embedding, is named in both places.
+    Depth is the order in which `run` calls the modules. A parameter that is used twice, such as a
+    head tied to the embedding, is named in both places.
     """
     blocks = roles.get("block", ())
-    owner = {
-        id(p): layer_name("block", i) for i, block in enumerate(blocks) for p in block.parameters()
-    }
-    groups: dict[str, list[str]] = {"embedding": []}
-    groups |= {layer_name("block", i): [] for i in range(len(blocks))} | {"head": []}
-    where = "embedding"
+    if not blocks:
+        return {}
+    names = [layer_name("block", index) for index in range(len(blocks))]
+    owner = {id(p): n for n, block in zip(names, blocks, strict=True) for p in block.parameters()}
+    groups: dict[str, list[str]] = {group: [] for group in ("embedding", *names, "head")}
+    after_blocks = _called_after(module, blocks, run)
     for name, parameter in module.named_parameters(remove_duplicate=False):
-        if id(parameter) in owner:
-            groups[owner[id(parameter)]].append(name)
-            where = "head"
-        else:
-            groups[where].append(name)
-    trained = {n for n, p in module.named_parameters(remove_duplicate=False) if p.requires_grad}
-    chosen = {group: [n for n in names if n in trained] for group, names in groups.items()}
-    return {group: names for group, names in chosen.items() if names} if blocks else {}
+        if parameter.requires_grad:
+            holder = module.get_submodule(name.rpartition(".")[0])
+            outside = "head" if id(holder) in after_blocks else "embedding"
+            groups[owner.get(id(parameter), outside)].append(name)
+    return {group: members for group, members in groups.items() if members}
+
+
+def _called_after(
+    module: nn.Module, blocks: Sequence[nn.Module], run: Callable[[], object]
+) -> set[int]:
+    """Identities of the modules that are first called once a block was."""
+    order: list[int] = []
+
+    def note(called: nn.Module, *_: object) -> None:
+        if id(called) not in order:
+            order.append(id(called))
+
+    with ExitStack() as hooks:
+        for part in module.modules():
+            hooks.callback(part.register_forward_pre_hook(note).remove)
+        run()
+    first = min((order.index(id(b)) for b in blocks if id(b) in order), default=len(order))
+    return set(order[first:])

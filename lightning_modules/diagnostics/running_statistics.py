@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -81,16 +81,16 @@ def measure_statistics(
 
 
 @contextmanager
-def calibrated(run: Callable[[], Any], norms: Mapping[str, BatchNorm]) -> Iterator[None]:
-    """Let the running statistics be those of the batch that `run` shows the model.
+def calibrated(runs: Sequence[Callable[[], Any]], norms: Mapping[str, BatchNorm]) -> Iterator[None]:
+    """Let the running statistics be the mean of those of the batches that `runs` show the model.
 
     At initialisation they are 0 and 1, which is not what the model normalises by.
     """
-    measured = measure_statistics(run, norms) if norms else {}
+    measured = [measure_statistics(run, norms) for run in runs] if norms else []
     with buffers_kept(norms):
-        for name, (mean, variance) in measured.items():
-            norms[name].running_mean.copy_(mean)
-            norms[name].running_variance.copy_(variance)
+        for name, norm in norms.items() if measured else ():
+            norm.running_mean.copy_(torch.stack([m[name].mean for m in measured]).mean(0))
+            norm.running_variance.copy_(torch.stack([m[name].variance for m in measured]).mean(0))
         yield
 
 

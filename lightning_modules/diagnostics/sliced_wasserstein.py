@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lightning_modules.diagnostics.base import Subject, TapDiagnostic
-from lightning_modules.diagnostics.taps import Look
+from lightning_modules.diagnostics.taps import Look, full_precision
 from lightning_modules.schedule import Cost
 from studies.metrics import Metric
 
@@ -45,10 +45,12 @@ class SlicedWasserstein(TapDiagnostic):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         self._reference: dict[str, Tensor] = {}
+        self._drawn_DU: Tensor | None = None
 
     def look(self, look: Look) -> None:
         """Compare with the first look at the tap."""
-        sorted_NU = (look.x_ND @ _directions(look.x_ND)).sort(0).values
+        with full_precision(look.x_ND):
+            sorted_NU = (look.x_ND @ self._directions(look.x_ND)).sort(0).values
         if look.name in self._reference:
             reference_NU = self._reference[look.name]
             distance_U = (sorted_NU - reference_NU).abs().mean(0)
@@ -65,9 +67,10 @@ class SlicedWasserstein(TapDiagnostic):
         device = self.subject.probe_BT.device
         self._reference = {tap: value.to(device) for tap, value in state.items()}
 
-
-def _directions(x_ND: Tensor) -> Tensor:
-    """Unit directions (D, U), the same for every run of this width."""
-    generator = torch.Generator().manual_seed(SEED)
-    drawn_DU = torch.randn(x_ND.shape[1], DIRECTIONS, generator=generator)
-    return F.normalize(drawn_DU, dim=0).to(x_ND)
+    def _directions(self, x_ND: Tensor) -> Tensor:
+        """Unit directions (D, U), the same for every run of a width; drawn once."""
+        if self._drawn_DU is None or len(self._drawn_DU) != x_ND.shape[1]:
+            generator = torch.Generator().manual_seed(SEED)
+            drawn_DU = torch.randn(x_ND.shape[1], DIRECTIONS, generator=generator)
+            self._drawn_DU = F.normalize(drawn_DU, dim=0).to(x_ND)
+        return self._drawn_DU

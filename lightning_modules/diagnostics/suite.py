@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,13 +13,16 @@ from torch import Tensor
 from lightning_modules.diagnostics.base import NO_READINGS, Diagnostic, Readings, Subject
 from lightning_modules.diagnostics.module_roles import find_roles
 from lightning_modules.diagnostics.registry import DIAGNOSTICS
-from lightning_modules.diagnostics.running_statistics import calibrated
+from lightning_modules.diagnostics.running_statistics import batch_norms, calibrated
 from lightning_modules.diagnostics.taps import Look, run_with_taps
 from lightning_modules.evaluation import evaluation_mode
 from lightning_modules.manners import unlogged
 from lightning_modules.schedule import Schedule
 from studies.metrics import Metric
 from studies.schema import DiagnosticsConfig
+
+CALIBRATION_BATCHES = 16
+"""Batches whose statistics stand for running ones at the first look."""
 
 
 class DiagnosticSuite:
@@ -30,8 +34,17 @@ class DiagnosticSuite:
         schedule: Schedule,
         module: pl.LightningModule,
         probe_BT: Tensor,
+        evaluation_BT: Sequence[Tensor],
     ) -> None:
-        """`probe_BT` is the probe batch (B, T+1), on the module's device.
+        """All batches are (B, T+1) tokens on the module's device.
+
+        Args:
+            config: which diagnostics there are.
+            schedule: when they look.
+            module: what they look at.
+            probe_BT: the probe batch.
+            evaluation_BT: held-out batches of the size of a micro-batch, on which running
+                statistics are calibrated for the first look.
 
         Raises:
             AblationError: a pattern of `config.modules` matches no module.
@@ -39,6 +52,7 @@ class DiagnosticSuite:
         self._schedule = schedule
         self._subject = Subject(module, find_roles(module, config.modules), probe_BT)
         self._diagnostics = {name: DIAGNOSTICS[name](self._subject) for name in config.enabled}
+        self._calibration_BT = [b for b in evaluation_BT if len(b) > 1][:CALIBRATION_BATCHES]
 
     def watches(self, step: int) -> bool:
         """Whether any diagnostic is to see an optimiser step."""
@@ -106,7 +120,9 @@ class DiagnosticSuite:
         run, roles = self._subject.loss, self._subject.roles
         if not calibrate:
             return run_with_taps(run, roles, taps, show)
-        with calibrated(run, self._subject.batch_norms()):
+        module = self._subject.module
+        runs = [partial(module.validation_step, batch_BT, 0) for batch_BT in self._calibration_BT]
+        with calibrated(runs, batch_norms(module)):
             return run_with_taps(run, roles, taps, show)
 
 

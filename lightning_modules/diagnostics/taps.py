@@ -5,8 +5,9 @@ Legend: N tokens, D channels.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.diagnostics.module_roles import ModuleRoles
+from studies.errors import AblationError
 from studies.metrics import layer_name
 
 T = TypeVar("T")
@@ -30,13 +32,15 @@ TAPS: dict[str, Tap] = {
     "residual": Tap("block", at_input=True),
     "attention_norm": Tap("attention_norm"),
     "attention_output": Tap("attention"),
+    "attention_output_norm": Tap("attention_output_norm"),
     "feed_forward_norm": Tap("feed_forward_norm"),
     "feed_forward_output": Tap("feed_forward"),
+    "feed_forward_output_norm": Tap("feed_forward_output_norm"),
     "pre_activation": Tap("activation", at_input=True),
     "hidden": Tap("activation"),
     "final_norm": Tap("final_norm"),
 }
-"""The taps of `studies.vocabulary.TAPS`. The last block's output is one more `residual`."""
+"""The taps of `studies.vocabulary.TAPS`. What the last block gives is one more `residual`."""
 
 
 class Look:
@@ -86,6 +90,14 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """A context in which products are not made in half precision, whatever training does."""
+    device = x.device.type
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)
+
+
 def precise(x: Tensor) -> Tensor:
     """In double precision, where the device has it: for sums that are later subtracted."""
     return wide(x) if x.device.type == "mps" else x.double()
@@ -97,35 +109,76 @@ def run_with_taps(
     taps: Collection[str],
     show: Callable[[Look], None],
 ) -> T:
-    """Run a forward pass and show each tap that the model has, as the pass comes by."""
+    """Run a forward pass and show each tap that the model has, as the pass comes by.
+
+    Layers are counted as they are called, so that a block that is used twice is two layers.
+
+    Raises:
+        AblationError: modules of a role are never called.
+    """
+    calls: Counter[str] = Counter()
+    last_output: list[Tensor] = []
+
+    def see(tap: str, module: nn.Module, given: Tensor | None, x: Tensor) -> None:
+        show(Look(tap, calls[tap], module, x if given is None else given, x))
+        calls[tap] += 1
+
     with ExitStack() as hooks:
         for name in taps:
             tap = TAPS[name]
-            modules = roles.get(tap.role, ())
-            for index, module in enumerate(modules):
-                hooks.callback(_hook(module, name, index, show, at_input=tap.at_input))
-            if tap.role == "block" and modules:
-                hooks.callback(_hook(modules[-1], name, len(modules), show, at_input=False))
-        return run()
+            for module in roles.get(tap.role, ()):
+                hooks.callback(_hook(module, name, see, at_input=tap.at_input))
+                if tap.role == "block":
+                    hooks.callback(_keep_output(module, last_output))
+        result = run()
+    if last_output:
+        see("residual", roles["block"][-1], None, last_output[0])
+    _refuse_silence(roles, taps, calls)
+    return result
 
 
 def _hook(
-    module: nn.Module, tap: str, index: int, show: Callable[[Look], None], *, at_input: bool
+    module: nn.Module,
+    tap: str,
+    see: Callable[[str, nn.Module, Tensor | None, Tensor], None],
+    *,
+    at_input: bool,
 ) -> Callable[[], None]:
     """Look at a module from now on; what is returned ends it."""
 
-    def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if given := _tensors(inputs):
-            show(Look(tap, index, module, given[0], given[0]))
+    def before(module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        given = _tensors((*inputs, *keywords.values()))
+        if given:
+            see(tap, module, given[0], given[0])
 
-    def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        given, gave = _tensors(inputs), _tensors(output)
-        if given and gave:
-            show(Look(tap, index, module, given[0], gave[0]))
+    def after(
+        module: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], output: Any
+    ) -> None:
+        given, gave = _tensors((*inputs, *keywords.values())), _tensors(output)
+        if gave:
+            see(tap, module, given[0] if given else None, gave[0])
 
     if at_input:  # before: a module may write over what it is given
-        return module.register_forward_pre_hook(before).remove
-    return module.register_forward_hook(after).remove
+        return module.register_forward_pre_hook(before, with_kwargs=True).remove
+    return module.register_forward_hook(after, with_kwargs=True).remove
+
+
+def _keep_output(block: nn.Module, kept: list[Tensor]) -> Callable[[], None]:
+    """Keep what the last call of a block gave."""
+
+    def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        kept[:] = _tensors(output)[:1]
+
+    return block.register_forward_hook(after).remove
+
+
+def _refuse_silence(roles: ModuleRoles, taps: Collection[str], calls: Counter[str]) -> None:
+    silent = {TAPS[tap].role for tap in taps if roles.get(TAPS[tap].role) and not calls[tap]}
+    if silent:
+        raise AblationError(
+            f"diagnostics.modules: {', '.join(sorted(silent))}: validation_step calls none of "
+            "these modules on tensors; name modules that it calls"
+        )
 
 
 def _tensors(value: Any) -> list[Tensor]:

@@ -26,8 +26,8 @@ class UpdateRatios(Diagnostic):
             unit="",
             direction="neither",
             definition="L2 norm of the change of the parameters in one optimiser step, with its "
-            "clipping and weight decay, over their L2 norm before it: of all parameters (total), "
-            "those of a block (block_NN), or those of a kind",
+            "clipping and weight decay, over their L2 norm before it: of all trained parameters "
+            "(total), those of a block (block_NN), or those of a kind",
             formula=r"\lVert W_g^{t+1} - W_g^t \rVert_2 \,/\, \lVert W_g^t \rVert_2",
             scale="log",
         )

@@ -69,8 +69,10 @@ class GPT(nn.Module):
         "block": "blocks.*",
         "attention_norm": "blocks.*.attention_residual.norm",
         "attention": "blocks.*.attention",
+        "attention_output_norm": "blocks.*.attention_residual.output_norm",
         "feed_forward_norm": "blocks.*.feed_forward_residual.norm",
         "feed_forward": "blocks.*.feed_forward",
+        "feed_forward_output_norm": "blocks.*.feed_forward_residual.output_norm",
         "activation": "blocks.*.feed_forward.activation",
         "final_norm": "final_norm",
     }

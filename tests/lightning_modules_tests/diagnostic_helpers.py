@@ -10,6 +10,7 @@ import torch
 
 from lightning_modules.diagnostics.suite import DiagnosticSuite
 from lightning_modules.evaluation import evaluation_mode
+from lightning_modules.gpt.roles import named_roles
 from lightning_modules.language_model import LanguageModel
 from lightning_modules.schedule import Schedule
 from studies.run_spec import RunSpec
@@ -48,14 +49,19 @@ def suite_on(
 ) -> DiagnosticSuite:
     spec = spec_of(*enabled, modules=modules)
     probe_BT = PROBE.to(module.device)
-    return DiagnosticSuite(spec.diagnostics, Schedule.of(spec), module, probe_BT)
+    return DiagnosticSuite(spec.diagnostics, Schedule.of(spec), module, probe_BT, [probe_BT])
 
 
-def disturb(module: torch.nn.Module, scale: float = 0.3, seed: int = 1) -> None:
-    """Move every parameter, as training would."""
+def disturb(
+    module: LanguageModel, scale: float = 0.3, seed: int = 1, kinds: tuple[str, ...] = ()
+) -> None:
+    """Move every parameter, as training would, or those of some kinds."""
     generator = torch.Generator().manual_seed(seed)
+    roles = named_roles(module.model)
     with torch.no_grad():
-        for parameter in module.parameters():
+        for name, parameter in module.model.named_parameters():
+            if kinds and roles[name].kind not in kinds:
+                continue
             parameter += scale * torch.randn(parameter.shape, generator=generator)
 
 
@@ -89,12 +95,16 @@ def activations(module: LanguageModel) -> dict[str, np.ndarray]:
             for sub_layer in ("attention", "feed_forward"):
                 layer = getattr(block, sub_layer)
                 norm = getattr(getattr(block, f"{sub_layer}_residual"), "norm", None)
-                before = norm(x) if norm and model.config.placement == "pre" else x
+                first = model.config.placement in ("pre", "sandwich")
+                before = norm(x) if norm and first else x
                 out = layer(before)
                 seen[f"{sub_layer}_output_{index:02d}"] = out
-                after = norm(x + out) if norm and model.config.placement == "post" else x + out
+                if model.config.placement == "sandwich":
+                    out = getattr(block, f"{sub_layer}_residual").output_norm(out)
+                    seen[f"{sub_layer}_output_norm_{index:02d}"] = out
+                after = norm(x + out) if norm and not first else x + out
                 if norm:
-                    normed = before if model.config.placement == "pre" else after
+                    normed = before if first else after
                     seen[f"{sub_layer}_norm_{index:02d}"] = normed
                 if sub_layer == "feed_forward":
                     projected = block.feed_forward.input(before)
@@ -102,6 +112,6 @@ def activations(module: LanguageModel) -> dict[str, np.ndarray]:
                     seen[f"hidden_{index:02d}"] = block.feed_forward.activation(projected)
                 x = after
         seen[f"residual_{len(model.blocks):02d}"] = x
-        if model.config.placement == "pre":
+        if model.config.placement in ("pre", "sandwich"):
             seen["final_norm_00"] = model.final_norm(x)
     return {name: tap.flatten(0, 1).double().numpy() for name, tap in seen.items()}

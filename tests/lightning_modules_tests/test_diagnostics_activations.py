@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 
+from lightning_modules.diagnostics.registry import DIAGNOSTICS
+from studies.metrics import split_series
 from tests.lightning_modules_tests.diagnostic_helpers import (
     PROBE,
     activations,
@@ -22,6 +26,7 @@ PARTS = [
     {"norm": "batch", "placement": "post"},
     {"norm": "none", "placement": "none", "activation": "relu"},
     {"dropout": 0.5, "norm": "batch", "activation": "glu"},
+    {"norm": "dyt", "placement": "sandwich"},
 ]
 
 
@@ -125,3 +130,52 @@ def test_batch_norm_is_compared_with_calibrated_statistics():
             module.validation_step(PROBE, 0)
     drifts = probe(suite, 1)
     assert max(drifts.values()) < 1e-4
+
+
+def test_nothing_is_said_of_activations_that_are_not_finite():
+    names = ("activation_scale", "activation_outliers", "hidden_units", "attention")
+    module, suite = build(*names, activation="glu")
+    with torch.no_grad():
+        module.model.token_embedding.weight[3] = torch.nan
+    read = probe(suite, 1)
+    assert len(read) > 20
+    assert not [name for name, value in read.items() if np.isfinite(value)]
+
+
+RULES = [
+    (family, rule)
+    for diagnostic in DIAGNOSTICS.values()
+    for family, metric in diagnostic.definitions.items()
+    for rule in metric.by_construction
+]
+
+
+@pytest.mark.parametrize(("family", "rule"), RULES)
+def test_what_is_fixed_by_construction_stays_when_all_else_moves(family, rule):
+    """Of each combination of levels; norms keep their gain of 1, batch norms catch up."""
+    name = next(n for n, d in DIAGNOSTICS.items() if family in d.definitions)
+    placements = rule.when.get("model.placement", ("pre", "sandwich"))
+    norms = rule.when.get("model.norm", ("layer",))
+    for placement, norm, activation in product(
+        placements, norms, rule.when.get("model.activation", ("gelu",))
+    ):
+        module, suite = build(name, placement=placement, norm=norm, activation=activation)
+        probe(suite, 0)
+        read = []
+        for seed in (1, 2):
+            disturb(module, seed=seed, kinds=("attention", "feed_forward", "embedding"))
+            module.train()
+            with torch.no_grad():
+                for _ in range(100 if norm == "batch" else 0):
+                    module.validation_step(PROBE, 0)
+            read.append(
+                {
+                    curve: value
+                    for curve, value in probe(suite, seed).items()
+                    if (s := split_series(curve)) and s[0] == family
+                    and s[1] in rule.taps and s[2] >= rule.first_index
+                }
+            )  # fmt: skip
+        assert read[0]
+        # eps, and Bessel's correction.
+        assert read[1] == pytest.approx(read[0], abs=0.02, rel=0.02), (placement, norm, activation)

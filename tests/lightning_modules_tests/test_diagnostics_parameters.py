@@ -6,13 +6,13 @@ import copy
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from lightning_modules.diagnostics.internal_covariate_shift import TOKENS, part_of
 from lightning_modules.gpt.roles import named_roles
-from lightning_modules.language_model import next_token_loss
-from tests.lightning_modules_tests.diagnostic_helpers import BATCH, build, step
+from lightning_modules.language_model import LanguageModel, next_token_loss
+from tests.lightning_modules_tests.diagnostic_helpers import BATCH, build, step, suite_on
 
 
 def norm(tensors) -> float:
@@ -133,8 +133,36 @@ def test_covariate_shift_leaves_weights_gradients_buffers_and_modes_alone():
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-@pytest.mark.parametrize(("sequences", "length", "kept"), [(4, 8, 4), (64, 64, 4), (8, 1000, 2)])
-def test_covariate_shift_reads_a_part_of_the_batch(sequences, length, kept):
-    batch = torch.zeros(sequences, length + 1)
-    assert len(part_of(batch)) == kept
-    assert kept == 2 or kept == sequences or kept * length >= TOKENS
+class HeadFirst(pl.LightningModule):
+    """Registers its parts in another order than that in which it calls them."""
+
+    def __init__(self, inner: LanguageModel) -> None:
+        super().__init__()
+        model = inner.model
+        self.head, self.norm = model.head, model.final_norm
+        self.blocks, self.tokens = model.blocks, model.token_embedding
+        self.positions = model.position_embedding
+
+    def validation_step(self, batch, batch_idx):
+        x = self.positions(self.tokens(batch[:, :-1]))
+        for block in self.blocks:
+            x = block(x)
+        logits = self.head(self.norm(x))
+        return nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+
+
+def test_depth_is_the_order_in_which_modules_are_called():
+    inner, plain = build("internal_covariate_shift", tied_head=False)
+    other = HeadFirst(inner)
+    suite = suite_on(other, "internal_covariate_shift", modules={"block": "blocks.*"})
+    optimizer = inner.configure_optimizers()["optimizer"]
+    inner.training_step(BATCH, 0).backward()
+    for it in (plain, suite):
+        it.before_step(1)
+    optimizer.step()
+    read = [
+        dict(zip(names, values.tolist(), strict=True))
+        for names, values in (it.after_step(1, BATCH) for it in (plain, suite))
+    ]
+    assert read[1] == pytest.approx(read[0], rel=1e-4)
+    assert "ics_l2/head" in read[1]

@@ -187,7 +187,7 @@ def test_models_without_batch_norm_have_no_such_numbers():
 
 
 def test_the_roles_of_the_built_in_model_are_those_of_the_vocabulary():
-    module, _ = build()
+    module, _ = build(placement="sandwich")
     assert set(type(module.model).module_roles) == set(MODULE_ROLES)
     assert set(find_roles(module, {})) == set(MODULE_ROLES)
 
@@ -203,6 +203,39 @@ def test_a_pattern_that_matches_nothing_is_refused():
     module, _ = build()
     with pytest.raises(AblationError, match=r"diagnostics.modules.block = 'model.block.\*'.*did"):
         find_roles(module, {"block": "model.block.*"})
+
+
+def test_a_part_that_is_left_out_in_this_variant_has_no_role():
+    module, _ = build(placement="post")
+    assert "final_norm" not in find_roles(module, {"final_norm": "model.final_norm"})
+
+
+class Doubling(nn.Module):
+    """Takes its input by keyword."""
+
+    def forward(self, *, hidden):
+        return 2 * hidden
+
+
+def test_layers_are_counted_as_they_are_called_and_keywords_are_seen():
+    shared, seen = Doubling(), {}
+
+    def run():
+        x = torch.ones(1, 2, 3)
+        for _ in range(3):
+            x = shared(hidden=x)
+
+    def show(look):
+        seen[look.name] = float(look.x_ND.mean())
+
+    run_with_taps(run, {"block": (shared,), "attention": (shared,)}, TAPS, show)
+    residual = {f"residual_{i:02d}": 2.0**i for i in range(4)}
+    assert seen == residual | {f"attention_output_{i:02d}": 2.0 ** (i + 1) for i in range(3)}
+
+
+def test_modules_that_are_never_called_are_no_layers():
+    with pytest.raises(AblationError, match=r"modules: block: validation_step calls none of"):
+        run_with_taps(lambda: None, {"block": (Doubling(),)}, TAPS, print)
 
 
 class Overwriting(nn.Module):

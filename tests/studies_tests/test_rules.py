@@ -33,6 +33,11 @@ BROKEN = [
         {"diagnostics": {"enabled": ["attention"], "every_steps": {"gradient_norms": 5}}},
         "names of enabled diagnostics: attention",
     ),
+    (
+        "diagnostics.probe_tokens",
+        {"model": {"norm": "batch", "context_length": 600}},
+        "at least 1200: two sequences",
+    ),
     ("diagnostics.modules", {"diagnostics": {"modules": {"block": "layers.*"}}}, "built-in GPT"),
 ]
 
@@ -45,6 +50,8 @@ KEPT = [
     {"training": {"batch_size": 8, "accumulate": 4}, "model": {"norm": "batch_position"}},
     {"data": {"corpus": "hub:a/b", "subset": "en", "revision": "main"}},
     {"diagnostics": {"enabled": ["attention"], "every_steps": {"attention": 5}}},
+    {"model": {"norm": "batch", "context_length": 600}, "diagnostics": {"probe_tokens": 1200}},
+    {"model": {"norm": "batch", "context_length": 600}, "diagnostics": {"enabled": ["attention"]}},
     {
         "diagnostics": {"modules": {"block": "layers.*"}},
         "module": {"import_path": "package.module:Own"},
