@@ -9,6 +9,7 @@ from typing import Any
 from reports.frame import StudyResults
 from reports.words import FINISHED, factor_label, grouped, level_label, progress_text
 from studies.records import Outcome
+from studies.schema import Study
 from studies.vocabulary import label_of
 
 VARIES = "varied"
@@ -113,9 +114,11 @@ def _protocol(results: StudyResults) -> tuple[Fact, ...]:
     of = _Values(results)
     study = results.plan.study
     seeds = ", ".join(map(str, study.seeds))
-    facts = [
+    own = study.module is not None
+    start = "start drawn by the module" if own else "same start of shared parameters"
+    return (
         Fact("baseline", results.labels[results.plan.baseline]),
-        Fact("seeds", f"{seeds} (paired: same data order, same start of shared parameters)"),
+        Fact("seeds", f"{seeds} (paired: same data order, {start})"),
         Fact("primary outcome", "validation loss at the last step; no checkpoint is selected"),
         Fact("interval", f"{study.report.confidence:.0%}, paired t by seed, uncorrected"),
         Fact(
@@ -128,6 +131,26 @@ def _protocol(results: StudyResults) -> tuple[Fact, ...]:
             f"{of('training.max_steps')} steps of {of('training.batch_size')} × "
             f"{of('model.context_length')} tokens",
         ),
+        Fact("precision", of("training.precision")),
+        *(_own_module(study, of) if own else _built_in_model(results, of)),
+    )
+
+
+def _own_module(study: Study, of: _Values) -> tuple[Fact, ...]:
+    """A module of one's own configures its optimiser; only clipping is the harness's."""
+    assert study.module is not None
+    clip = of("training.gradient_clip_norm")
+    return (
+        Fact("module", study.module.import_path),
+        Fact("optimiser", f"the module's own, with its learning rate and schedule; clip {clip}"),
+    )
+
+
+def _built_in_model(results: StudyResults, of: _Values) -> tuple[Fact, ...]:
+    names = {str(r.facts["initialization"]) for r in results.records.values()
+             if "initialization" in r.facts}  # fmt: skip
+    resolved = ", ".join(sorted(label_of("model.initialization", name) for name in names))
+    return (
         Fact(
             "optimiser",
             f"AdamW, β₁ {of('training.beta1')}, β₂ {of('training.beta2')}, "
@@ -139,20 +162,12 @@ def _protocol(results: StudyResults) -> tuple[Fact, ...]:
             f"{of('training.warmup_steps')} steps, cosine to "
             f"{of('training.final_learning_rate_fraction')} of the peak",
         ),
-        Fact("precision", of("training.precision")),
-    ]
-    if study.module is not None:
-        return (*facts, Fact("module", study.module.import_path))
-    size = (
-        f"{of('model.n_layers')} layers, {of('model.n_heads')} heads, width {of('model.d_model')}, "
-        f"positions {of('model.position')}, dropout {of('model.dropout')}"
-    )
-    names = {str(r.facts["initialization"]) for r in results.records.values()
-             if "initialization" in r.facts}  # fmt: skip
-    resolved = ", ".join(sorted(label_of("model.initialization", name) for name in names))
-    return (
-        *facts,
-        Fact("model", size),
+        Fact(
+            "model",
+            f"{of('model.n_layers')} layers, {of('model.n_heads')} heads, width "
+            f"{of('model.d_model')}, positions {of('model.position')}, dropout "
+            f"{of('model.dropout')}",
+        ),
         Fact("initialisation", resolved or of("model.initialization")),
     )
 
