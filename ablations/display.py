@@ -23,6 +23,7 @@ from studies.vocabulary import label_of
 
 if TYPE_CHECKING:
     from ablations.preflight import Preflight
+    from lightning_modules.checks import VariantCheck
 
 PLAIN_INTERVAL_S = 10.0
 """Seconds between progress lines where the output is not a terminal."""
@@ -135,13 +136,17 @@ def show_preflight(console: Console, found: Preflight) -> None:
             check.leak.value if check.leak else "not measured",
             _count(check.parameters),
             _count(check.parameters_non_embedding),
-            "; ".join(check.problems) or _verdict(check.leak),
+            "; ".join(check.problems) or _verdict(check),
         )
     console.print(table)
 
 
-def _verdict(leak: Leak | None) -> str:
-    return "ok, but it is never ranked: it sees the future" if leak is Leak.LEAKY else "ok"
+def _verdict(check: VariantCheck) -> str:
+    verdict = "ok, but it is never ranked: it sees the future" if check.leak is Leak.LEAKY else "ok"
+    if check.silent:
+        names = ", ".join(check.silent)
+        verdict += f"; see nothing: {names} (diagnostics.modules says where to look)"
+    return verdict
 
 
 def _count(number: int | None) -> str:

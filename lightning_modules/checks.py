@@ -58,6 +58,8 @@ class VariantCheck:
     flops_per_token: float | None
     initial_loss: float | None
     """Of the small version, nats per token."""
+    silent: tuple[str, ...] = ()
+    """Diagnostics that see nothing in a module of one's own."""
 
 
 def check_variant(spec: RunSpec, *, vocabulary_size: int) -> VariantCheck:
@@ -79,11 +81,12 @@ def check_variant(spec: RunSpec, *, vocabulary_size: int) -> VariantCheck:
         return _failed(_where(error))
     problems = [*_loss_problems(step, tokens), *_gradient_problems(step, module)]
     if own:
-        return _check(problems, facts, step)
+        return _check(problems, facts, step, own=True)
     return _check(
         [*problems, *_match_problems(spec.model, vocabulary_size)],
         _at_full_size(facts, spec.model, vocabulary_size),
         step,
+        own=False,
     )
 
 
@@ -104,6 +107,7 @@ class _Step:
     initial_loss: float = math.nan
     loss: float = math.nan
     loss_after: float = math.nan
+    silent: tuple[str, ...] = ()
     gradients: tuple[tuple[str, Tensor | None], ...] = ()
 
 
@@ -120,6 +124,7 @@ class _Observer(pl.Callback):
             self._spec.diagnostics, schedule, pl_module, batch_BT, [batch_BT]
         )
         self._suite.probe(0)
+        self._read: set[str] = set()
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
@@ -134,8 +139,9 @@ class _Observer(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
-        self._suite.after_step(1, self._batch_BT)
-        self._suite.probe(1)
+        self._read.update(self._suite.after_step(1, self._batch_BT).names)
+        self._read.update(self._suite.probe(1).names)
+        self.step.silent = self._suite.silent(self._read)
         self.step.loss = float(loss_of(outputs))
         self.step.loss_after = evaluation_loss(trainer, [self._batch_BT])
 
@@ -241,7 +247,7 @@ def _at_full_size(facts: ModelFacts, model: ModelConfig, vocabulary_size: int) -
     )
 
 
-def _check(problems: list[str], facts: ModelFacts, step: _Step) -> VariantCheck:
+def _check(problems: list[str], facts: ModelFacts, step: _Step, *, own: bool) -> VariantCheck:
     loss = step.initial_loss
     return VariantCheck(
         problems=tuple(problems),
@@ -250,6 +256,7 @@ def _check(problems: list[str], facts: ModelFacts, step: _Step) -> VariantCheck:
         parameters_non_embedding=facts.parameters_non_embedding,
         flops_per_token=facts.flops_per_token,
         initial_loss=loss if math.isfinite(loss) else None,
+        silent=step.silent if own else (),
     )
 
 

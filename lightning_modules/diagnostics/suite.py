@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -82,6 +82,13 @@ class DiagnosticSuite:
         with evaluation_mode(module), unlogged(module):
             loss = self._show_taps(due, calibrate=step == 0)
             return _joined(diagnostic.probe(None if step == 0 else loss) for diagnostic in due)
+
+    def silent(self, names: Collection[str]) -> tuple[str, ...]:
+        """The diagnostics that gave none of these readings."""
+        families = {*names, *(name.rpartition("/")[0] for name in names)}
+        return tuple(
+            name for name, d in self._diagnostics.items() if not families & d.definitions.keys()
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """State of each diagnostic by name."""

@@ -8,7 +8,7 @@ import pytest
 from lightning_modules.checks import check_variant
 from studies.estimates import estimate
 from studies.records import Leak
-from studies.schema import CustomModule
+from studies.schema import DEFAULT_DIAGNOSTICS, CustomModule
 from tests.lightning_modules_tests.tiny_runs import LSTM, tiny_spec
 
 GRID = [
@@ -52,6 +52,9 @@ def test_a_module_of_ones_own_is_checked_at_its_size(tmp_path):
     assert check.leak is Leak.CAUSAL
     assert check.parameters == 50 * 32 + 2 * (4 * 32 * 32 + 4 * 32) + 32 * 50 + 50
     assert check.flops_per_token is None
+    assert check.silent == tuple(
+        d for d in DEFAULT_DIAGNOSTICS if d not in ("gradient_norms", "update_ratios")
+    )
 
 
 def test_a_pattern_of_module_names_is_tried_before_anything_runs(tmp_path):
