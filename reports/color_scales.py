@@ -102,17 +102,18 @@ def _ends(values: Values) -> tuple[float, float]:
 
 
 def mean_of_runs(kind: Kind, values: pd.Series[float], by: pd.DataFrame) -> pd.DataFrame:
-    """Mean (geometric on a logarithmic scale) and number of the runs in each group: mean, runs.
+    """Of the runs in each group: mean (geometric on a logarithmic scale), least, most, and runs.
 
     One 0 makes a geometric mean 0.
     """
     if kind == "log":
         with np.errstate(divide="ignore"):
             values = values.transform(np.log10)
-    means = values.groupby([by[column] for column in by]).agg(["mean", "count"])
-    means.columns = pd.Index(["mean", "runs"])
+    means = values.groupby([by[column] for column in by]).agg(["mean", "min", "max", "count"])
+    means.columns = pd.Index(["mean", "least", "most", "runs"])
     if kind == "log":
-        means["mean"] = 10 ** means["mean"]
+        numbers = ["mean", "least", "most"]
+        means[numbers] = 10 ** means[numbers]
     return means.reset_index()
 
 

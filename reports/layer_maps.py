@@ -39,7 +39,7 @@ class LayerMaps:
     label: str
     means: pd.DataFrame
     """variant, label, tap, layer, step, mean (over the runs alive; geometric on a logarithmic
-    scale), runs, fixed (why it is so by construction, or empty)."""
+    scale), least and most (of these runs), runs, fixed (why it is so by construction, or empty)."""
     thinned: int
     """Of how many recorded steps one is drawn."""
     divergences: dict[str, tuple[float, ...]]

@@ -57,7 +57,7 @@ class TapPanels:
     label: str
     cells: pd.DataFrame
     """variant, label, tap, layer, step, mean (over completed runs; geometric on a logarithmic
-    scale), runs, fixed (why it is so by construction, or empty)."""
+    scale), least and most (of these runs), runs, fixed (why it is so by construction, or empty)."""
     panels: tuple[TapPanel, ...]
     ends: dict[str, dict[Outcome, int]]
     """How the runs of each variant ended."""

@@ -181,8 +181,8 @@ def _panel_figure(data: LayerDiagnostics, family: FamilyFigures, panels: TapPane
     parts = [
         f"{_headed(panels.label)}: {where} at the last probe (step {last}).",
         family.definition,
-        f"{_mean(panels.scale)} over completed runs; one {WORDS[panels.scale.kind]} for all "
-        "panels.",
+        f"{_mean(panels.scale)} over completed runs, whose least and greatest values are in the "
+        f"figure's CSV file; one {WORDS[panels.scale.kind]} for all panels.",
         panels.fixed,
         "Cross: no run of the variant completed, and some diverged." if True in lost else "",
         "Ring: no run of the variant has completed." if False in lost else "",

@@ -56,6 +56,9 @@ def test_the_mean_of_runs_is_geometric_on_a_logarithmic_scale() -> None:
     linear = mean_of_runs("linear", values, by).set_index("variant")
     assert linear["mean"].to_dict() == {"a": 50.5, "b": 2.5}
     assert linear["runs"].to_dict() == {"a": 2, "b": 2}
+    for kind in (logarithmic, linear):
+        assert kind["least"].to_dict() == pytest.approx({"a": 1.0, "b": 0.0})
+        assert kind["most"].to_dict() == pytest.approx({"a": 100.0, "b": 5.0})
 
 
 def test_light_colours_are_told_from_dark_ones() -> None:
