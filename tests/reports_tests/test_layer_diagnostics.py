@@ -90,8 +90,8 @@ def test_captions_say_what_is_measured_how_and_what_is_hatched(grid: StudyResult
     rms = captions(grid, "Activations")["activation_rms_by_layer"]
     for part in (
         "Activation RMS: each layer (columns) of every tap (panels)",
-        "Geometric mean over completed runs, whose least and greatest values are in the figure's CSV "
-        "file; one logarithmic colour scale for all panels.",
+        "Geometric mean over completed runs, whose least and greatest values are in the figure's "
+        "CSV file; one logarithmic colour scale for all panels.",
         "Hatched: fixed by construction, so that it says nothing about training.",
         "Cross: no run of the variant completed, and some diverged.",
         "Ring: no run of the variant has completed.",
