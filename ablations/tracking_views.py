@@ -77,9 +77,13 @@ class Section:
     scale: Literal["linear", "log"] = "linear"
 
 
+MOST_LAYERS = 13
+"""Charts of a family in a view: those of twelve blocks, or as many at even distances."""
+
+
 @dataclass(frozen=True)
 class Family:
-    """What a view shows of a family of curves: the bottom, the middle and the top of the model."""
+    """What a view shows of a family of curves: every layer of the model, or as many as are read."""
 
     name: str
     tap: Literal["residual", "block"]
@@ -92,7 +96,8 @@ class Family:
         names = [f"{self.name}/{name}" for name in self.whole]
         if layers is not None:
             last = layers if self.tap == "residual" else layers - 1
-            shown = dict.fromkeys((0, last // 2, last))
+            count = min(last, MOST_LAYERS - 1)  # the UI draws the others behind, on linear axes
+            shown = dict.fromkeys(round(i * last / max(count, 1)) for i in range(count + 1))
             names += [series_name(self.name, self.tap, index) for index in shown]
         return Section(self.name, tuple(names), self.scale)
 

@@ -76,9 +76,14 @@ def test_a_diagnostic_that_is_off_has_no_view() -> None:
 
 @pytest.mark.parametrize(
     ("layers", "blocks", "residuals"),
-    [(1, [0], [0, 1]), (2, [0, 1], [0, 1, 2]), (12, [0, 5, 11], [0, 6, 12])],
+    [
+        (1, [0], [0, 1]),
+        (2, [0, 1], [0, 1, 2]),
+        (12, list(range(12)), list(range(13))),
+        (25, list(range(0, 25, 2)), [0, 2, 4, 6, 8, 10, 12, 15, 17, 19, 21, 23, 25]),
+    ],
 )
-def test_a_diagnostic_is_shown_at_bottom_middle_and_top(
+def test_a_diagnostic_is_shown_in_every_layer_or_at_even_distances(
     layers: int, blocks: list[int], residuals: list[int]
 ) -> None:
     views = states(plan_of("quickstart", f"model.n_layers={layers}"))
