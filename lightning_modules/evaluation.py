@@ -42,7 +42,16 @@ def evaluation_loss(trainer: pl.Trainer, batches_BT: Sequence[Tensor]) -> float:
 
 
 def loss_of(output: object) -> Tensor:
-    """The detached loss () that a training or validation step returned.
+    """The loss () that a training or validation step returned: detached, in single precision.
+
+    Raises:
+        AblationError: it returned none.
+    """
+    return returned_loss(output).detach().float()
+
+
+def returned_loss(output: object) -> Tensor:
+    """The loss () that a training or validation step returned, with its gradient.
 
     Raises:
         AblationError: it returned none.
@@ -53,4 +62,4 @@ def loss_of(output: object) -> Tensor:
             f"training_step and validation_step must return the mean loss, a tensor of one number "
             f"(or a mapping with it under 'loss'); one returned {output!r}"
         )
-    return loss.detach().float().reshape(())
+    return loss.reshape(())

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import pytorch_lightning as pl
 import torch
@@ -16,6 +14,7 @@ from lightning_modules.accounting import (
     flops_per_token,
     measured_flops_per_token,
 )
+from lightning_modules.evaluation import returned_loss
 from lightning_modules.language_model import LanguageModel
 from lightning_modules.leaks import measure_leak
 from lightning_modules.manners import unlogged
@@ -77,8 +76,7 @@ def _own_flops(
     trainee = copy.deepcopy(module)
 
     def loss(batch_BT: Tensor) -> Tensor:
-        output = trainee.training_step(batch_BT, 0)
-        return output["loss"] if isinstance(output, Mapping) else cast(Tensor, output)
+        return returned_loss(trainee.training_step(batch_BT, 0))
 
     try:
         with unlogged(trainee):

@@ -7,7 +7,7 @@ same batch? It says nothing about distributions of activations: those are `activ
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -18,7 +18,7 @@ from lightning_modules.diagnostics.base import NO_READINGS, Diagnostic, Readings
 from lightning_modules.diagnostics.parameter_groups import groups_by_depth
 from lightning_modules.diagnostics.running_statistics import batch_norms, on_batch_statistics
 from lightning_modules.diagnostics.taps import precise
-from lightning_modules.evaluation import evaluation_mode
+from lightning_modules.evaluation import evaluation_mode, returned_loss
 from lightning_modules.manners import unlogged
 from lightning_modules.schedule import Cost
 from studies.metrics import Metric
@@ -127,8 +127,7 @@ class _ValidationLoss(nn.Module):
         self.module = module
 
     def forward(self, batch_BT: Tensor) -> Tensor:
-        output: Any = self.module.validation_step(batch_BT, 0)
-        return cast(Tensor, output["loss"] if isinstance(output, Mapping) else output)
+        return returned_loss(self.module.validation_step(batch_BT, 0))
 
 
 def compare(old: Sequence[Tensor], new: Sequence[Tensor]) -> Tensor:
