@@ -117,6 +117,10 @@ DIAGNOSTIC_VIEWS: dict[str, tuple[Family, ...]] = {
         Family("activation_kurtosis", "residual", "log"),
         Family("activation_peak", "residual", "log"),
     ),
+    "representation_collapse": (
+        Family("token_similarity", "residual"),
+        Family("effective_rank", "residual", "log"),
+    ),
     "hidden_units": (
         Family("dead_units", "block"),
         Family("dormant_units", "block"),

@@ -122,7 +122,8 @@ METRICS: dict[str, Metric] = {
         "steps",
         "lower",
         "steps whose training loss is at least 7 standard deviations above the mean of the up to "
-        "100 steps (20 at least) before them",
+        "100 steps (20 at least) before them; while the loss falls fast, these deviations contain "
+        "the fall, and only a large jump counts",
         source="after Team OLMo 2024, 2 OLMo 2 Furious (spike score: there a share, to either "
         "side, over 1000 steps)",
     ),

@@ -200,6 +200,10 @@ DIAGNOSTICS: Registry[Level] = Registry(
         "activation_outliers": Level(
             "activation outliers", "kurtosis over channels and largest entry, at every tap"
         ),
+        "representation_collapse": Level(
+            "representation collapse",
+            "how alike tokens are in the residual stream, and its effective rank",
+        ),
         "hidden_units": Level(
             "hidden units", "dead, dormant and saturated units of the feed-forward, and zeros"
         ),

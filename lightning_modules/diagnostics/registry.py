@@ -12,6 +12,7 @@ from lightning_modules.diagnostics.gradient_norms import GradientNorms
 from lightning_modules.diagnostics.hidden_units import HiddenUnits
 from lightning_modules.diagnostics.internal_covariate_shift import InternalCovariateShift
 from lightning_modules.diagnostics.linear_cka import LinearCKA
+from lightning_modules.diagnostics.representation_collapse import RepresentationCollapse
 from lightning_modules.diagnostics.sliced_wasserstein import SlicedWasserstein
 from lightning_modules.diagnostics.update_ratios import UpdateRatios
 from studies.registry import Registry
@@ -24,6 +25,7 @@ DIAGNOSTICS: Registry[type[Diagnostic]] = Registry(
         "activation_scale": ActivationScale,
         "activation_drift": ActivationDrift,
         "activation_outliers": ActivationOutliers,
+        "representation_collapse": RepresentationCollapse,
         "hidden_units": HiddenUnits,
         "attention": AttentionSharpness,
         "batch_norm": BatchNormStatistics,

@@ -62,6 +62,7 @@ def test_the_default_grid_has_a_view_for_each_question() -> None:
         "Activation scale",
         "Activation drift",
         "Activation outliers",
+        "Representation collapse",
         "Hidden units",
         "Attention",
         "Internal covariate shift",

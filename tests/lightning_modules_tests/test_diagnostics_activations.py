@@ -9,6 +9,10 @@ import pytest
 import torch
 
 from lightning_modules.diagnostics.registry import DIAGNOSTICS
+from lightning_modules.diagnostics.representation_collapse import (
+    participation_ratio,
+    token_similarity,
+)
 from studies.metrics import split_series
 from tests.lightning_modules_tests.diagnostic_helpers import (
     PROBE,
@@ -81,16 +85,48 @@ def test_statistics_are_those_of_numpy_in_double_precision(parts):
     assert not [name for name in start if "drift" in name or "change" in name]
 
 
+@pytest.mark.parametrize("parts", PARTS)
+def test_collapse_is_that_of_pairs_and_eigenvalues(parts):
+    module, suite = build("representation_collapse", **parts)
+    disturb(module)
+    expected = {}
+    for tap, x in activations(module).items():
+        if tap.startswith(("residual", "final_norm")):
+            units = x / np.linalg.norm(x, axis=1, keepdims=True)
+            cosines = (units @ units.T)[~np.eye(len(x), dtype=bool)]
+            powers = np.linalg.eigvalsh(np.cov(x.T))
+            expected[f"token_similarity/{tap}"] = cosines.mean()
+            expected[f"effective_rank/{tap}"] = powers.sum() ** 2 / (powers**2).sum()
+    assert probe(suite, 1) == pytest.approx(expected, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize(("tokens", "channels"), [(60, 16), (12, 16)])
+def test_effective_rank_counts_the_directions_that_tokens_vary_in(tokens, channels):
+    values = torch.eye(channels)[torch.arange(tokens) % 4]
+    assert float(participation_ratio(values - values.mean(0))) == pytest.approx(3)
+    one_way = values[:, :1] * torch.arange(1.0, channels + 1)
+    assert float(participation_ratio(one_way - one_way.mean(0))) == pytest.approx(1)
+
+
+def test_tokens_that_point_one_way_are_alike():
+    x_ND = torch.tensor([[1.0, 2.0], [2.0, 4.0], [0.5, 1.0]])
+    assert float(token_similarity(x_ND)) == pytest.approx(1)
+    assert float(token_similarity(torch.tensor([[1.0, 0.0], [-3.0, 0.0]]))) == pytest.approx(-1)
+
+
 def test_a_mean_far_from_zero_does_not_cancel():
-    module, suite = build("activation_drift")
+    module, suite = build("activation_drift", "representation_collapse")
     with torch.no_grad():
         module.model.token_embedding.weight += 1000.0
     before = activations(module)["residual_00"]
     probe(suite, 0)
     with torch.no_grad():
         module.model.token_embedding.weight *= 1.0001
-    drift = probe(suite, 1)["activation_drift/residual_00"]
-    assert drift == pytest.approx(bures(activations(module)["residual_00"], before), rel=1e-5)
+    read, now = probe(suite, 1), activations(module)["residual_00"]
+    assert read["activation_drift/residual_00"] == pytest.approx(bures(now, before), rel=1e-5)
+    powers = np.linalg.eigvalsh(np.cov(now.T))
+    rank = powers.sum() ** 2 / (powers**2).sum()
+    assert read["effective_rank/residual_00"] == pytest.approx(rank, rel=1e-5)
 
 
 def test_references_survive_a_checkpoint():
@@ -133,7 +169,8 @@ def test_batch_norm_is_compared_with_calibrated_statistics():
 
 
 def test_nothing_is_said_of_activations_that_are_not_finite():
-    names = ("activation_scale", "activation_outliers", "hidden_units", "attention")
+    names = ("activation_scale", "activation_outliers", "hidden_units", "attention",
+             "representation_collapse")  # fmt: skip
     module, suite = build(*names, activation="glu")
     with torch.no_grad():
         module.model.token_embedding.weight[3] = torch.nan
