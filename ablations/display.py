@@ -143,6 +143,9 @@ def show_preflight(console: Console, found: Preflight) -> None:
 
 def _verdict(check: VariantCheck) -> str:
     verdict = "ok, but it is never ranked: it sees the future" if check.leak is Leak.LEAKY else "ok"
+    if check.modules:
+        found = ", ".join(f"{count} × {role}" for role, count in check.modules.items())
+        verdict += f"; diagnostics look into {found}"
     if check.silent:
         names = ", ".join(check.silent)
         verdict += f"; see nothing: {names} (diagnostics.modules says where to look)"

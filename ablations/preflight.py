@@ -27,8 +27,16 @@ class Preflight:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Every problem, with the variant that has it."""
-        return tuple(f"{v}: {p}" for v, check in self.checks.items() for p in check.problems)
+        """Every problem once, with the variants that have it."""
+        variants: dict[str, list[str]] = {}
+        for variant, check in self.checks.items():
+            for problem in check.problems:
+                variants.setdefault(problem, []).append(variant)
+        every = len(self.checks)
+        return tuple(
+            f"{f'all {every} variants' if len(v) == every > 1 else ', '.join(v)}: {problem}"
+            for problem, v in variants.items()
+        )
 
     def raise_for_problems(self) -> None:
         """Refuse a study that would waste its runs.

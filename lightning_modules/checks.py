@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,9 @@ class VariantCheck:
     initial_loss: float | None
     """Of the small version, nats per token."""
     silent: tuple[str, ...] = ()
-    """Diagnostics that see nothing in a module of one's own."""
+    """Diagnostics that see nothing, or nothing finite, in a module of one's own."""
+    modules: Mapping[str, int] = field(default_factory=dict)
+    """Role to the number of sub-modules that play it in a module of one's own."""
 
 
 def check_variant(spec: RunSpec, *, vocabulary_size: int) -> VariantCheck:
@@ -108,6 +110,7 @@ class _Step:
     loss: float = math.nan
     loss_after: float = math.nan
     silent: tuple[str, ...] = ()
+    modules: Mapping[str, int] = field(default_factory=dict)
     gradients: tuple[tuple[str, Tensor | None], ...] = ()
 
 
@@ -123,8 +126,8 @@ class _Observer(pl.Callback):
         self._suite = DiagnosticSuite(
             self._spec.diagnostics, schedule, pl_module, batch_BT, [batch_BT]
         )
+        self.step.modules = self._suite.modules
         self._suite.probe(0)
-        self._read: set[str] = set()
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
@@ -139,9 +142,13 @@ class _Observer(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *_: Any
     ) -> None:
-        self._read.update(self._suite.after_step(1, self._batch_BT).names)
-        self._read.update(self._suite.probe(1).names)
-        self.step.silent = self._suite.silent(self._read)
+        read = [self._suite.after_step(1, self._batch_BT), self._suite.probe(1)]
+        self.step.silent = self._suite.silent(
+            name
+            for names, values in read
+            for name, value in zip(names, values.tolist(), strict=True)
+            if math.isfinite(value)
+        )
         self.step.loss = float(loss_of(outputs))
         self.step.loss_after = evaluation_loss(trainer, [self._batch_BT])
 
@@ -212,13 +219,17 @@ def _match_problems(model: ModelConfig, vocabulary_size: int) -> Iterator[str]:
 
 
 def _quick(spec: RunSpec) -> RunSpec:
-    """The run with nothing in it that only costs time here."""
+    """The run with nothing in it that only costs time here.
+
+    A CPU has autocast to half precision in bfloat16 alone.
+    """
+    precision = spec.training.precision
     update = {
         "max_steps": 1,
         "batch_size": SEQUENCES,
         "accumulate": 1,
         "compile": False,
-        "precision": "32-true",
+        "precision": "bf16-mixed" if precision == "16-mixed" else precision,
     }
     return spec.model_copy(update={"training": spec.training.model_copy(update=update)})
 
@@ -257,6 +268,7 @@ def _check(problems: list[str], facts: ModelFacts, step: _Step, *, own: bool) ->
         flops_per_token=facts.flops_per_token,
         initial_loss=loss if math.isfinite(loss) else None,
         silent=step.silent if own else (),
+        modules=step.modules if own else {},
     )
 
 

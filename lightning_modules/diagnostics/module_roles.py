@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import nn
 
@@ -30,10 +30,11 @@ def find_roles(module: nn.Module, patterns: Mapping[str, str]) -> ModuleRoles:
     roles = {role: _matching(names, pattern) for role, pattern in {**declared, **patterns}.items()}
     for role, pattern in patterns.items():
         if not any(_expression(pattern).fullmatch(name) for name in names):
+            known = _as_patterns(filter(None, names))
             raise AblationError(
                 f"diagnostics.modules.{role} = {pattern!r} matches no module of "
-                f"{type(module).__name__}; {close_matches(pattern, names)} its modules: "
-                f"{', '.join(filter(None, names))}"
+                f"{type(module).__name__}; {close_matches(pattern, known)} its modules: "
+                f"{', '.join(known)}"
             )
     return {role: modules for role, modules in roles.items() if modules}
 
@@ -49,6 +50,12 @@ def _matching(names: Mapping[str, nn.Module], pattern: str) -> tuple[nn.Module, 
         for name, module in names.items()
         if expression.fullmatch(name) and not isinstance(module, nn.Identity)
     )
+
+
+def _as_patterns(names: Iterable[str]) -> list[str]:
+    """The names with stars for the numbers of layers, each once."""
+    starred = (re.sub(r"(?<![^.])\d+(?![^.])", "*", name) for name in names)
+    return list(dict.fromkeys(starred))
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

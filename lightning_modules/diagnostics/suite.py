@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -83,9 +83,14 @@ class DiagnosticSuite:
             loss = self._show_taps(due, calibrate=step == 0)
             return _joined(diagnostic.probe(None if step == 0 else loss) for diagnostic in due)
 
-    def silent(self, names: Collection[str]) -> tuple[str, ...]:
+    @property
+    def modules(self) -> dict[str, int]:
+        """Role to the number of sub-modules that play it."""
+        return {role: len(modules) for role, modules in self._subject.roles.items()}
+
+    def silent(self, names: Iterable[str]) -> tuple[str, ...]:
         """The diagnostics that gave none of these readings."""
-        families = {*names, *(name.rpartition("/")[0] for name in names)}
+        families = {part for name in names for part in (name, name.rpartition("/")[0])}
         return tuple(
             name for name, d in self._diagnostics.items() if not families & d.definitions.keys()
         )

@@ -62,6 +62,18 @@ def test_a_variant_that_cannot_be_trained_is_named_before_anything_runs(home):
     assert "Mend the study" in str(caught.value)
 
 
+def test_a_problem_of_every_variant_is_said_once(home):
+    (home / "looking.py").write_text(MODULE)
+    plan = plan_of(
+        home,
+        module={"import_path": "looking.py:Looking", "arguments": {"look": 0}},
+        factors={"module.arguments.look": [0, 1]},
+        diagnostics={"modules": {"block": "layers.*"}},
+    )
+    [problem] = preflight(plan, home / "cache", lambda _: None).problems
+    assert problem.startswith("all 2 variants: diagnostics.modules.block = 'layers.*' matches no")
+
+
 def test_a_text_too_short_for_the_model_is_refused_before_anything_runs(home):
     (home / "short.txt").write_text("fourteen bytes")
     plan = plan_of(home, data={"corpus": str(home / "short.txt")})

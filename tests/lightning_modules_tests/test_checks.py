@@ -9,7 +9,7 @@ from lightning_modules.checks import check_variant
 from studies.estimates import estimate
 from studies.records import Leak
 from studies.schema import DEFAULT_DIAGNOSTICS, CustomModule
-from tests.lightning_modules_tests.tiny_runs import LSTM, tiny_spec
+from tests.lightning_modules_tests.tiny_runs import HERE, LSTM, tiny_spec
 
 GRID = [
     (activation, norm, placement)
@@ -55,6 +55,20 @@ def test_a_module_of_ones_own_is_checked_at_its_size(tmp_path):
     assert check.silent == tuple(
         d for d in DEFAULT_DIAGNOSTICS if d not in ("gradient_norms", "update_ratios")
     )
+
+
+OWN = CustomModule(import_path=f"{HERE}/own_transformer.py:OwnTransformer")
+
+
+def test_what_diagnostics_look_into_is_counted(tmp_path):
+    modules = {"block": "layers.*", "activation": "layers.*.feed_forward.1"}
+    diagnostics = {"modules": modules, "enabled": ("activation_scale", "attention")}
+    check = check_variant(
+        tiny_spec(tmp_path, module=OWN, diagnostics=diagnostics), vocabulary_size=50
+    )
+    assert check.problems == ()
+    assert check.modules == {"block": 2, "activation": 2}
+    assert check.silent == ("attention",)
 
 
 def test_a_pattern_of_module_names_is_tried_before_anything_runs(tmp_path):
@@ -105,16 +119,29 @@ class NoLoss(Base):
     def validation_step(self, batch, batch_idx):
         return None
 
+class SinglePrecision(Base):
+    def validation_step(self, batch, batch_idx):
+        assert self.weight.dtype == torch.float32, "only in single precision"
+        return self.training_step(batch, batch_idx)
+
+class Unbounded(Base):
+    def __init__(self, vocabulary_size):
+        super().__init__(vocabulary_size)
+        self.block = torch.nn.Softplus()
+    def validation_step(self, batch, batch_idx):
+        self.block(torch.full((4, 3), torch.inf))
+        return self.training_step(batch, batch_idx)
+
 class Leaky(Base):
     def forward(self, tokens):
         return self.logits(tokens).roll(-1, dims=1)
 """
 
 
-def check_broken(tmp_path, name):
+def check_broken(tmp_path, name, **changes):
     (tmp_path / "broken.py").write_text(BROKEN)
-    spec = tiny_spec(tmp_path, module=CustomModule(import_path=f"{tmp_path}/broken.py:{name}"))
-    return check_variant(spec, vocabulary_size=50)
+    module = CustomModule(import_path=f"{tmp_path}/broken.py:{name}")
+    return check_variant(tiny_spec(tmp_path, module=module, **changes), vocabulary_size=50)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +164,22 @@ def test_what_is_wrong_with_a_module_is_said(tmp_path, name, problem):
 def test_a_module_without_forward_has_no_leak_label(tmp_path):
     check = check_broken(tmp_path, "Base")
     assert (check.problems, check.leak) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("precision", "fit"), [("32-true", True), ("16-mixed", True), ("bf16-true", False)]
+)
+def test_a_variant_is_tried_in_the_precision_of_its_run(tmp_path, precision, fit):
+    check = check_broken(tmp_path, "SinglePrecision", training={"precision": precision})
+    assert any("only in single precision" in p for p in check.problems) is not fit
+
+
+def test_a_diagnostic_that_reads_nothing_finite_sees_nothing(tmp_path):
+    diagnostics = {
+        "enabled": ("gradient_norms", "activation_scale"), "modules": {"block": "block"}
+    }  # fmt: skip
+    check = check_broken(tmp_path, "Unbounded", diagnostics=diagnostics)
+    assert (check.problems, check.silent) == ((), ("activation_scale",))
 
 
 def test_a_leak_is_no_problem_but_a_label(tmp_path):

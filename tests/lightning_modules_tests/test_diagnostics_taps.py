@@ -201,8 +201,11 @@ def test_a_pattern_matches_whole_names_and_a_star_one_part():
 
 def test_a_pattern_that_matches_nothing_is_refused():
     module, _ = build()
-    with pytest.raises(AblationError, match=r"diagnostics.modules.block = 'model.block.\*'.*did"):
+    with pytest.raises(AblationError, match=r"diagnostics.modules.block = 'model.block.\*'") as e:
         find_roles(module, {"block": "model.block.*"})
+    assert "did you mean 'model.blocks.*'" in str(e.value)
+    assert str(e.value).count("model.blocks.*.attention,") == 1  # and not once for each layer
+    assert "model.blocks.0" not in str(e.value)
 
 
 def test_a_part_that_is_left_out_in_this_variant_has_no_role():
