@@ -165,8 +165,9 @@ class ExecutionConfig(Settings):
     """Lightning accelerator."""
     devices: int = Field(1, ge=1)
     """Devices per run."""
-    strategy: str = "auto"
-    """Lightning strategy."""
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto"
+    """Lightning strategy. None that shards parameters: norms and updates would be those of a
+    shard."""
     checkpoint_every_s: float = Field(60.0, ge=0)
     """Seconds of training between checkpoints; 0 is after every step."""
     tracked_taps: tuple[Annotated[str, level_of("execution.tracked_taps")], ...] = ("residual",)
