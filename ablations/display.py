@@ -139,17 +139,21 @@ def show_preflight(console: Console, found: Preflight) -> None:
             "; ".join(check.problems) or _verdict(check),
         )
     console.print(table)
+    for line in found.said_once(_diagnostics_notes):
+        console.print(line, soft_wrap=not console.is_terminal)
 
 
 def _verdict(check: VariantCheck) -> str:
-    verdict = "ok, but it is never ranked: it sees the future" if check.leak is Leak.LEAKY else "ok"
+    return "ok, but it is never ranked: it sees the future" if check.leak is Leak.LEAKY else "ok"
+
+
+def _diagnostics_notes(check: VariantCheck) -> Iterator[str]:
+    """What diagnostics look into in a module of one's own, and which see nothing there."""
     if check.modules:
-        found = ", ".join(f"{count} × {role}" for role, count in check.modules.items())
-        verdict += f"; diagnostics look into {found}"
+        counts = (f"{count} × {role}" for role, count in check.modules.items())
+        yield f"diagnostics look into {', '.join(counts)}"
     if check.silent:
-        names = ", ".join(check.silent)
-        verdict += f"; see nothing: {names} (diagnostics.modules says where to look)"
-    return verdict
+        yield f"nothing to see for the diagnostics {', '.join(check.silent)}"
 
 
 def _count(number: int | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,14 +28,18 @@ class Preflight:
     @property
     def problems(self) -> tuple[str, ...]:
         """Every problem once, with the variants that have it."""
+        return self.said_once(lambda check: check.problems)
+
+    def said_once(self, texts: Callable[[VariantCheck], Iterable[str]]) -> tuple[str, ...]:
+        """Each text that checks give, behind the variants that it is about."""
         variants: dict[str, list[str]] = {}
         for variant, check in self.checks.items():
-            for problem in check.problems:
-                variants.setdefault(problem, []).append(variant)
+            for text in texts(check):
+                variants.setdefault(text, []).append(variant)
         every = len(self.checks)
         return tuple(
-            f"{f'all {every} variants' if len(v) == every > 1 else ', '.join(v)}: {problem}"
-            for problem, v in variants.items()
+            f"{f'all {every} variants' if len(v) == every > 1 else ', '.join(v)}: {text}"
+            for text, v in variants.items()
         )
 
     def raise_for_problems(self) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lightning_modules.diagnostics.base import TapDiagnostic
 from lightning_modules.diagnostics.taps import Look, full_precision, wide
@@ -64,10 +65,10 @@ class AttentionSharpness(TapDiagnostic):
 
     def look(self, look: Look) -> None:
         """Note the numbers of a block, if its attention shows queries and keys."""
-        heads = getattr(look.module, "heads", None)
-        if not callable(heads):
+        heads = queries_and_keys(look.module, look.given)
+        if heads is None:
             return
-        queries_BHTK, keys_BHTK, _ = heads(look.given)
+        queries_BHTK, keys_BHTK = heads
         with full_precision(queries_BHTK):
             logits_BHTS = wide(queries_BHTK) @ wide(keys_BHTK).mT / queries_BHTK.shape[-1] ** 0.5
         time = logits_BHTS.shape[-1]
@@ -79,6 +80,25 @@ class AttentionSharpness(TapDiagnostic):
             entropy_H = normalized_entropy(logits_BHTS)
             self.note(ENTROPY, block, entropy_H.mean())
             self.note(ENTROPY_MIN, block, entropy_H.amin())
+
+
+def queries_and_keys(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor] | None:
+    """What causal self-attention computes of its input, (B, H, T, K) each.
+
+    From a method `heads(x)` of the module, or as torch's own attention does it; None where
+    neither applies.
+    """
+    if callable(heads := getattr(module, "heads", None)):
+        queries_BHTK, keys_BHTK, _ = heads(x)
+        return queries_BHTK, keys_BHTK
+    if not isinstance(module, nn.MultiheadAttention) or module.in_proj_weight is None:
+        return None
+    x_BTD = x if module.batch_first else x.transpose(0, 1)
+    projected_BTD = F.linear(x_BTD, module.in_proj_weight, module.in_proj_bias)
+    split_3BHTK = projected_BTD.view(*x_BTD.shape[:2], 3, module.num_heads, -1).permute(
+        2, 0, 3, 1, 4
+    )
+    return split_3BHTK[0], split_3BHTK[1]
 
 
 def normalized_entropy(logits_BHTS: Tensor) -> Tensor:

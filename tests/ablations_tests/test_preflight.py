@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from ablations.cli import main
 from ablations.preflight import preflight
 from studies.errors import AblationError
 from studies.loading import load_study
@@ -72,6 +73,23 @@ def test_a_problem_of_every_variant_is_said_once(home):
     )
     [problem] = preflight(plan, home / "cache", lambda _: None).problems
     assert problem.startswith("all 2 variants: diagnostics.modules.block = 'layers.*' matches no")
+
+
+def test_what_diagnostics_look_into_is_printed_once_for_all_variants(home, monkeypatch, capsys):
+    monkeypatch.chdir(home)
+    (home / "looking.py").write_text(MODULE)
+    study = write_study(
+        home,
+        module={"import_path": "looking.py:Looking", "arguments": {"look": 0}},
+        factors={"module.arguments.look": [0, 1]},
+        diagnostics={
+            "modules": {"block": "table"}, "enabled": ["activation_scale", "attention"]
+        },
+    )  # fmt: skip
+    assert main(["check", str(study), "--home", str(home)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert "all 2 variants: diagnostics look into 1 × block" in printed
+    assert "all 2 variants: nothing to see for the diagnostics attention" in printed
 
 
 def test_a_text_too_short_for_the_model_is_refused_before_anything_runs(home):

@@ -147,7 +147,6 @@ def test_a_module_of_ones_own_is_looked_into_by_patterns(tmp_path):
     result, rows = train(spec, tmp_path / "run")
     families = families_of(rows[12], result.definitions)
     silent = {"saturated_units", "batch_norm/loss_gap"}
-    silent |= {f"attention_{what}" for what in ("max_logit", "entropy", "entropy_min")}
     silent |= {f"batch_norm_{what}_distance" for what in ("mean", "variance")}
     recorded = {f for name in EVERY for f in DIAGNOSTICS[name].definitions}
     assert recorded - families == silent

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from lightning_modules.diagnostics.attention import queries_and_keys
 from lightning_modules.diagnostics.linear_cka import debiased_linear_cka
 from lightning_modules.diagnostics.module_roles import find_roles
 from lightning_modules.diagnostics.taps import run_with_taps
@@ -79,6 +80,19 @@ def test_attention_is_that_of_numpy(parts):
         assert read[f"attention_max_logit/{name}"] == pytest.approx(largest, rel=1e-5)
         assert read[f"attention_entropy/{name}"] == pytest.approx(entropies.mean(), rel=1e-5)
         assert read[f"attention_entropy_min/{name}"] == pytest.approx(entropies.min(), rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_first": True, "bias": False}])
+def test_torchs_own_attention_is_seen_as_it_is(options):
+    attention = nn.MultiheadAttention(16, 4, **options).eval()
+    x_BTD = torch.randn(3, 8, 16, generator=torch.Generator().manual_seed(0))
+    x = x_BTD if attention.batch_first else x_BTD.transpose(0, 1)
+    queries, keys = queries_and_keys(attention, x)
+    future = torch.ones(8, 8, dtype=torch.bool).triu(1)
+    logits = (queries @ keys.mT / 2).masked_fill(future, -torch.inf)
+    _, weights = attention(x, x, x, attn_mask=future, average_attn_weights=False)
+    assert torch.allclose(logits.softmax(-1), weights, atol=1e-6)
+    assert queries_and_keys(nn.MultiheadAttention(16, 4, kdim=8), x) is None
 
 
 def test_certain_attention_has_no_entropy_and_no_nan():
