@@ -101,13 +101,14 @@ def grid_of(results: StudyResults) -> Grid:
     varied = _varied_factors(cells)
     if len(varied) > 1:
         first = next(iter(varied))
-        rows = [[c for c in cells if c.levels.get(first) == level] for level in varied[first]]
+        levels = [*varied[first], None]  # null: those where the first factor means nothing
+        rows = [row for v in levels if (row := [c for c in cells if c.levels.get(first) == v])]
         titles = {c.variant: _title(c, [k for k in varied if k != first]) for c in cells}
         columns = [[titles[c.variant] for c in row] for row in rows]
         if 1 < len(columns[0]) <= MAX_GROUPS and all(c == columns[0] for c in columns):
             return Grid(
                 tuple(tuple(c.variant for c in row) for row in rows),
-                tuple(level_label(first, level) for level in varied[first]),
+                tuple(level_label(first, row[0].levels.get(first)) for row in rows),
                 titles,
             )
     width = 6 if len(cells) > 4 else max(1, len(cells))
@@ -192,19 +193,20 @@ def _factorial(results: StudyResults, varied: dict[str, list[Scalar]]) -> Layout
     if dash is not None and len(varied[dash]) > len(DASHES):
         dash = None
     facets = [key for key in others if key != dash]
+    cells = results.plan.cells
+    hues = [*varied[hue], *({None} if any(c.levels.get(hue) is None for c in cells) else ())]
 
     def style(cell: Cell) -> VariantStyle:
         level = cell.levels.get(dash) if dash else None
         position = varied[dash].index(level) if dash and level is not None else 0
-        return _style(varied[hue].index(cell.levels.get(hue)), position)
+        return _style(hues.index(cell.levels.get(hue)), position)
 
-    legend = [(level_label(hue, level), _style(i)) for i, level in enumerate(varied[hue])]
+    legend = [(level_label(hue, level), _style(i)) for i, level in enumerate(hues)]
     if dash is not None:
         legend += [
             (level_label(dash, level), VariantStyle(marker="", dash=DASHES[i]))
             for i, level in enumerate(varied[dash])
         ]
-    cells = results.plan.cells
     panels = []
     for levels in product(*([*varied[key], None] for key in facets)):
         chosen = [c for c in cells if tuple(c.levels.get(k) for k in facets) == levels]

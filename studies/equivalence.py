@@ -6,7 +6,7 @@ are named, so that a variant's name and its factor columns leave them out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,14 @@ class Canonical:
     rules: tuple[Equivalence, ...]
     """Rules that changed something, in order."""
     meaningless: frozenset[str]
+
+    def unsaid(self, factors: Collection[str]) -> frozenset[str]:
+        """Factors that a cell's name and columns leave out, since they mean nothing there.
+
+        Without a norm the placement means nothing; but where the norm is no factor, it is the
+        placement that says so.
+        """
+        return self.meaningless - (set() if "model.norm" in factors else {"model.placement"})
 
 
 def _default(section: type[ModelConfig] | type[DataConfig], key: str) -> Any:

@@ -128,10 +128,11 @@ def _known_vocabulary_size(spec: RunSpec) -> int | None:
 
 def _levels(study: Study, candidate: _Candidate) -> dict[str, Scalar]:
     """Level of each factor: null where it means nothing, "null" where null is what was chosen."""
-    flat, meaningless = candidate.canonical.flat, candidate.canonical.meaningless
+    flat, factors = candidate.canonical.flat, factor_names(study)
+    unsaid = candidate.canonical.unsaid(factors)
     return {
-        name: None if name in meaningless else "null" if flat[name] is None else flat[name]
-        for name in factor_names(study)
+        name: None if name in unsaid else "null" if flat[name] is None else flat[name]
+        for name in factors
     }
 
 
@@ -146,11 +147,9 @@ def _variant_names(study: Study, candidates: list[_Candidate]) -> dict[str, str]
 
 
 def _name(study: Study, candidate: _Candidate) -> str:
-    pieces = [
-        _piece(key, candidate.canonical.flat[key])
-        for key in factor_names(study)
-        if key not in candidate.canonical.meaningless
-    ]
+    factors = factor_names(study)
+    unsaid = candidate.canonical.unsaid(factors)
+    pieces = [_piece(k, candidate.canonical.flat[k]) for k in factors if k not in unsaid]
     return "-".join(pieces) or "base"
 
 

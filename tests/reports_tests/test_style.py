@@ -57,3 +57,18 @@ def test_a_study_of_one_cell_has_one_panel(tmp_path: Path) -> None:
     results = load(tmp_path, {}, report={})
     assert len(layout_of(results).panels) == 1
     assert grid_of(results).columns == 1
+
+
+def test_a_first_factor_that_means_nothing_in_some_cells_loses_none_of_them(tmp_path: Path) -> None:
+    factors = {
+        "model.placement": ("pre", "post"),
+        "model.norm": ("layer", "none"),
+        "model.activation": ("relu", "gelu"),
+    }
+    results = load(tmp_path, factors, report={})
+    layout = layout_of(results)
+    assert set(layout.styles) == set(results.variants)
+    assert len(results.variants) == 6
+    assert len({style.color for style in layout.styles.values()}) == 3
+    assert [label for label, _ in layout.legend][:3] == ["pre", "post", "–"]
+    assert {v for row in grid_of(results).rows for v in row} == set(results.variants)

@@ -197,3 +197,12 @@ def test_overrides_are_kept():
 def test_a_null_that_was_chosen_is_a_level():
     plan = plan_of(factors={"training.gradient_clip_norm": [1.0, None]})
     assert [cell.levels["training.gradient_clip_norm"] for cell in plan.cells] == [1.0, "null"]
+
+
+def test_where_the_norm_is_no_factor_the_placement_says_that_there_is_none():
+    plan = plan_of(factors={"model.placement": ["pre", "none"], "model.norm_eps": [1e-5, 1e-6]})
+    assert [(cell.variant, *cell.levels.values()) for cell in plan.cells] == [
+        ("pre-norm_eps=1e-05", "pre", 1e-5),
+        ("pre-norm_eps=1e-06", "pre", 1e-6),
+        ("none", "none", None),
+    ]
