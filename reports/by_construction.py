@@ -18,16 +18,27 @@ def fixed_notes(results: StudyResults, family: str, cells: pd.DataFrame) -> list
     return [metric.fixed(tap, layer, configurations[v]) or "" for v, tap, layer in rows]
 
 
-def fixed_caption(results: StudyResults, family: str, cells: pd.DataFrame) -> str:
-    """What is hatched among these cells (variant, tap, layer, fixed), and why; may be empty."""
-    hatched = cells[cells["fixed"] != ""]
+def foregone(cells: pd.DataFrame) -> str:
+    """What all cells (least, most, fixed) are, if they show nothing of training; else empty.
+
+    "0" in every run, "fixed by construction", or "0 or fixed by construction".
+    """
+    zero = (cells["least"] == 0) & (cells["most"] == 0)
+    fixed = cells["fixed"] != ""
+    if not (zero | fixed).all():
+        return ""
+    return "0" if zero.all() else f"{'0 or ' if zero.any() else ''}fixed by construction"
+
+
+def fixed_reasons(results: StudyResults, family: str, cells: pd.DataFrame) -> str:
+    """What is fixed among these cells (variant, tap, layer, fixed), and why; may be empty."""
+    fixed = cells[cells["fixed"] != ""]
     reasons = []
     for rule in results.definition(family).by_construction:
-        shown = hatched[hatched["tap"].isin(rule.taps) & (hatched["fixed"] == rule.note)]
+        shown = fixed[fixed["tap"].isin(rule.taps) & (fixed["fixed"] == rule.note)]
         if len(shown):
             reasons.append(f"{_where(results, rule, shown)} – {rule.note}.")
-    told = "Hatched: fixed by construction, so that it says nothing about training."
-    return " ".join([told, *reasons]) if reasons else ""
+    return " ".join(reasons)
 
 
 def _where(results: StudyResults, rule: ByConstruction, shown: pd.DataFrame) -> str:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -16,10 +12,6 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
-from reports.drawing import plain, power_of_ten
 
 Kind = Literal["linear", "log", "diverging"]
 Values = npt.NDArray[np.float64]
@@ -67,6 +59,11 @@ class ColorScale:
         exponents = np.full(values.shape, self.low - 1.0)
         np.log10(values, out=exponents, where=~(values <= 0))
         return exponents
+
+    def distance(self, first: Values, second: Values) -> Values:
+        """How far the colours of two values are apart, as a share of the scale's length."""
+        places = [np.clip(self.positions(v), self.low, self.high) for v in (first, second)]
+        return np.asarray(np.abs(places[1] - places[0]) / (self.high - self.low))
 
     def light(self, values: Values) -> npt.NDArray[np.bool_]:
         """Whether the colour of each value is so light that marks on it must be dark."""
@@ -120,46 +117,3 @@ def mean_of_runs(kind: Kind, values: pd.Series[float], by: pd.DataFrame) -> pd.D
 def mean_name(kind: Kind) -> str:
     """What the mean of runs is called."""
     return "geometric mean" if kind == "log" else "mean"
-
-
-def add_color_bar(
-    figure: Figure, axes: Sequence[Axes], scale: ColorScale, label: str, *, above: bool = False
-) -> None:
-    """One colour bar for all panels: beside them, or above where panels may be low."""
-    ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
-    bar = figure.colorbar(
-        scale.mapping, ax=list(axes),
-        pad=0.1 / figure.get_figheight() if above else 0.01, aspect=50 if above else 40,
-        shrink=0.6 if above else 1.0, fraction=0.05 if above else 0.03,
-        location="top" if above else "right",
-        extend=ends.get((scale.under, scale.over), "neither"),
-    )  # fmt: skip
-    if scale.kind == "log":
-        values = log_ticks(scale.low, scale.high)
-        bar.set_ticks([math.log10(v) for v in values], labels=[_tick(v) for v in values])
-    else:
-        bar.locator = MaxNLocator(nbins=6)
-    bar.ax.tick_params(length=2, pad=1.5)
-    if not above:  # a label of several lines is no longer than the bar
-        letters = figure.get_figheight() * 72 / (mpl.rcParams["axes.labelsize"] * 0.55)
-        label = textwrap.fill(label, max(12, int(letters)), break_long_words=False)
-    bar.set_label(plain(label))
-    bar.outline.set_linewidth(0.4)
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """Values between two exponents of ten: powers of ten, or 1, 2, 5 where these are too few."""
-    powers = range(math.ceil(low), math.floor(high) + 1)
-    if len(powers) > 2:
-        return [10.0**k for k in powers[:: math.ceil(len(powers) / 6)]]
-    within = [
-        digit * 10.0**k
-        for k in range(math.floor(low), math.ceil(high) + 1)
-        for digit in (1, 2, 5)
-        if low <= math.log10(digit) + k <= high
-    ]
-    return within if len(within) > 1 else [10**low, 10**high]
-
-
-def _tick(value: float) -> str:
-    return f"{float(f'{value:.2g}'):g}" if 0.01 <= value < 1000 else power_of_ten(math.log10(value))

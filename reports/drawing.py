@@ -23,6 +23,8 @@ from reports.style import INK, Layout
 MUTED = "#808080"
 MARK_COLOR = "#d62839"
 """Colour of divergence marks, the same in every figure; the cross tells it without colour."""
+LETTER = 0.56
+"""Width of a letter over the size of its font, about."""
 NO_DATES: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "ModDate": None},
     "svg": {"Date": None},
@@ -184,10 +186,3 @@ def add_legend(figure: Figure, layout: Layout, theme: Theme, *, diverged: bool) 
 def plain(text: str) -> str:
     """Text that is drawn as it is: a dollar sign starts no formula."""
     return text.replace("$", r"\$")
-
-
-def power_of_ten(exponent: float) -> str:
-    """A tick of a log10 scale: a power of ten, or a short decimal between two."""
-    if abs(exponent - round(exponent)) > 1e-6:
-        return f"{10**exponent:.2g}"
-    return f"$10^{{{round(exponent)}}}$"

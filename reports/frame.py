@@ -37,8 +37,9 @@ class StudyResults:
 
     plan: Plan
     runs: pd.DataFrame
-    """One row per planned run: run_key, variant, seed, outcome, leak, attempt, wall_time_s, error,
-    then one column per summary metric. A run that was not run has the outcome `missing`."""
+    """One row per planned run: run_key, variant, seed, outcome, leak, attempt, wall_time_s, error;
+    one column per factor, called by its key (null where the factor means nothing); then one per
+    summary metric. A run that was not run has the outcome `missing`."""
     histories: pd.DataFrame
     """Long curves: run_key, metric, step, value."""
     definitions: Mapping[str, Metric]
@@ -157,10 +158,9 @@ def assemble(
 
 
 def _run_frame(plan: Plan, records: Mapping[str, RunRecord]) -> pd.DataFrame:
-    rows = []
-    for run in plan.runs:
-        record = records.get(run.run_key)
-        row: dict[str, object] = {
+    found = [records.get(run.run_key) for run in plan.runs]
+    rows = [
+        {
             "run_key": run.run_key,
             "variant": run.variant,
             "seed": run.seed,
@@ -170,10 +170,14 @@ def _run_frame(plan: Plan, records: Mapping[str, RunRecord]) -> pd.DataFrame:
             "wall_time_s": record.wall_time_s if record else None,
             "error": record.error if record else None,
         }
-        rows.append(row | (record.summary if record else {}))
-    frame = pd.DataFrame(rows).astype({"attempt": "Int64", "wall_time_s": float})
-    fixed = list(frame.columns[:8])
-    return frame[fixed + sorted(set(frame.columns) - set(fixed))]
+        for run, record in zip(plan.runs, found, strict=True)
+    ]
+    runs = pd.DataFrame(rows).astype({"attempt": "Int64", "wall_time_s": float})
+    by_variant = {cell.variant: cell.levels for cell in plan.cells}
+    # Whole numbers stay whole beside a null.
+    levels = pd.DataFrame([by_variant[run.variant] for run in plan.runs]).convert_dtypes()
+    summaries = pd.DataFrame([record.summary if record else {} for record in found])
+    return pd.concat([runs, levels, summaries[sorted(summaries.columns)]], axis=1)
 
 
 def _history_frame(histories: Mapping[str, pa.Table]) -> pd.DataFrame:

@@ -12,17 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.by_construction import fixed_caption, fixed_notes
-from reports.color_scales import (
-    ColorScale,
-    add_color_bar,
-    color_scale,
-    fitting_kind,
-    mean_of_runs,
-)
+from reports.by_construction import fixed_notes, fixed_reasons, foregone
+from reports.cell_marks import hatch_boxes
+from reports.color_bars import add_color_bar
+from reports.color_scales import ColorScale, color_scale, fitting_kind, mean_of_runs
 from reports.drawing import MUTED, Theme, divergence_marks, hide_unused, panel_axes, plain
 from reports.frame import StudyResults
-from reports.hatching import hatch_boxes
 from reports.style import Grid, grid_of
 from studies.metrics import DIVERGED_AT_STEP
 from studies.records import Outcome
@@ -49,17 +44,39 @@ class LayerMaps:
     grid: Grid
     scale: ColorScale
     fixed: str
-    """What is hatched and why, as a sentence; may be empty."""
+    """What is hatched and why, as sentences; may be empty."""
+
+    @property
+    def foregone(self) -> str:
+        """What all of it is if it shows nothing of training; else empty."""
+        return foregone(self.means)
+
+    @property
+    def grey(self) -> bool:
+        """Whether a layer of a variant has no number over some of the steps that are drawn."""
+        whole = _extent(self.means)
+        shown = [frame for _, frame in self.means.groupby("variant")]
+        holes = (len(f) < f["step"].nunique() * f["layer"].nunique() for f in shown)
+        shorter = (_extent(frame) != whole for frame in shown)
+        return len(shown) < len(self.empty) or any(holes) or any(shorter)
+
+
+def _extent(means: pd.DataFrame) -> tuple[float, ...]:
+    """First and last step and layer."""
+    return tuple(
+        float(end) for name in ("step", "layer") for end in means[name].agg(["min", "max"])
+    )
 
 
 def collect_layer_maps(results: StudyResults, family: str, tap: str) -> LayerMaps | None:
-    """Means over seeds by variant, layer and step; None where there is nothing but 0."""
+    """Means over seeds by variant, layer and step; None where no run recorded such numbers."""
     curves = results.layer_curves(family)
     curves = curves[curves["tap"] == tap]
-    # What compares with the start is 0 there, in every layer: nothing to see.
-    curves = curves[curves["value"].ne(0).groupby(curves["step"]).transform("any")]
     if curves.empty:
         return None
+    # What compares with the start is 0 there, in every layer: nothing to see.
+    moved = curves["value"].ne(0).groupby(curves["step"]).transform("any")
+    curves = curves[moved] if moved.any() else curves
     steps = np.sort(curves["step"].unique())
     stride = math.ceil(len(steps) / MAX_STEPS)
     curves = curves[curves["step"].isin(steps[::-1][::stride])]
@@ -80,7 +97,7 @@ def collect_layer_maps(results: StudyResults, family: str, tap: str) -> LayerMap
         empty={v: _why_empty(results, v) for v in results.variants},
         grid=grid_of(results),
         scale=color_scale(kind, means["mean"].to_numpy()),
-        fixed=fixed_caption(results, family, layers),
+        fixed=fixed_reasons(results, family, layers),
     )
 
 

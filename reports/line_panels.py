@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.drawing import (
+    LETTER,
     MUTED,
     Theme,
     add_legend,
@@ -24,6 +26,8 @@ from reports.style import Layout, layout_of
 from studies.records import Outcome
 
 PANELS_PER_ROW = 4
+NOTE_FONT = 0.85
+"""Size of the notes over panels, of that of the figure's text."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +75,36 @@ def draw_lines(data: LinePanels, theme: Theme) -> Figure:
     panels = data.layout.panels
     columns = min(PANELS_PER_ROW, len(panels))
     rows = math.ceil(len(panels) / columns)
-    height = theme.width_in * (0.55 if columns == 1 else 1.15 / columns) * rows
-    figure, axes = panel_axes(theme, rows, columns, height + 0.08 * theme.font_size_pt)
-    pad = theme.font_size_pt * (1.7 if any(data.notes.values()) else 0.5)
+    font = theme.font_size_pt
+    letters = (theme.width_in * 72 - 4 * font) / columns / (font * LETTER)
+    notes = {
+        p.title: _wrapped(data.notes.get(p.title, ""), ", ", letters / NOTE_FONT) for p in panels
+    }
+    note_lines = max(note.count("\n") + bool(note) for note in notes.values())
+    height = theme.width_in * (0.55 if columns == 1 else 1.15 / columns) + note_lines * font / 72
+    figure, axes = panel_axes(theme, rows, columns, height * rows + 0.08 * font)
     for ax, panel in zip([ax for line in axes for ax in line], panels, strict=False):
         _draw_panel(ax, data, panel.variants, theme)
-        ax.set_title(plain(panel.title), pad=pad)
-        ax.text(
-            0.5, 1.02, data.notes.get(panel.title, ""), transform=ax.transAxes,
-            ha="center", va="bottom", color=MUTED, fontsize=theme.font_size_pt * 0.85,
+        ax.set_title(
+            plain(_wrapped(panel.title, " · ", letters)), linespacing=1.1,
+            pad=font * (0.7 + 1.25 * NOTE_FONT * note_lines),
+        )  # fmt: skip
+        ax.annotate(
+            notes[panel.title], (0.5, 1), (0, font * 0.4), xycoords="axes fraction",
+            textcoords="offset points", ha="center", va="bottom", color=MUTED,
+            fontsize=font * NOTE_FONT, linespacing=1.15,
         )  # fmt: skip
     hide_unused(axes, len(panels))
     figure.supxlabel(plain(data.x_label), fontsize=theme.font_size_pt)
     figure.supylabel(plain(data.y_label), fontsize=theme.font_size_pt)
     add_legend(figure, data.layout, theme, diverged=not data.crosses.empty)
     return figure
+
+
+def _wrapped(text: str, separator: str, letters: float) -> str:
+    """A text in lines of so many letters, broken at separators only."""
+    whole = separator.join(part.replace(" ", "\xa0") for part in text.split(separator))
+    return textwrap.fill(whole, int(letters), break_long_words=False, break_on_hyphens=False)
 
 
 def _draw_panel(ax: Axes, data: LinePanels, variants: tuple[str, ...], theme: Theme) -> None:

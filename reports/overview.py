@@ -8,6 +8,7 @@ from typing import Any
 
 from reports.frame import StudyResults
 from reports.words import FINISHED, factor_label, grouped, level_label, progress_text
+from studies.metrics import OVERHEAD_PERCENT
 from studies.records import Outcome
 from studies.schema import Study
 from studies.vocabulary import label_of
@@ -133,6 +134,7 @@ def _protocol(results: StudyResults) -> tuple[Fact, ...]:
         ),
         Fact("precision", of("training.precision")),
         *(_own_module(study, of) if own else _built_in_model(results, of)),
+        *_diagnostics(results),
     )
 
 
@@ -170,6 +172,16 @@ def _built_in_model(results: StudyResults, of: _Values) -> tuple[Fact, ...]:
         ),
         Fact("initialisation", resolved or of("model.initialization")),
     )
+
+
+def _diagnostics(results: StudyResults) -> tuple[Fact, ...]:
+    """What looking into the models cost, where runs recorded it."""
+    if OVERHEAD_PERCENT not in results.runs:
+        return ()
+    shares = results.runs[OVERHEAD_PERCENT].dropna()
+    ends = list(dict.fromkeys(f"{end:.1f}" for end in (shares.min(), shares.max())))
+    spread = f" (median over {len(shares)} runs; {' to '.join(ends)}%)" if len(shares) > 1 else ""
+    return (Fact("diagnostics", f"{shares.median():.1f}% of the time of training steps{spread}"),)
 
 
 def _environment(results: StudyResults) -> tuple[Fact, ...]:

@@ -13,28 +13,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from reports.by_construction import fixed_caption, fixed_notes
-from reports.color_scales import (
-    ColorScale,
-    Values,
-    add_color_bar,
-    color_scale,
-    fitting_kind,
-    mean_of_runs,
-)
-from reports.drawing import MARK_COLOR, MUTED, Theme, plain
+from reports.by_construction import fixed_notes, fixed_reasons, foregone
+from reports.cell_marks import dot_cells, hatch_boxes
+from reports.color_bars import add_color_bar
+from reports.color_scales import ColorScale, Values, color_scale, fitting_kind, mean_of_runs
+from reports.drawing import LETTER, MARK_COLOR, MUTED, Theme, plain
 from reports.frame import StudyResults
-from reports.hatching import hatch_boxes
 from reports.style import MAX_GROUPS, RowGroup, row_groups
 from reports.words import tap_label
 from studies.records import Outcome
 
 ROW_FONT = 0.87
 """Size of the labels of rows, of that of the figure's text."""
-
-LETTER = 0.56
-"""Width of a letter over the size of its font, about."""
+DOT = 0.28
+"""Diameter of a dot over the size of the figure's text."""
 LAYER_TICKS = 5
+DISAGREEMENT = 0.2
+"""Share of the colour bar; runs of a cell that lie further apart on it are marked.
+
+A fifth is about the distance of two ticks. Nobody reads the colour of a cell more exactly than
+that, so that closer runs read alike, and others are not what the colour of their mean says.
+"""
 LOWEST = 5.0
 """Height of the lowest panel in lines of text."""
 
@@ -57,7 +56,8 @@ class TapPanels:
     label: str
     cells: pd.DataFrame
     """variant, label, tap, layer, step, mean (over completed runs; geometric on a logarithmic
-    scale), least and most (of these runs), runs, fixed (why it is so by construction, or empty)."""
+    scale), least and most (of these runs), runs, fixed (why it is so by construction, or empty),
+    disagree (whether least and most lie further apart on the scale than `DISAGREEMENT`)."""
     panels: tuple[TapPanel, ...]
     ends: dict[str, dict[Outcome, int]]
     """How the runs of each variant ended."""
@@ -66,7 +66,12 @@ class TapPanels:
     have no curves at all, of which nobody knows."""
     scale: ColorScale
     fixed: str
-    """What is hatched and why, as a sentence; may be empty."""
+    """What is hatched and why, as sentences; may be empty."""
+
+    @property
+    def foregone(self) -> str:
+        """What all of it is if it shows nothing of training; else empty."""
+        return foregone(self.cells)
 
     def completed(self, variant: str) -> int:
         """Runs behind a row."""
@@ -103,7 +108,9 @@ def collect_tap_panels(results: StudyResults, family: str) -> TapPanels | None:
     kind = fitting_kind(definition.scale, last["value"].to_numpy())
     cells = mean_of_runs(kind, last["value"], last[["variant", "tap", "layer", "step"]])
     cells.insert(1, "label", cells["variant"].map(results.labels))
-    cells = cells.assign(fixed=fixed_notes(results, family, cells))
+    scale = color_scale(kind, cells["mean"].to_numpy())
+    apart = scale.distance(cells["least"].to_numpy(), cells["most"].to_numpy())
+    cells = cells.assign(fixed=fixed_notes(results, family, cells), disagree=apart > DISAGREEMENT)
     silent = _without(results, set(curves["variant"]))
     layers = done.groupby("tap")["layer"].agg(["min", "max"])
     spans = {
@@ -119,8 +126,8 @@ def collect_tap_panels(results: StudyResults, family: str) -> TapPanels | None:
         panels=_panels(spans, _groups(results, silent)),
         ends={variant: results.outcomes(variant) for variant in results.variants},
         without=tuple(results.labels[variant] for variant in silent),
-        scale=color_scale(kind, cells["mean"].to_numpy()),
-        fixed=fixed_caption(results, family, cells),
+        scale=scale,
+        fixed=fixed_reasons(results, family, cells),
     )
 
 
@@ -238,9 +245,10 @@ def _draw_panel(ax: Axes, data: TapPanels, panel: TapPanel, theme: Theme) -> Non
     values[y, x - panel.layers[0]] = cells["mean"]
     columns = np.arange(panel.layers[0], panel.layers[-1] + 2, dtype=float) - 0.5
     data.scale.mesh(ax, columns, np.arange(rows.count + 1, dtype=float) - 0.5, values)
-    fixed = (cells["fixed"] != "").to_numpy()
-    boxes = np.stack([x - 0.5, y - 0.5, x + 0.5, y + 0.5], 1)[fixed]
-    hatch_boxes(ax, boxes, data.scale.light(cells["mean"].to_numpy(float))[fixed])
+    light = data.scale.light(cells["mean"].to_numpy(float))
+    fixed, disagree = (cells["fixed"] != "").to_numpy(), cells["disagree"].to_numpy()
+    hatch_boxes(ax, np.stack([x - 0.5, y - 0.5, x + 0.5, y + 0.5], 1)[fixed], light[fixed])
+    dot_cells(ax, np.stack([x, y], 1)[disagree], light[disagree], theme.font_size_pt * DOT)
     _mark_empty(ax, data, panel, rows, values, theme)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0, pad=2)

@@ -11,13 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from reports.color_scales import WORDS, ColorScale, mean_name
 from reports.exhibits import Exhibits, Figure
 from reports.frame import StudyResults
 from reports.layer_maps import LayerMaps, collect_layer_maps, draw_layer_maps
 from reports.sections.base import Section
+from reports.sections.layer_captions import (
+    foregone_map,
+    foregone_panels,
+    headed,
+    map_caption,
+    panel_caption,
+)
 from reports.tap_panels import TapPanels, collect_tap_panels, draw_tap_panels
-from reports.words import any_of, counts_caption, tap_label
+from reports.words import any_of, counts_caption
 from studies.records import Outcome
 from studies.vocabulary import TAPS
 
@@ -47,6 +53,8 @@ GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Sections by name: title, and the families of curves in it, in order."""
 
+EXPLAINS_TAPS = "activations"
+"""The section that says where activations are measured, for all sections."""
 OTHERS = "Other diagnostics"
 """Title of the section of all families that are in no group."""
 
@@ -67,7 +75,7 @@ class LayerDiagnostics:
 
     families: tuple[FamilyFigures, ...]
     taps: tuple[str, ...]
-    """Taps of its curves, blocks aside."""
+    """Taps that it explains: in one section, all that the runs recorded, blocks aside."""
     absent: tuple[str, ...]
     """A sentence for each map that the study asks for and no run recorded."""
     outcomes: dict[Outcome, int]
@@ -77,11 +85,17 @@ def sections() -> dict[str, Section[LayerDiagnostics]]:
     """A section per group, and one for the families that are in none."""
     known = [family for _, families in GROUPS.values() for family in families]
     found = {
-        name: Section(title, partial(collect, families=families), render, absent="")
-        for name, (title, families) in GROUPS.items()
+        name: Section(title, partial(_collect_group, name=name), render, absent="")
+        for name, (title, _) in GROUPS.items()
     }
     found["other"] = Section(OTHERS, partial(_collect_others, known=known), render, absent="")
     return found
+
+
+def _collect_group(results: StudyResults, name: str) -> LayerDiagnostics | None:
+    recorded = {tap for taps in results.layered.values() for tap in taps}
+    taps = tuple(tap for tap in TAPS if tap in recorded) if name == EXPLAINS_TAPS else ()
+    return collect(results, GROUPS[name][1], taps)
 
 
 def _collect_others(results: StudyResults, known: Sequence[str]) -> LayerDiagnostics | None:
@@ -90,8 +104,16 @@ def _collect_others(results: StudyResults, known: Sequence[str]) -> LayerDiagnos
     return collect(results, [family for family in families if family not in known])
 
 
-def collect(results: StudyResults, families: Sequence[str]) -> LayerDiagnostics | None:
-    """What the runs recorded of these families; None where there is nothing, and none is wanted."""
+def collect(
+    results: StudyResults, families: Sequence[str], taps: tuple[str, ...] = ()
+) -> LayerDiagnostics | None:
+    """What the runs recorded of these families; None where there is nothing, and none is wanted.
+
+    Args:
+        results: the study.
+        families: families of curves.
+        taps: those to explain.
+    """
     wanted: dict[str, list[str]] = {family: [] for family in families}
     absent = []
     for entry in dict.fromkeys(results.plan.study.report.layer_maps):
@@ -103,14 +125,11 @@ def collect(results: StudyResults, families: Sequence[str]) -> LayerDiagnostics 
                 absent.append(_absence(results, entry, family))
     shown = tuple(
         figures
-        for family, taps in wanted.items()
-        if family in results.layered and (figures := _figures(results, family, taps))
+        for family, mapped in wanted.items()
+        if family in results.layered and (figures := _figures(results, family, mapped))
     )
-    if not shown and not absent:
+    if not shown and not absent and not taps:
         return None
-    drawn = [tap for f in shown if f.panels for tap in f.panels.cells["tap"].unique()]
-    drawn += [maps.tap for f in shown for maps in f.maps]
-    taps = tuple(tap for tap in TAPS if tap in drawn)
     return LayerDiagnostics(shown, taps, tuple(absent), results.outcomes())
 
 
@@ -143,70 +162,33 @@ def _figures(results: StudyResults, family: str, taps: Sequence[str]) -> FamilyF
 
 
 def render(data: LayerDiagnostics) -> Exhibits:
-    """For each family its maps, then the last probe at every tap."""
-    figures = []
+    """For each family its maps, then the last probe at every tap; a sentence for a foregone one."""
+    figures, foregone = [], []
     for family in data.families:
-        figures += [_map_figure(data, family, maps) for maps in family.maps]
-        if family.panels:
+        for maps in family.maps:
+            if maps.foregone:
+                foregone.append(foregone_map(maps, family.definition))
+            else:
+                figures.append(_map_figure(data, family, maps))
+        if family.panels and family.panels.foregone:
+            foregone.append(foregone_panels(family.panels, family.definition))
+        elif family.panels:
             figures.append(_panel_figure(data, family, family.panels))
     places = "; ".join(f"{TAPS[tap].label}: {TAPS[tap].summary}" for tap in data.taps)
-    measured = (f"Where activations are measured. {places[:1].upper()}{places[1:]}.",)
-    return Exhibits(sentences=(measured if places else ()) + data.absent, figures=tuple(figures))
+    measured = (f"Where activations are measured. {headed(places)}.",) if places else ()
+    return Exhibits((*measured, *data.absent, *foregone), figures=tuple(figures))
 
 
 def _map_figure(data: LayerDiagnostics, family: FamilyFigures, maps: LayerMaps) -> Figure:
-    place = "block" if maps.tap == "block" else f"layer at the tap {tap_label(maps.tap)}"
-    parts = [
-        f"{_headed(maps.label)}: each {place}, by step.",
-        family.definition,
-        f"{_mean(maps.scale)} over the runs that are still alive; one {WORDS[maps.scale.kind]} "
-        "for all variants.",
-        maps.fixed,
-        "Grey: nothing recorded.",
-        "Crosses: where runs diverged." if any(maps.divergences.values()) else "",
-        f"Every {maps.thinned}th recorded step is drawn." if maps.thinned > 1 else "",
-        counts_caption(data.outcomes),
-    ]
     name = f"{_file_name(maps.family)}_{_file_name(maps.tap)}_by_step"
-    return Figure(name, _sentences(parts), maps.means, partial(draw_layer_maps, maps))
+    caption = f"{map_caption(maps, family.definition)} {counts_caption(data.outcomes)}"
+    return Figure(name, caption, maps.means, partial(draw_layer_maps, maps))
 
 
 def _panel_figure(data: LayerDiagnostics, family: FamilyFigures, panels: TapPanels) -> Figure:
-    steps = panels.cells["step"]
-    last = f"{steps.min()}" if steps.nunique() == 1 else f"{steps.min()} to {steps.max()}"
-    by_block = {panel.tap for panel in panels.panels} == {"block"}
-    where = "each block" if by_block else "each layer (columns) of every tap (panels)"
-    shown = {variant for p in panels.panels for group in p.groups for variant in group.labels}
-    lost = [panels.ends[v][Outcome.DIVERGED] > 0 for v in shown if not panels.completed(v)]
-    parts = [
-        f"{_headed(panels.label)}: {where} at the last probe (step {last}).",
-        family.definition,
-        f"{_mean(panels.scale)} over completed runs, whose least and greatest values are in the "
-        f"figure's CSV file; one {WORDS[panels.scale.kind]} for all panels.",
-        panels.fixed,
-        "Cross: no run of the variant completed, and some diverged." if True in lost else "",
-        "Ring: no run of the variant has completed." if False in lost else "",
-        "Dash: the variant has no such number in this layer." if panels.gaps else "",
-        "Beside a row: of how many of the planned runs it is." if panels.partial else "",
-        f"Left out: {len(panels.without)} variants without such a number."
-        if panels.without
-        else "",
-        counts_caption(data.outcomes),
-    ]
     name = f"{_file_name(panels.family)}_by_layer"
-    return Figure(name, _sentences(parts), panels.cells, partial(draw_tap_panels, panels))
-
-
-def _headed(label: str) -> str:
-    return label[:1].upper() + label[1:]
-
-
-def _mean(scale: ColorScale) -> str:
-    return _headed(mean_name(scale.kind))
-
-
-def _sentences(parts: Sequence[str]) -> str:
-    return " ".join(part for part in parts if part)
+    caption = f"{panel_caption(panels, family.definition)} {counts_caption(data.outcomes)}"
+    return Figure(name, caption, panels.cells, partial(draw_tap_panels, panels))
 
 
 def _file_name(name: str) -> str:

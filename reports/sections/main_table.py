@@ -128,7 +128,8 @@ def _outcome_cell(row: VariantRow, confidence: float) -> Cell:
     detail = ""
     if row.outcomes[Outcome.DIVERGED]:
         share = row.diverged
-        detail = f"diverged {share.estimate:.0%} [{share.low:.0%}, {share.high:.0%}]"
+        interval = f"[{share.low:.0%},\xa0{share.high:.0%}]"  # stays in one line
+        detail = f"diverged {share.estimate:.0%} {interval}"
     order = row.outcomes[Outcome.COMPLETED] / max(1, sum(row.outcomes.values()))
     return Cell(outcome_text(row.outcomes), order=order, detail=detail, marks=row.marks)
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from reports.by_construction import fixed_caption, fixed_notes
+from reports.by_construction import fixed_notes, fixed_reasons
 from reports.frame import StudyResults
 from reports.sources import load_study
 from tests.reports_tests.conftest import grid_study, write_study
@@ -13,7 +13,7 @@ def captioned(results: StudyResults, family: str, tap: str, layers: tuple[int, .
         [(variant, tap, layer) for variant in results.variants for layer in layers],
         columns=["variant", "tap", "layer"],
     )
-    return fixed_caption(results, family, cells.assign(fixed=fixed_notes(results, family, cells)))
+    return fixed_reasons(results, family, cells.assign(fixed=fixed_notes(results, family, cells)))
 
 
 def test_the_caption_names_taps_layers_and_levels(grid: StudyResults) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.color_scales import ColorScale, color_scale, fitting_kind, log_ticks, mean_of_runs
+from reports.color_scales import ColorScale, Kind, color_scale, fitting_kind, mean_of_runs
 
 
 def test_a_logarithmic_scale_ends_at_exponents_and_has_zeros_under_it() -> None:
@@ -67,12 +67,19 @@ def test_light_colours_are_told_from_dark_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "ticks"),
+    ("kind", "low", "high", "first", "second", "share"),
     [
-        (-2.1, 1.2, [0.01, 0.1, 1, 10]),
-        (-0.5, 0.6, [0.5, 1, 2]),
-        (0.31, 0.32, [10**0.31, 10**0.32]),
+        ("linear", 0.0, 10.0, 2.0, 5.0, 0.3),
+        ("linear", 0.0, 10.0, 8.0, 50.0, 0.2),  # clipped to the bar
+        ("linear", 0.0, 10.0, 20.0, 50.0, 0.0),
+        ("log", -2.0, 2.0, 0.1, 1.0, 0.25),
+        ("log", -2.0, 2.0, 0.0, 0.1, 0.25),  # 0 has the colour of the low end
+        ("diverging", -2.0, 2.0, -1.0, 1.0, 0.5),
     ],
 )
-def test_ticks_of_a_logarithmic_scale(low: float, high: float, ticks: list[float]) -> None:
-    assert log_ticks(low, high) == pytest.approx(ticks)
+def test_colours_are_apart_by_a_share_of_the_bar(
+    kind: Kind, low: float, high: float, first: float, second: float, share: float
+) -> None:
+    scale = ColorScale(kind, low, high)
+    for pair in ((first, second), (second, first)):
+        assert scale.distance(*map(np.atleast_1d, pair)) == pytest.approx([share])

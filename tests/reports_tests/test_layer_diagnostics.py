@@ -1,11 +1,16 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from reports.color_scales import ColorScale
 from reports.frame import StudyResults
+from reports.layer_maps import collect_layer_maps
 from reports.sections.base import Section
+from reports.sections.layer_captions import map_caption, panel_caption
 from reports.sections.layer_diagnostics import OTHERS, LayerDiagnostics, sections
 from reports.sources import load_study
+from reports.tap_panels import collect_tap_panels
 from tests.reports_tests.conftest import grid_study, write_study
 
 TWO = {"model.norm": ("layer", "rms")}
@@ -107,6 +112,107 @@ def test_distributions_drift_and_only_gradients_shift(grid: StudyResults) -> Non
     for title in ("Activations", "Activation drift and similarity"):
         for caption in captions(grid, title).values():
             assert "covariate" not in caption.lower()
-    exhibits = section("Activation drift and similarity").exhibits(grid)
+
+
+def test_where_activations_are_measured_is_said_once_for_all_sections(grid: StudyResults) -> None:
+    told = [
+        (each.title, sentence)
+        for each in sections().values()
+        if (exhibits := each.exhibits(grid))
+        for sentence in exhibits.sentences
+        if "Where activations are measured" in sentence
+    ]
+    ((title, sentence),) = told
+    assert title == "Activations"
+    for tap in ("Residual stream: before each block", "attention norm: ", "hidden activation: "):
+        assert tap in sentence
+    assert "pre-activation" not in sentence  # not recorded
+
+
+def with_values(results: StudyResults, family: str, value: float) -> StudyResults:
+    histories = results.histories.copy()
+    histories.loc[histories["metric"].str.startswith(f"{family}/"), "value"] = value
+    return replace(results, histories=histories)
+
+
+def test_a_family_that_is_0_everywhere_is_a_sentence_and_no_figure(tmp_path: Path) -> None:
+    plan = grid_study((0,), TWO, report={"layer_maps": ("dead_units",)})
+    results = load_study(write_study(tmp_path / "study", plan))
+    exhibits = section("Feed-forward units").exhibits(with_values(results, "dead_units", 0.0))
     assert exhibits is not None
-    assert exhibits.sentences[0].startswith("Where activations are measured. Residual stream: ")
+    assert exhibits.figures == ()
+    of_maps, of_panels = exhibits.sentences
+    assert of_maps.startswith(
+        "Dead units (share): 0 in each block of every run at every step, so that no map shows it."
+    )
+    assert of_panels.startswith(
+        "Dead units (share): 0 in each block of every completed run at the last probe (step 1000), "
+        "so that no figure shows it."
+    )
+    for sentence in exhibits.sentences:
+        assert "All variants – it is 0 by underflow only." in sentence  # their activation is GELU
+        assert sentence.endswith("Always 0.")
+
+
+@pytest.mark.parametrize(
+    ("activations", "value", "told"),
+    [
+        (("gelu", "silu"), 0.5, "Dead units (share): fixed by construction in each block of every"),
+        (("relu", "silu"), 0.0, "Dead units (share): 0 in each block of every"),
+    ],
+)
+def test_a_family_that_is_fixed_everywhere_is_a_sentence_and_no_figure(
+    tmp_path: Path, activations: tuple[str, ...], value: float, told: str
+) -> None:
+    plan = grid_study((0,), {"model.activation": activations})
+    results = load_study(write_study(tmp_path / "study", plan))
+    exhibits = section("Feed-forward units").exhibits(with_values(results, "dead_units", value))
+    assert exhibits is not None
+    assert exhibits.figures == ()
+    (sentence,) = exhibits.sentences
+    assert sentence.startswith(told)
+
+
+def test_captions_explain_only_what_is_to_be_seen(grid: StudyResults, small: StudyResults) -> None:
+    name = "gradient_norm_block_by_step"
+    partly, wholly = (captions(r, "Gradients and updates")[name] for r in (grid, small))
+    assert "Grey: nothing recorded." in partly
+    assert "Grey" not in wholly
+    layers = captions(small, OTHERS)["novel_measure_by_layer"]
+    assert "Arrow" not in layers
+    assert "Dot" not in layers
+    apart = captions(doubled(small), OTHERS)["novel_measure_by_layer"]
+    assert "Dot: runs of the variant differ by more than a fifth of the colour bar." in apart
+
+
+def doubled(results: StudyResults) -> StudyResults:
+    """One seed measures twice as much as the others."""
+    keys = set(results.runs[results.runs["seed"] == 0]["run_key"])
+    histories = results.histories.copy()
+    histories.loc[histories["run_key"].isin(keys), "value"] *= 2
+    return replace(results, histories=histories)
+
+
+@pytest.mark.parametrize(
+    ("under", "over", "told"),
+    [
+        (False, False, ""),
+        (True, False, "Arrow: values beyond the colour bar, in the colour of its end."),
+        (False, True, "Arrow: values beyond the colour bar, in the colour of its end."),
+        (True, True, "Arrows: values beyond the colour bar, in the colours of its ends."),
+    ],
+)
+def test_captions_explain_the_arrows_of_the_bar(
+    small: StudyResults, under: bool, over: bool, told: str
+) -> None:
+    panels = collect_tap_panels(small, "gradient_norm")
+    maps = collect_layer_maps(small, "gradient_norm", "block")
+    assert panels is not None
+    assert maps is not None
+    scale = ColorScale("log", -1.0, 1.0, under, over)
+    for caption in (
+        panel_caption(replace(panels, scale=scale), ""),
+        map_caption(replace(maps, scale=scale), ""),
+    ):
+        assert told in caption
+        assert ("Arrow" in caption) == bool(told)

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+
+import pytest
 
 from reports.frame import StudyResults
 from reports.overview import collect_overview
+from studies.metrics import OVERHEAD_PERCENT
 from studies.schema import CustomModule
 
 
@@ -26,3 +30,23 @@ def test_of_a_module_of_ones_own_it_says_no_more_than_is_known(small: StudyResul
     assert facts["module"] == "my_model.py:Mine"
     assert not {"learning rate", "model", "initialisation"} & facts.keys()
     assert "same start" not in facts["seeds"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "told"),
+    [
+        ([2.0, 3.44, 2.5], "2.5% of the time of training steps (median over 3 runs; 2.0 to 3.4%)"),
+        ([2.51, 2.49], "2.5% of the time of training steps (median over 2 runs; 2.5%)"),
+        ([0.0], "0.0% of the time of training steps"),
+    ],
+)
+def test_what_diagnostics_cost_is_told(
+    small: StudyResults, recorded: list[float], told: str
+) -> None:
+    missing = [math.nan] * (len(small.runs) - len(recorded))
+    runs = small.runs.assign(**{OVERHEAD_PERCENT: recorded + missing})
+    assert protocol(replace(small, runs=runs))["diagnostics"] == told
+
+
+def test_where_no_run_recorded_what_diagnostics_cost_nothing_is_said(small: StudyResults) -> None:
+    assert "diagnostics" not in protocol(small)

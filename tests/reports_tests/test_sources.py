@@ -2,6 +2,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -30,6 +31,28 @@ def test_only_completed_runs_have_a_final_loss(grid: StudyResults) -> None:
     assert list(grid.values(FINAL_LOSS, "gelu-none").index) == [0]
     assert grid.values(FINAL_LOSS, "swiglu-group-post").empty
     assert grid.values("summary/unheard_of", "relu-layer-pre").empty
+
+
+def test_runs_carry_the_levels_of_their_variant(grid: StudyResults) -> None:
+    keys = ["model.activation", "model.norm", "model.placement"]
+    assert list(grid.runs.columns[8:11]) == keys
+    rows = grid.runs.drop_duplicates("variant").set_index("variant")[keys]
+    assert rows.loc["gelu-layer-post"].tolist() == ["gelu", "layer", "post"]
+    assert rows["model.placement"].isna().sum() == 4
+    assert rows.loc["gelu-none", "model.placement"] is pd.NA
+    by_norm = grid.runs.groupby("model.norm")[FINAL_LOSS].mean()
+    assert set(by_norm.index) == {"batch", "layer", "group", "none"}
+    assert by_norm["none"] > by_norm["layer"]
+
+
+def test_levels_that_are_numbers_stay_whole_beside_a_null(tmp_path: Path) -> None:
+    factors = {"model.norm": ("layer", "group"), "model.norm_groups": (2, 4)}
+    plan = grid_study((0,), factors)
+    results = load_study(write_study(tmp_path / "study", plan))
+    groups = results.runs.set_index("variant")["model.norm_groups"]
+    assert groups["layer"] is pd.NA
+    assert groups.dropna().tolist() == [2, 4]
+    assert groups.dtype == "Int64"
 
 
 def test_runs_keep_their_results_when_another_factor_renames_their_variants(

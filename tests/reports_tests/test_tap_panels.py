@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from reports.frame import StudyResults
 from reports.sources import load_study
 from reports.tap_panels import TapPanels, collect_tap_panels
+from studies.metrics import split_series
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
 
@@ -90,6 +92,41 @@ def test_variants_of_one_factor_are_one_group(tmp_path: Path) -> None:
     (panel,) = panels_of(results, "gradient_norm").panels
     (group,) = panel.groups
     assert list(group.labels.values()) == ["LayerNorm", "RMSNorm"]
+
+
+@pytest.mark.parametrize(
+    ("family", "values", "apart"),
+    [
+        # The bar goes from the least to the greatest mean: 0 to 10, a fifth of it is 2.
+        ("novel_measure", {0: (0, 0), 1: (3.9, 6.0), 2: (4.1, 5.9), 3: (10, 10)}, [1]),
+        # From 10^-2 to 10^2, a fifth is 10^0.8 = 6.3: a ratio counts, not a difference.
+        (
+            "gradient_norm",
+            {0: (1e-2, 1e-2), 1: (0.01, 0.07), 2: (10, 60), 3: (50, 200)},
+            [1],
+        ),
+        # From -5 to 5.
+        ("activation_rms_change", {0: (-5, -5), 1: (-1.1, 1.1), 2: (-1, 0.9), 3: (2, 2)}, [1]),
+        # What is beyond the bar has the colour of its end: 10 and 30 differ on it by nothing.
+        ("novel_measure", {0: (0, 0), 1: (10, 10), 2: (8.5, 11.5), 3: (9.9, 10.1)}, []),
+    ],
+)
+def test_cells_are_marked_whose_runs_disagree_on_the_colour_bar(
+    tmp_path: Path, family: str, values: dict[int, tuple[float, float]], apart: list[int]
+) -> None:
+    plan = grid_study((0, 1), {"model.norm": ("layer", "rms")}, report={})
+    results = load_study(write_study(tmp_path / "study", plan))
+    curves = results.histories["metric"].map(lambda name: split_series(str(name)))
+    seeds = results.histories["run_key"].map(results.runs.set_index("run_key")["seed"]).astype(int)
+    new = [
+        values[curve[2]][seed] if curve and curve[0] == family and curve[2] in values else old
+        for curve, seed, old in zip(curves, seeds, results.histories["value"], strict=True)
+    ]
+    changed = replace(results, histories=results.histories.assign(value=new))
+    cells = panels_of(changed, family).cells
+    assert len(cells) == 2 * cells["layer"].nunique()
+    assert sorted(set(cells[cells["disagree"]]["layer"])) == apart
+    assert set(cells[cells["disagree"]]["variant"]) == (set(results.variants) if apart else set())
 
 
 def test_no_completed_run_is_no_figure(tmp_path: Path) -> None:

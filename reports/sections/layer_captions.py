@@ -1,0 +1,109 @@
+"""What the captions of the layer diagnostics say, each part only where it is to be seen."""
+
+from __future__ import annotations
+
+from reports.color_scales import WORDS, ColorScale, mean_name
+from reports.layer_maps import LayerMaps
+from reports.tap_panels import TapPanels
+from reports.words import tap_label
+from studies.records import Outcome
+
+
+def map_caption(maps: LayerMaps, definition: str) -> str:
+    """What the maps of a family show, how it is defined, and what their marks mean."""
+    return _joined(
+        f"{headed(maps.label)}: {_place(maps)}, by step.",
+        definition,
+        f"{_mean(maps.scale)} over the runs that are still alive; one {WORDS[maps.scale.kind]} "
+        "for all variants.",
+        _hatched(maps.fixed),
+        _arrows(maps.scale),
+        "Grey: nothing recorded." if maps.grey else "",
+        "Crosses: where runs diverged." if any(maps.divergences.values()) else "",
+        f"Every {maps.thinned}th recorded step is drawn." if maps.thinned > 1 else "",
+    )
+
+
+def panel_caption(panels: TapPanels, definition: str) -> str:
+    """What the panels of a family show, how it is defined, and what their marks mean."""
+    where = "each block" if _by_block(panels) else "each layer (columns) of every tap (panels)"
+    shown = {variant for p in panels.panels for group in p.groups for variant in group.labels}
+    lost = [panels.ends[v][Outcome.DIVERGED] > 0 for v in shown if not panels.completed(v)]
+    left_out = len(panels.without)
+    return _joined(
+        f"{headed(panels.label)}: {where} at {_last_probe(panels)}.",
+        definition,
+        f"{_mean(panels.scale)} over completed runs, whose least and greatest values are in the "
+        f"figure's CSV file; one {WORDS[panels.scale.kind]} for all panels.",
+        "Dot: runs of the variant differ by more than a fifth of the colour bar."
+        if panels.cells["disagree"].any()
+        else "",
+        _hatched(panels.fixed),
+        _arrows(panels.scale),
+        "Cross: no run of the variant completed, and some diverged." if True in lost else "",
+        "Ring: no run of the variant has completed." if False in lost else "",
+        "Dash: the variant has no such number in this layer." if panels.gaps else "",
+        "Beside a row: of how many of the planned runs it is." if panels.partial else "",
+        f"Left out: {left_out} variants without such a number." if left_out else "",
+    )
+
+
+def foregone_map(maps: LayerMaps, definition: str) -> str:
+    """The sentence in place of maps that show nothing of training."""
+    return _joined(
+        f"{headed(maps.label)}: {maps.foregone} in {_place(maps)} of every run at every step, so "
+        "that no map shows it.",
+        maps.fixed,
+        definition,
+    )
+
+
+def foregone_panels(panels: TapPanels, definition: str) -> str:
+    """The sentence in place of panels that show nothing of training."""
+    where = "each block" if _by_block(panels) else "each layer of every tap"
+    return _joined(
+        f"{headed(panels.label)}: {panels.foregone} in {where} of every completed run at "
+        f"{_last_probe(panels)}, so that no figure shows it.",
+        panels.fixed,
+        definition,
+    )
+
+
+def headed(text: str) -> str:
+    """A text that begins with a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def _place(maps: LayerMaps) -> str:
+    return "each block" if maps.tap == "block" else f"each layer at the tap {tap_label(maps.tap)}"
+
+
+def _by_block(panels: TapPanels) -> bool:
+    return {panel.tap for panel in panels.panels} == {"block"}
+
+
+def _last_probe(panels: TapPanels) -> str:
+    steps = panels.cells["step"]
+    last = f"{steps.min()}" if steps.nunique() == 1 else f"{steps.min()} to {steps.max()}"
+    return f"the last probe (step {last})"
+
+
+def _mean(scale: ColorScale) -> str:
+    return headed(mean_name(scale.kind))
+
+
+def _hatched(reasons: str) -> str:
+    told = "Hatched: fixed by construction, so that it says nothing about training."
+    return f"{told} {reasons}" if reasons else ""
+
+
+def _arrows(scale: ColorScale) -> str:
+    if scale.under and scale.over:
+        return "Arrows: values beyond the colour bar, in the colours of its ends."
+    if scale.under or scale.over:
+        return "Arrow: values beyond the colour bar, in the colour of its end."
+    return ""
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(part for part in parts if part)

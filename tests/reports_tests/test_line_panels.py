@@ -1,0 +1,54 @@
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.transforms import Bbox
+
+from reports.drawing import PAGE, PAPER, Theme, themed
+from reports.line_panels import draw_lines, panel_notes
+from reports.sections.learning_curves import collect
+from reports.sources import load_study
+from studies.metrics import VALIDATION_LOSS
+from studies.records import Outcome
+from tests.reports_tests.conftest import Synthetic, grid_study, write_study
+
+ACTIVATIONS = ("relu", "gelu", "silu")
+FACTORS: dict[str, Mapping[str, Sequence[object]]] = {
+    "one panel": {"model.activation": ACTIVATIONS},
+    "two panels": {"model.activation": ACTIVATIONS, "model.norm": ("layer", "none")},
+    "four panels": {
+        "model.activation": ACTIVATIONS,
+        "model.norm": ("layer", "rms"),
+        "model.placement": ("pre", "post"),
+        "model.position": ("learned", "rope"),
+    },
+}
+
+
+@pytest.mark.parametrize("theme", [PAPER, PAGE], ids=lambda theme: theme.name)
+@pytest.mark.parametrize("factors", FACTORS.values(), ids=FACTORS)
+def test_titles_notes_and_legend_do_not_overprint(
+    factors: Mapping[str, Sequence[object]], theme: Theme, tmp_path: Path
+) -> None:
+    plan = grid_study((0, 1, 2, 3), factors)
+    losses = [Outcome.DIVERGED, Outcome.FAILED, Outcome.PRUNED, Outcome.MISSING, Outcome.COMPLETED]
+    fates = {(run.variant, run.seed): losses[i % 5] for i, run in enumerate(plan.runs)}
+    results = load_study(write_study(tmp_path / "study", plan, Synthetic(fates, points=4)))
+    data = collect(results)
+    assert data is not None
+    assert all(note.count(",") == 3 for note in panel_notes(results).values())
+    with themed(theme):
+        figure = draw_lines(data.panels[VALIDATION_LOSS], theme)
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        figure.draw(renderer)
+        texts = [t for ax in figure.axes for t in (ax.title, *ax.texts) if t.get_text()]
+        boxes = [text.get_window_extent(renderer) for text in texts]
+        boxes += [legend.get_window_extent(renderer) for legend in figure.legends]
+    assert len(texts) == len(figure.axes) * (1 if len(figure.axes) == 1 else 2)
+    for one, other in combinations(boxes, 2):
+        assert Bbox.intersection(one, other) is None
+    for box in boxes:
+        assert figure.bbox.x0 <= box.x0
+        assert box.x1 <= figure.bbox.x1
