@@ -40,6 +40,9 @@ GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
             "activation_drift_step_normalized", "sliced_w1", "cka_to_init",
         ),
     ),
+    "representation-collapse": (
+        "Token similarity and rank", ("token_similarity", "effective_rank"),
+    ),
     "covariate-shift": ("Internal covariate shift", ("ics_l2", "ics_cosine")),
     "units": (
         "Feed-forward units", ("dead_units", "dormant_units", "saturated_units", "hidden_zeros"),
