@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,17 @@ INTERRUPTED = 130
 DEFAULT_HOME = Path(os.environ.get("ABLATE_HOME", "ablate-out"))
 
 
+class _PlainConsole(Console):
+    """A console that leaves a reader who went away to the command."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what was caught; rich would end the process here."""
+        raise BrokenPipeError
+
+
 def _console() -> Console:
     """A terminal that prints names as they are: no markup, no guessing at what to colour."""
-    return Console(
+    return _PlainConsole(
         width=None if sys.stdout.isatty() else 160, markup=False, highlight=False, emoji=False
     )
 
@@ -41,10 +50,15 @@ def _loaded_plan(options: argparse.Namespace) -> tuple[LoadedStudy, Plan]:
     return loaded, make_plan(loaded.study, loaded.overrides)
 
 
+def _is_study_file(name: str) -> bool:
+    """Whether a study that was run is named by the path of its file."""
+    return Path(name).suffix in (".yaml", ".yml") and Path(name).is_file()
+
+
 def _study_directory(options: argparse.Namespace) -> StudyDirectory:
     """The folder of a study that was run: by its name, or by the path of its file."""
     name = options.study
-    if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
+    if _is_study_file(name):
         name = load_study(name).study.name
     return StudyDirectory(options.home, name)
 
@@ -109,7 +123,7 @@ def plan(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Pre-flight of a whole study."""
-    from ablations.display import show_preflight
+    from ablations.display import show_preflight, show_remarks
     from ablations.preflight import preflight
 
     _, plan = _loaded_plan(options)
@@ -117,6 +131,7 @@ def check(options: argparse.Namespace) -> int:
     with console.status("pre-flight") as status:
         found = preflight(plan, options.home.resolve() / "cache", status.update)
     show_preflight(console, found)
+    show_remarks(console, plan)
     found.raise_for_problems()
     console.print(f"pre-flight passed: {len(found.checks)} variants")
     return 0
@@ -124,7 +139,7 @@ def check(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run what is missing of a study; exit status 1 where a run failed, 130 after a stop."""
-    from ablations.display import progress_display
+    from ablations.display import progress_display, show_remarks
     from ablations.driver import Driver, RunSettings
 
     loaded, plan = _loaded_plan(options)
@@ -135,6 +150,7 @@ def run(options: argparse.Namespace) -> int:
     directory = driver.directory
     runs = f"{len(plan.cells)} cells x {len(plan.study.seeds)} seeds = {len(plan.runs)} runs"
     console.print(f"{plan.study.name}: {runs}, in {directory.path}")
+    show_remarks(console, plan)
     if driver.progress().is_complete and not options.retry_failed:
         console.print("nothing to run: every run has ended")
     else:
@@ -239,6 +255,25 @@ def sync(options: argparse.Namespace) -> int:
     return 0
 
 
+def _as_the_file_says(stored: Plan, options: argparse.Namespace) -> Plan:
+    """The plan that was run, with the section `report` of the study file as it is now."""
+    from studies.planning import make_plan
+
+    settings = [f"{key}={json.dumps(value)}" for key, value in stored.overrides.items()]
+    current = make_plan(load_study(options.study, settings).study)
+    reported = stored.reported_as(current)
+    if reported is None:
+        new, old = (len({*a.runs} - {*b.runs}) for a, b in ((current, stored), (stored, current)))
+        again = _command("run", argparse.Namespace(**vars(options), set=settings))
+        print(
+            f"ablate: {options.study} is not what was run ({new} runs of it are not in the stored "
+            f"plan, {old} of the plan not in it): the report goes by the stored plan and its "
+            f"section `report`; `{again}` brings the study up to date",
+            file=sys.stderr,
+        )
+    return reported or stored
+
+
 def report(options: argparse.Namespace) -> int:
     """Write the report of a study."""
     from reports.build import build_report
@@ -252,6 +287,8 @@ def report(options: argparse.Namespace) -> int:
     else:
         directory.load_plan()
         results = load_results(directory.path)
+    if _is_study_file(options.study):
+        results = replace(results, plan=_as_the_file_says(results.plan, options))
     files = build_report(results, options.output or directory.report_path)
     print(f"report:    {files.html}")
     print(f"tables:    {files.html.parent / 'tables'}, figures: {files.html.parent / 'figures'}")
