@@ -136,7 +136,8 @@ def _add_reading(add: _Adder) -> None:
         "--family",
         action="append",
         default=[],
-        help="show this family of curves, such as activation_drift, at every tap; repeatable",
+        help="show this family of curves, such as activation_drift or activation_rms/hidden, or "
+        "this curve, such as val/loss; repeatable",
     )
     show.add_argument(
         "--tap", action="append", default=[], help="show this tap, such as hidden; repeatable"

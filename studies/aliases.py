@@ -5,14 +5,14 @@ from __future__ import annotations
 _OTHER_NAMES: dict[str, str] = {
     # keys
     "n_layers": "depth",
-    "d_model": "d_embd dim embed_dim embedding_dim hidden_dim hidden_size n_embd width",
+    "d_model": "dim embed_dim embedding_dim hidden_dim hidden_size n_embd width",
     "d_ff": "d_hidden d_mlp dim_feedforward ffn_dim ffn_hidden_size intermediate_size n_inner",
     "context_length": "block_size max_position_embeddings max_seq_len n_ctx n_positions seq_len",
     "activation": "act act_fn hidden hidden_act non_linearity nonlinearity",
     "norm": "layer_norm norm_layer norm_type normalisation normalization",
     "norm_eps": "epsilon",
     "placement": "norm_first norm_location norm_placement norm_position pre_norm",
-    "position": "pos_emb pos_encoding",
+    "position": "pos_emb",
     "tied_head": "weight_tying",
     "initialization": "init init_std weight_init",
     "corpus": "data dataset text",

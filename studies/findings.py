@@ -68,7 +68,8 @@ class Findings:
         parts = location(details)
         name = key or ".".join(parts) or "study"
         kind, value = details["type"], details.get("input")
-        allowed, remedy = " or ".join(dict.fromkeys(map(_allowed, errors))), "change the value"
+        allowed = " or ".join(dict.fromkeys(map(_allowed, errors)))
+        remedy = "remove the key" if wrong_keys else "change the value"
         if kind == "extra_forbidden":
             allowed, remedy = _known_keys(parts)
         elif kind == "missing":

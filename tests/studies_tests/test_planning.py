@@ -197,3 +197,23 @@ def test_overrides_are_kept():
 def test_a_null_that_was_chosen_is_a_level():
     plan = plan_of(factors={"training.gradient_clip_norm": [1.0, None]})
     assert [cell.levels["training.gradient_clip_norm"] for cell in plan.cells] == [1.0, "null"]
+
+
+def test_a_plan_takes_over_what_only_a_report_reads():
+    factors = {"model.norm": ["layer", "rms"], "model.placement": ["pre", "post"]}
+    stored = plan_of(factors=factors, seeds=2)
+    report = {"baseline": {"model.norm": "rms", "model.placement": "post"}, "confidence": 0.9}
+    asked = {"question": "Why?", "report": report, "execution": {"devices": 2}}
+    reported = stored.reported_as(plan_of(factors=factors, seeds=[1, 0], **asked))
+    assert reported.baseline == "rms-post"
+    assert (reported.study.question, reported.study.report.confidence) == ("Why?", 0.9)
+    kept = {"baseline": stored.baseline, "study": stored.study}
+    assert reported.model_copy(update=kept) == stored
+    assert reported.study.execution == stored.study.execution
+    assert reported.study.seeds == stored.study.seeds
+
+
+def test_a_plan_of_other_runs_takes_over_nothing():
+    stored = plan_of(factors={"model.norm": ["layer", "rms"]}, seeds=2)
+    assert stored.reported_as(plan_of(factors={"model.norm": ["layer", "rms"]}, seeds=3)) is None
+    assert stored.reported_as(plan_of(factors={"model.norm": ["layer"]}, seeds=2)) is None
