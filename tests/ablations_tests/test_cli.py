@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -156,56 +157,74 @@ def write_reported(folder, **changes):
     return str(write_study(folder, **{**LONG, **asked, **changes}))
 
 
-def report_of(file, home, folder, *arguments):
-    command = ["report", file, "--home", str(home), "--output", str(folder), *arguments]
-    assert main(command) == 0
-    manifest = json.loads((folder / "manifest.json").read_text())
-    return manifest["baseline"], manifest["files"].keys(), (folder / "report.html").read_text()
-
-
-MAP = "figures/activation_rms_hidden_by_step.csv"
-
-
-@pytest.mark.parametrize("source", [[], ["--from-tracking"]])
-def test_a_report_goes_by_the_section_of_the_file(finished, tmp_path, capsys, source):
-    file = write_reported(tmp_path)
-    baseline, files, page = report_of(file, finished.home, tmp_path / "report", *source)
+def test_a_report_goes_by_the_section_of_the_file(finished, tmp_path, capsys):
+    file, folder = write_reported(tmp_path), tmp_path / "report"
+    assert main(["report", file, "--home", str(finished.home), "--output", str(folder)]) == 0
     assert capsys.readouterr().err == ""
-    assert baseline == "rms"
-    assert MAP in files
-    assert "Asked anew?" in page
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["baseline"] == "rms"
+    assert "figures/activation_rms_hidden_by_step.csv" in manifest["files"]
+    assert "Asked anew?" in (folder / "report.html").read_text()
     assert finished.directory.load_plan() == finished.plan
 
 
+@pytest.fixture
+def plan_of_report(monkeypatch):
+    """The plan that a report of a file goes by; nothing is drawn."""
+
+    def found(file, home, *arguments):
+        seen = []
+
+        def build(results, output):
+            seen.append(results.plan)
+            return SimpleNamespace(html=output / "report.html")
+
+        monkeypatch.setattr("reports.build.build_report", build)
+        assert main(["report", file, "--home", str(home), *arguments]) == 0
+        return seen[0]
+
+    return found
+
+
+def test_a_report_from_tracking_goes_by_the_section_of_the_file(
+    finished, tmp_path, plan_of_report, capsys
+):
+    plan = plan_of_report(write_reported(tmp_path), finished.home, "--from-tracking")
+    assert capsys.readouterr().err == ""
+    assert (plan.baseline, plan.study.report.confidence) == ("rms", 0.9)
+    assert plan.runs == finished.plan.runs
+
+
 def test_a_report_of_a_changed_study_goes_by_the_stored_plan_and_says_so(
-    finished, tmp_path, capsys
+    finished, tmp_path, plan_of_report, capsys
 ):
     file = write_reported(tmp_path, seeds=3, factors={"model.norm": ["rms", "none"]})
-    baseline, files, page = report_of(file, finished.home, tmp_path / "report")
+    assert plan_of_report(file, finished.home) == finished.plan
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "4 runs of it are not in the stored plan, 2 of the plan not in it" in error
     assert f"`ablate run {file} --home {finished.home}` brings the study up to date" in error
-    assert baseline == finished.plan.baseline == "layer"
-    assert MAP not in files
-    assert "Asked anew?" not in page
 
 
-def test_a_report_reads_the_file_with_the_settings_of_the_run(home, capsys):
+def test_a_report_by_name_goes_by_the_stored_plan(finished, plan_of_report):
+    assert plan_of_report("tiny", finished.home) == finished.plan
+
+
+def test_a_report_reads_the_file_with_the_settings_of_the_run(home, plan_of_report, capsys):
     settings = {"seeds": 1, "training.max_steps": 20, "question": "With 'quotes' and ä?"}
-    loaded = load_study(
-        str(write_study(home)), [f"{k}={json.dumps(v)}" for k, v in settings.items()]
-    )
-    plan = make_plan(loaded.study, loaded.overrides)
-    StudyDirectory(home, "tiny").save_plan(plan, "")
-    changed = write_reported(home, training={"warmup_steps": 0})
-    baseline, _, _ = report_of(changed, home, home / "report")
-    assert "`ablate run" in capsys.readouterr().err
-    assert baseline == "layer"
-    report = {"baseline": {"model.norm": "rms"}}
-    file = str(write_study(home, report=report))
-    assert report_of(file, home, home / "report")[0] == "rms"
+    given = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    loaded = load_study(str(write_study(home)), given)
+    stored = make_plan(loaded.study, loaded.overrides)
+    StudyDirectory(home, "tiny").save_plan(stored, "")
+
+    plan = plan_of_report(str(write_study(home, report={"confidence": 0.9})), home)
     assert capsys.readouterr().err == ""
+    assert plan.study.report.confidence == 0.9
+    assert plan.study.question == settings["question"]
+    assert plan.overrides == settings
+
+    assert plan_of_report(write_reported(home, training={"warmup_steps": 0}), home) == stored
+    assert "--set seeds=1 --set training.max_steps=20 --set" in capsys.readouterr().err
 
 
 def test_a_report_refuses_a_file_whose_section_is_wrong(finished, tmp_path, capsys):
