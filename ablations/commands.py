@@ -14,33 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from ablations.console import plain_console
 from ablations.run_directory import StudyDirectory
 from ablations.tracking_store import default_tracking_uri
 from studies.loading import LoadedStudy, load_study, shipped_studies
 from studies.plan import Plan, PlannedRun
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ablations.driver import RunSummary
 
 INTERRUPTED = 130
 DEFAULT_HOME = Path(os.environ.get("ABLATE_HOME", "ablate-out"))
-
-
-class _PlainConsole(Console):
-    """A console that leaves a reader who went away to the command."""
-
-    def on_broken_pipe(self) -> None:
-        """Raise what was caught; rich would end the process here."""
-        raise BrokenPipeError
-
-
-def _console() -> Console:
-    """A terminal that prints names as they are: no markup, no guessing at what to colour."""
-    return _PlainConsole(
-        width=None if sys.stdout.isatty() else 160, markup=False, highlight=False, emoji=False
-    )
 
 
 def _loaded_plan(options: argparse.Namespace) -> tuple[LoadedStudy, Plan]:
@@ -97,7 +83,7 @@ def list_studies(options: argparse.Namespace) -> int:
 
     from ablations.listing import studies_at_home
 
-    console = _console()
+    console = plain_console()
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("shipped study", no_wrap=True)
     table.add_column("question")
@@ -117,7 +103,7 @@ def plan(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(plan.model_dump(mode="json"), indent=1))
     else:
-        show_plan(_console(), plan)
+        show_plan(plain_console(), plan)
     return 0
 
 
@@ -127,7 +113,7 @@ def check(options: argparse.Namespace) -> int:
     from ablations.preflight import preflight
 
     _, plan = _loaded_plan(options)
-    console = _console()
+    console = plain_console()
     with console.status("pre-flight") as status:
         found = preflight(plan, options.home.resolve() / "cache", status.update)
     show_preflight(console, found)
@@ -143,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     from ablations.driver import Driver, RunSettings
 
     loaded, plan = _loaded_plan(options)
-    console = _console()
+    console = plain_console()
     home = options.home.resolve()
     settings = RunSettings(home, _tracking_uri(options), options.workers, options.retry_failed)
     driver = Driver(plan, settings)
@@ -214,7 +200,7 @@ def status(options: argparse.Namespace) -> int:
 
     directory = _study_directory(options)
     plan = directory.load_plan()
-    console = _console()
+    console = plain_console()
     if not options.watch:
         show_status(console, plan, progress_of(plan, directory))
         return 0
@@ -239,7 +225,7 @@ def show(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(view.as_json()))
     else:
-        show_run(_console(), view, Selection(options.family, options.tap, options.all))
+        show_run(plain_console(), view, Selection(options.family, options.tap, options.all))
     return 0
 
 

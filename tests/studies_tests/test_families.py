@@ -41,7 +41,6 @@ def test_curves_are_numbered_by_the_places_of_their_family(name):
 
 def test_hints():
     assert recorded_by("gradient_norm").startswith("'gradient_norm' is what 'gradient_norms'")
-    assert recorded_by("batch_norm/loss_gap") == recorded_by("batch_norm/loss_gap")
     assert "'batch_norm' records" in recorded_by("batch_norm/loss_gap")
     assert recorded_by("gradient_norms") == ""
     assert records("linear_cka") == "'linear_cka' is a diagnostic, which records cka_to_init"
