@@ -12,12 +12,25 @@ from pathlib import Path
 from ablations import commands
 from studies.errors import AblationError
 
+BROKEN_PIPE = 128 + 13
+"""What a shell reports of a command that SIGPIPE ended."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     try:
+        status = _status(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        _discard_output()
+        return BROKEN_PIPE
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    try:
+        options = _parser().parse_args(arguments)
+        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
         return int(options.action(options))
     except AblationError as error:
         print(f"ablate: {error}", file=sys.stderr)
@@ -25,9 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ablate: interrupted", file=sys.stderr)
         return commands.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+
+
+def _discard_output() -> None:
+    """Let what is still buffered go nowhere, or the interpreter's last flush fails again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -116,7 +136,8 @@ def _add_reading(add: _Adder) -> None:
         "--family",
         action="append",
         default=[],
-        help="show this family of curves, such as activation_drift, at every tap; repeatable",
+        help="show this family of curves, such as activation_drift or activation_rms/hidden, or "
+        "this curve, such as val/loss; repeatable",
     )
     show.add_argument(
         "--tap", action="append", default=[], help="show this tap, such as hidden; repeatable"

@@ -10,28 +10,23 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from ablations.console import plain_console
 from ablations.run_directory import StudyDirectory
 from ablations.tracking_store import default_tracking_uri
 from studies.loading import LoadedStudy, load_study, shipped_studies
 from studies.plan import Plan, PlannedRun
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ablations.driver import RunSummary
 
 INTERRUPTED = 130
 DEFAULT_HOME = Path(os.environ.get("ABLATE_HOME", "ablate-out"))
-
-
-def _console() -> Console:
-    """A terminal that prints names as they are: no markup, no guessing at what to colour."""
-    return Console(
-        width=None if sys.stdout.isatty() else 160, markup=False, highlight=False, emoji=False
-    )
 
 
 def _loaded_plan(options: argparse.Namespace) -> tuple[LoadedStudy, Plan]:
@@ -41,10 +36,15 @@ def _loaded_plan(options: argparse.Namespace) -> tuple[LoadedStudy, Plan]:
     return loaded, make_plan(loaded.study, loaded.overrides)
 
 
+def _is_study_file(name: str) -> bool:
+    """Whether a study that was run is named by the path of its file."""
+    return Path(name).suffix in (".yaml", ".yml") and Path(name).is_file()
+
+
 def _study_directory(options: argparse.Namespace) -> StudyDirectory:
     """The folder of a study that was run: by its name, or by the path of its file."""
     name = options.study
-    if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
+    if _is_study_file(name):
         name = load_study(name).study.name
     return StudyDirectory(options.home, name)
 
@@ -83,7 +83,7 @@ def list_studies(options: argparse.Namespace) -> int:
 
     from ablations.listing import studies_at_home
 
-    console = _console()
+    console = plain_console()
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("shipped study", no_wrap=True)
     table.add_column("question")
@@ -103,20 +103,21 @@ def plan(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(plan.model_dump(mode="json"), indent=1))
     else:
-        show_plan(_console(), plan)
+        show_plan(plain_console(), plan)
     return 0
 
 
 def check(options: argparse.Namespace) -> int:
     """Pre-flight of a whole study."""
-    from ablations.display import show_preflight
+    from ablations.display import show_preflight, show_remarks
     from ablations.preflight import preflight
 
     _, plan = _loaded_plan(options)
-    console = _console()
+    console = plain_console()
     with console.status("pre-flight") as status:
         found = preflight(plan, options.home.resolve() / "cache", status.update)
     show_preflight(console, found)
+    show_remarks(console, plan)
     found.raise_for_problems()
     console.print(f"pre-flight passed: {len(found.checks)} variants")
     return 0
@@ -124,17 +125,18 @@ def check(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run what is missing of a study; exit status 1 where a run failed, 130 after a stop."""
-    from ablations.display import progress_display
+    from ablations.display import progress_display, show_remarks
     from ablations.driver import Driver, RunSettings
 
     loaded, plan = _loaded_plan(options)
-    console = _console()
+    console = plain_console()
     home = options.home.resolve()
     settings = RunSettings(home, _tracking_uri(options), options.workers, options.retry_failed)
     driver = Driver(plan, settings)
     directory = driver.directory
     runs = f"{len(plan.cells)} cells x {len(plan.study.seeds)} seeds = {len(plan.runs)} runs"
     console.print(f"{plan.study.name}: {runs}, in {directory.path}")
+    show_remarks(console, plan)
     if driver.progress().is_complete and not options.retry_failed:
         console.print("nothing to run: every run has ended")
     else:
@@ -198,7 +200,7 @@ def status(options: argparse.Namespace) -> int:
 
     directory = _study_directory(options)
     plan = directory.load_plan()
-    console = _console()
+    console = plain_console()
     if not options.watch:
         show_status(console, plan, progress_of(plan, directory))
         return 0
@@ -223,7 +225,7 @@ def show(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(view.as_json()))
     else:
-        show_run(_console(), view, Selection(options.family, options.tap, options.all))
+        show_run(plain_console(), view, Selection(options.family, options.tap, options.all))
     return 0
 
 
@@ -239,6 +241,25 @@ def sync(options: argparse.Namespace) -> int:
     return 0
 
 
+def _as_the_file_says(stored: Plan, options: argparse.Namespace) -> Plan:
+    """The plan that was run, with the section `report` of the study file as it is now."""
+    from studies.planning import make_plan
+
+    settings = [f"{key}={json.dumps(value)}" for key, value in stored.overrides.items()]
+    current = make_plan(load_study(options.study, settings).study)
+    reported = stored.reported_as(current)
+    if reported is None:
+        new, old = (len({*a.runs} - {*b.runs}) for a, b in ((current, stored), (stored, current)))
+        again = _command("run", argparse.Namespace(**vars(options), set=settings))
+        print(
+            f"ablate: {options.study} is not what was run ({new} runs of it are not in the stored "
+            f"plan, {old} of the plan not in it): the report goes by the stored plan and its "
+            f"section `report`; `{again}` brings the study up to date",
+            file=sys.stderr,
+        )
+    return reported or stored
+
+
 def report(options: argparse.Namespace) -> int:
     """Write the report of a study."""
     from reports.build import build_report
@@ -252,6 +273,8 @@ def report(options: argparse.Namespace) -> int:
     else:
         directory.load_plan()
         results = load_results(directory.path)
+    if _is_study_file(options.study):
+        results = replace(results, plan=_as_the_file_says(results.plan, options))
     files = build_report(results, options.output or directory.report_path)
     print(f"report:    {files.html}")
     print(f"tables:    {files.html.parent / 'tables'}, figures: {files.html.parent / 'figures'}")

@@ -18,6 +18,7 @@ from ablations.progress import Progress, RemainingTime
 from studies.configuration import leaf_name
 from studies.plan import Plan
 from studies.records import Leak
+from studies.remarks import remarks
 from studies.values import Scalar
 from studies.vocabulary import label_of
 
@@ -120,6 +121,13 @@ def show_plan(console: Console, plan: Plan) -> None:
         f"excluded: {len(plan.cells)} cells x {len(study.seeds)} seeds = "
         f"{len(plan.runs)} runs of {study.training.max_steps} steps",
     )
+    show_remarks(console, plan)
+
+
+def show_remarks(console: Console, plan: Plan) -> None:
+    """What is worth a second look before anything runs."""
+    for remark in remarks(plan):
+        console.print(Text.assemble(("note: ", "yellow"), remark))
 
 
 def show_preflight(console: Console, found: Preflight) -> None:

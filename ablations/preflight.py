@@ -8,12 +8,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from studies.configuration import leaf_name
+from studies.designs import factor_names
 from studies.errors import AblationError
 from studies.plan import Plan
+from studies.schema import ModelConfig, factor_keys
 
 if TYPE_CHECKING:
     from lightning_modules.checks import VariantCheck
     from lightning_modules.data.token_store import TokenStore
+
+THROUGH_CONSTRUCTOR = {
+    *(f"model.{name}" for name in ModelConfig.model_fields if name != "context_length"),
+    "training.learning_rate",
+    "training.final_learning_rate_fraction",
+    "training.warmup_steps",
+    "training.weight_decay",
+    "training.beta1",
+    "training.beta2",
+    "training.adam_eps",
+    "training.compile",
+}
+"""Keys that reach a module of one's own as arguments or not at all: the harness, which reads data,
+cuts windows, counts steps and clips gradients, has no use for them."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +74,15 @@ class Preflight:
 
 
 def preflight(plan: Plan, cache: Path, on_step: Callable[[str], None]) -> Preflight:
-    """Build every corpus of the plan and check every cell on a small version of its model."""
+    """Build every corpus of the plan and check every cell on a small version of its model.
+
+    Raises:
+        AblationError: the data cannot be built, or factors change nothing.
+    """
     from lightning_modules.checks import check_batches, check_variant
     from lightning_modules.data.token_store import build_token_store
 
+    _refuse_idle_factors(plan)
     stores: dict[str, TokenStore] = {}
     checks = {}
     for number, cell in enumerate(plan.cells, 1):
@@ -73,3 +95,34 @@ def preflight(plan: Plan, cache: Path, on_step: Callable[[str], None]) -> Prefli
         on_step(f"pre-flight {number}/{len(plan.cells)}: {cell.variant}")
         checks[cell.variant] = check_variant(spec, vocabulary_size=stores[key].vocabulary_size)
     return Preflight(checks, tuple(dict(store.describe()) for store in stores.values()))
+
+
+def _refuse_idle_factors(plan: Plan) -> None:
+    """Refuse factors that a module of one's own never hears of: their levels are one model.
+
+    Raises:
+        AblationError: there are such factors.
+    """
+    from lightning_modules.custom import bind_arguments, load_class
+
+    module = plan.cells[0].spec(plan.study.seeds[0]).module
+    varied = [
+        key
+        for key in factor_names(plan.study)
+        if key in THROUGH_CONSTRUCTOR and len({cell.levels[key] for cell in plan.cells}) > 1
+    ]
+    if module is None or not varied:
+        return
+    where_from = {leaf_name(key): key for key in (*factor_keys(), "seed", "vocabulary_size")}
+    bound = bind_arguments(load_class(module.import_path), module, where_from)
+    idle = [key for key in varied if bound.get(leaf_name(key)) != key]
+    if idle:
+        given = [key for key in idle if leaf_name(key) in module.arguments]
+        reasons = [f"module.arguments gives {leaf_name(key)}" for key in given]
+        reasons += [f"no argument is called {leaf_name(k)}" for k in idle if k not in given]
+        raise AblationError(
+            f"the factors {', '.join(idle)} change nothing: {module.import_path} learns of them by "
+            f"its constructor alone, and {'; '.join(reasons)}. Their levels would be one model "
+            "under several names. Let the constructor take them, vary module.arguments.NAME in "
+            "their place, or remove the factors."
+        )

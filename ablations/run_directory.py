@@ -4,7 +4,8 @@
                study.yaml           the study file as it was given
                ledger.db            the queue (Optuna)
                runs/<run key>/record.json, history.parquet, spec.json
-                              attempt-<n>/metrics.jsonl, record.json, error.txt, step-<n>.ckpt
+                              attempt-<n>/metrics.jsonl, definitions.json, record.json,
+                                          error.txt, step-<n>.ckpt
                report/
 """
 
@@ -16,14 +17,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from ablations.files import replacing, write_atomically
 from lightning_modules.checkpoints import list_checkpoints
 from studies.errors import AblationError
+from studies.metrics import Metric
 from studies.plan import Plan
 from studies.records import RunRecord
 from studies.run_spec import RunSpec
 
 log = logging.getLogger(__name__)
+
+_DEFINITIONS = TypeAdapter(dict[str, Metric])
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,20 @@ class AttemptDirectory:
         self.number = _number(path)
         self.metrics_path = path / "metrics.jsonl"
         self.record_path = path / "record.json"
+        self.definitions_path = path / "definitions.json"
+
+    def save_definitions(self, definitions: Mapping[str, Metric]) -> None:
+        """Store what the attempt's numbers mean, for whoever looks at it before it ends."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = _DEFINITIONS.dump_json(dict(definitions)).decode()
+        write_atomically(self.definitions_path, text)
+
+    def definitions(self) -> dict[str, Metric]:
+        """What its numbers mean; nothing where nobody said so."""
+        try:
+            return _DEFINITIONS.validate_json(self.definitions_path.read_bytes())
+        except FileNotFoundError:
+            return {}
 
     def save_record(self, record: RunRecord) -> None:
         """Store how the attempt ended, before the ledger is told."""

@@ -12,13 +12,9 @@ from typing import Any
 
 from ablations.run_directory import AttemptDirectory, MetricRow, RunDirectory
 from ablations.run_lookup import FoundRun
+from studies.families import PLACES
 from studies.metrics import METRICS, Metric, split_series
 from studies.records import RunRecord
-from studies.vocabulary import TAPS
-
-BLOCK = "block"
-LAYERED = (*TAPS, BLOCK)
-"""What curves of layers are numbered by, in the order of a block."""
 
 
 @dataclass
@@ -63,6 +59,11 @@ class Series:
     index: int
     curve: Curve
 
+    def answers_to(self, name: str) -> bool:
+        """Whether a name is that of its family, of the family at its tap, or its own."""
+        family = self.name.rpartition("/")[0]
+        return name in (family, f"{family}/{self.tap}", self.name)
+
 
 @dataclass(frozen=True)
 class RunView:
@@ -77,11 +78,17 @@ class RunView:
     configuration: Mapping[str, Any]
     """The run's spec; empty where no attempt has begun."""
     curves: Mapping[str, Curve]
+    definitions: Mapping[str, Metric]
+    """Of the families of curves and other numbers of this run."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was trained to its end, or diverged."""
+        return self.record is not None and bool(self.record.summary)
 
     def definition(self, name: str) -> Metric | None:
         """Definition of a metric or of a family of curves."""
-        own = self.record.definitions if self.record else {}
-        return own.get(name) or METRICS.get(name)
+        return self.definitions.get(name) or METRICS.get(name)
 
     def fixed(self, family: str, series: Series) -> str | None:
         """Why a curve is fixed by construction; None where it is not, or nobody can say."""
@@ -107,15 +114,15 @@ class RunView:
     @cached_property
     def families(self) -> dict[str, list[Series]]:
         """Curves of each family that is told layer by layer, in the order of a block."""
-        layered = {s[0] for s in map(split_series, self.curves) if s and s[1] in LAYERED}
+        layered = {s[0] for s in map(split_series, self.curves) if s and s[1] in PLACES}
         found: dict[str, list[Series]] = {family: [] for family in sorted(layered)}
         for name, curve in self.curves.items():
             family, _, leaf = name.rpartition("/")
             if family in found:
                 _, tap, index = split_series(name) or ("", None, 0)
-                known = tap if tap in LAYERED else None
+                known = tap if tap in PLACES else None
                 found[family].append(Series(name, leaf, known, index, curve))
-        order = {tap: place for place, tap in enumerate([*LAYERED, None])}
+        order = {tap: place for place, tap in enumerate([*PLACES, None])}
         for members in found.values():
             members.sort(key=lambda s: (order[s.tap], s.index, s.leaf))
         return found
@@ -139,6 +146,7 @@ def view_run(found: FoundRun) -> RunView:
         tuple(_attempt(folder, rows[folder.number]) for folder in folders),
         _configuration(found.directory),
         _curves(found.directory, record, rows),
+        _definitions(folders, record),
     )
 
 
@@ -173,6 +181,15 @@ def _configuration(run: RunDirectory) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     return spec
+
+
+def _definitions(
+    attempts: Sequence[AttemptDirectory], record: RunRecord | None
+) -> Mapping[str, Metric]:
+    """Those that the run ended with; before, or where it failed, those of its newest attempt."""
+    if record and record.definitions:
+        return record.definitions
+    return next(filter(None, (attempt.definitions() for attempt in reversed(attempts))), {})
 
 
 def _curves(

@@ -11,22 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from ablations.numerals import BLOCKS, Kind, Scale, aligned, evenly, significant, sparkline
+from ablations.run_summary import summary_rows
 from ablations.run_view import Curve, RunView, Series
 from ablations.run_words import heading, standing
-from ablations.selection import Chosen, Selection
-from studies.metrics import (
-    LEARNING_RATE,
-    TRAIN_LOSS,
-    VALIDATION_LOSS,
-    Metric,
-)
+from ablations.selection import TOTAL, Chosen, Selection
+from studies.metrics import Metric
 
 STEPS_SHOWN = 5
 SPARK_WIDTH = 24
 MARKS = "¹²³⁴⁵⁶⁷⁸⁹"
 """Marks of notes on curves that are fixed by construction."""
-TOTAL = "gradient_norm/total"
-FIRST_CURVES = (TRAIN_LOSS, VALIDATION_LOSS, LEARNING_RATE, TOTAL)
 
 
 def show_run(console: Console, view: RunView, selection: Selection) -> None:
@@ -34,12 +28,11 @@ def show_run(console: Console, view: RunView, selection: Selection) -> None:
     chosen = selection.of(view)
     for text in [*heading(view), *standing(view)]:
         console.print(text, soft_wrap=not console.is_terminal)
-    shown = [member.name for series in chosen.families.values() for member in series]
-    if selection.is_default or selection.everything:
-        alone = _curves_alone(view)
-        _print_section(console, "summary", _summary(view))
-        _print_section(console, "curves", _curve_table(view, alone, console))
-        shown += alone
+    if selection.is_whole_run:
+        _print_section(console, "summary" if view.has_ended else "so far", _summary(view))
+    _print_section(console, "curves", _curve_table(view, chosen.alone, console))
+    if not selection.is_whole_run:
+        console.print(_curve_definitions(view, chosen.alone))
     notes: list[str] = []
     for family, series in chosen.families.items():
         console.print()
@@ -48,7 +41,7 @@ def show_run(console: Console, view: RunView, selection: Selection) -> None:
     if notes:
         console.print("\nfixed by construction:")
         console.print(_pairs([(_mark(note, notes), note) for note in notes]))
-    _print_rest(console, view, chosen, shown)
+    _print_rest(console, view, chosen)
 
 
 def _print_section(console: Console, title: str, table: Table) -> None:
@@ -82,22 +75,20 @@ def _pairs(rows: Iterable[tuple[str, str]]) -> Padding:
 
 def _summary(view: RunView) -> Table:
     table = _table(("metric", "left"), ("value", "right"), ("unit", "left"), ("definition", "wrap"))
-    summary = view.record.summary if view.record else {}
-    numbers = aligned([significant(value, 4) for value in summary.values()])
-    for name, number in zip(summary, numbers, strict=True):
-        metric = view.definition(name)
-        if metric is None:
-            table.add_row(name, number)
+    rows = list(summary_rows(view))
+    for row, number in zip(rows, aligned([row.value for row in rows]), strict=True):
+        if row.metric is None:
+            table.add_row(row.name, number)
         else:
-            meaning = Text(metric.definition, style="dim")
-            table.add_row(metric.label, number, Text(metric.unit, style="dim"), meaning)
+            meaning = "; ".join(filter(None, (row.metric.definition, row.remark)))
+            unit = Text(row.metric.unit, style="dim")
+            table.add_row(row.metric.label, number, unit, Text(meaning, style="dim"))
     return table
 
 
-def _curves_alone(view: RunView) -> list[str]:
-    """Curves that belong to no family, and the total gradient norm."""
-    names = [n for n in view.curves if n.rpartition("/")[0] not in view.families or n == TOTAL]
-    return sorted(names, key=lambda n: FIRST_CURVES.index(n) if n in FIRST_CURVES else 9)
+def _curve_definitions(view: RunView, names: Sequence[str]) -> Padding:
+    metrics = [metric for name in names if (metric := view.definition(name))]
+    return _pairs([(metric.label, metric.definition) for metric in metrics])
 
 
 def _curve_table(view: RunView, names: Sequence[str], console: Console) -> Table:
@@ -202,11 +193,12 @@ def _mark(note: str | None, notes: list[str]) -> str:
     return MARKS[min(notes.index(note), len(MARKS) - 1)]
 
 
-def _print_rest(console: Console, view: RunView, chosen: Chosen, shown: Sequence[str]) -> None:
+def _print_rest(console: Console, view: RunView, chosen: Chosen) -> None:
     """What was left out, and how to see it."""
-    hidden = len(view.curves) - len(set(shown))
+    shown = {member.name for series in chosen.families.values() for member in series}
+    hidden = len(view.curves.keys() - shown - set(chosen.alone))
     if not hidden:
         return
     console.print(f"\n{hidden} more curves: --all, --json, or")
-    families, taps = ", ".join(chosen.known_families), ", ".join(chosen.known_taps)
-    console.print(_pairs([("--family", families), ("--tap", taps)]))
+    names, taps = ", ".join(chosen.known), ", ".join(chosen.known_taps)
+    console.print(_pairs([("--family", names), ("--tap", taps)]))

@@ -174,6 +174,7 @@ class Worker:
 
     def _train(self, job: Job) -> RunRecord:
         from lightning_modules.checkpoints import newest_checkpoint
+        from lightning_modules.diagnostics.suite import definitions_of
         from lightning_modules.training import train_run
 
         started = time.monotonic()
@@ -183,6 +184,7 @@ class Worker:
             job.attempt.start()
         else:
             job.attempt.continue_from(AttemptDirectory(earlier.path.parent), earlier.step)
+        job.attempt.save_definitions(definitions_of(job.spec.diagnostics.enabled))
         metrics = MetricsFile(job.attempt)
         resume_from = str(earlier.path) if earlier else None
         self._ranks.tell(Assignment(job.planned.run_key, job.attempt.number, resume_from))

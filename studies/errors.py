@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from studies.aliases import ALIASES
+
 ABSENT: Final = object()
 """Stands for a value that was not given; null is a value."""
 
@@ -59,6 +61,16 @@ class UnknownName(AblationError):
 
 
 def close_matches(name: str, known: Iterable[str]) -> str:
-    """A hint such as "did you mean 'gelu'?", or an empty string when nothing is near."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+    """A hint such as "did you mean 'gelu'?", or an empty string when nothing is near.
+
+    What others call one of the known names stands for it; upper and lower case are the same.
+    """
+    names = {known_name.lower(): known_name for known_name in known}
+    ours = ALIASES.get(_leaf(name.lower()).replace("-", "_"))
+    near = [lower for lower in names if _leaf(lower) == ours]
+    near = near or difflib.get_close_matches(name.lower(), names, cutoff=0.5)
+    return f"did you mean {' or '.join(repr(names[n]) for n in near[:3])}?" if near else ""
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2]

@@ -5,21 +5,26 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from studies.aliases import ALIASES
+from studies.configuration import leaf_name
 from studies.errors import ABSENT, Problem, close_matches
-from studies.schema import MAX_SEEDS, Study
+from studies.schema import MAX_SEEDS, Study, factor_keys
 from studies.section import Section
 
 OVERRIDE = "--set"
 """Source of what the command line overrides."""
 
 _UNION_TAGS = {"full_factorial", "one_at_a_time", "list", "bool", "int", "float", "str", "none"}
+
+_KEY = "[key]"
+"""Ends the location of an error about a key of a mapping."""
 
 _ALLOWED_AT = {
     "name": "at most 81 lower-case letters, digits, '.', '_' and '-', a letter or digit first",
@@ -34,6 +39,7 @@ _ALLOWED_TYPE = {
     "model_type": "a mapping of keys to values",
     "tuple_type": "a list",
     "invalid_key": "keys that are text",
+    "string_type": "text",
 }
 
 
@@ -56,11 +62,14 @@ class Findings:
 
         `key` stands for the location where that says more.
         """
+        wrong_keys = [e for e in errors if e["loc"][-1:] == (_KEY,)]
+        errors = wrong_keys or errors
         details = errors[0]
         parts = location(details)
         name = key or ".".join(parts) or "study"
         kind, value = details["type"], details.get("input")
-        allowed, remedy = " or ".join(dict.fromkeys(map(_allowed, errors))), "change the value"
+        allowed = " or ".join(dict.fromkeys(map(_allowed, errors)))
+        remedy = "remove the key" if wrong_keys else "change the value"
         if kind == "extra_forbidden":
             allowed, remedy = _known_keys(parts)
         elif kind == "missing":
@@ -75,6 +84,9 @@ class Findings:
         elif kind.startswith("union_tag") and isinstance(value, dict):
             kinds = ("full_factorial", "one_at_a_time", "list")
             remedy = close_matches(str(value.get("kind")), kinds) or "name a kind of design"
+        if wrong_keys:  # what pydantic gives as the value is the key
+            allowed = f"keys of {'.'.join(parts[:-1])}: {allowed.removeprefix('one of ')}"
+            value = ABSENT
         self.add(name, value, _ALLOWED_AT.get(name, allowed), remedy)
 
 
@@ -102,8 +114,16 @@ def _known_keys(parts: list[str]) -> tuple[str, str]:
         section = _section_class(entry.annotation) if entry else None
     known = list(section.model_fields) if section else []
     where = ".".join(parts[:-1]) or "a study"
-    hint = close_matches(parts[-1], known) or "remove the key"
-    return (f"keys of {where}: {', '.join(known)}" if known else "no such key"), hint
+    hint = _in_another_section(parts[-1], known) or close_matches(parts[-1], known)
+    allowed = f"keys of {where}: {', '.join(known)}" if known else "no such key"
+    return allowed, hint or "remove the key"
+
+
+def _in_another_section(name: str, known: Collection[str]) -> str:
+    """A hint for a key that stands in the wrong section."""
+    ours = ALIASES.get(name, name)
+    found = [] if ours in known else [k for k in factor_keys() if leaf_name(k) == ours]
+    return f"did you mean {found[0]!r}?" if found else ""
 
 
 def _section_class(annotation: Any) -> type[BaseModel] | None:

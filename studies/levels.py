@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from studies.configuration import ARGUMENTS_PREFIX
 from studies.designs import factor_names
 from studies.errors import ABSENT, close_matches
+from studies.families import LAYERED, family_and_place, records
 from studies.findings import Findings
 from studies.paths import PathFinder
 from studies.schema import (
@@ -47,6 +48,7 @@ class _LevelCheck:
                 "nothing, when the design is a list: its cells name the levels",
                 "move the levels into design.cells, or use another design",
             )
+        self._check_layer_maps()
         report = study.report
         if report.baseline is not None:
             baseline = self._mapping(report.baseline, "report.baseline")
@@ -162,6 +164,20 @@ class _LevelCheck:
                 self.findings.add(path, level, f"a level of {key}: {levels_text}", "use one")
             checked |= {key: good[0]} if good else {}
         return checked
+
+    def _check_layer_maps(self) -> None:
+        """Every map is of curves that a diagnostic records by layer."""
+        for index, entry in enumerate(self.study.report.layer_maps):
+            where = f"report.layer_maps.{index}"
+            family, place = family_and_place(entry)
+            if family not in LAYERED:
+                hint = records(family) or close_matches(family, LAYERED)
+                allowed = f"a family, or family/tap; families: {', '.join(LAYERED)}"
+                self.findings.add(where, entry, allowed, hint or "name a family, or remove it")
+            elif place and place not in LAYERED[family]:
+                places = ", ".join(LAYERED[family])
+                hint = close_matches(place, LAYERED[family]) or f"name one, or {family} alone"
+                self.findings.add(where, entry, f"{family} at {places}", hint)
 
     def _converted(self, key: str, levels: Iterable[Scalar], where: str) -> list[Scalar]:
         """The levels as the type of their key; problems are noted."""

@@ -78,3 +78,14 @@ class Plan(Section):
     def spec(self, run: PlannedRun) -> RunSpec:
         """The full spec of a planned run."""
         return self.cell(run.variant).spec(run.seed)
+
+    def reported_as(self, other: Plan) -> Plan | None:
+        """This plan with what only a report reads of another one; None where other runs are meant.
+
+        That is the question, the section `report`, and the baseline that it names.
+        """
+        if set(self.runs) != set(other.runs):
+            return None
+        update = {"question": other.study.question, "report": other.study.report}
+        study = self.study.model_copy(update=update)
+        return self.model_copy(update={"study": study, "baseline": other.baseline})

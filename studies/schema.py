@@ -145,8 +145,10 @@ class DiagnosticsConfig(Settings):
     target_loss: float | None = Field(None, gt=0)
     """Validation loss, nats per token, whose first reaching is recorded for every run; null is the
     entropy of the training text's token frequencies, the best loss without any context."""
-    enabled: tuple[Annotated[str, level_of("diagnostics.enabled")], ...] = DEFAULT_DIAGNOSTICS
-    """Diagnostics by name."""
+    enabled: Annotated[
+        tuple[Annotated[str, level_of("diagnostics.enabled")], ...], AfterValidator(different)
+    ] = DEFAULT_DIAGNOSTICS
+    """Diagnostics by name, each once."""
     every_steps: dict[
         Annotated[str, level_of("diagnostics.every_steps")], Annotated[int, Field(ge=1)]
     ] = Field(default_factory=dict)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from studies.errors import close_matches
-from studies.vocabulary import VOCABULARIES
+from studies.families import recorded_by
+from studies.vocabulary import DIAGNOSTICS, VOCABULARIES
+
+T = TypeVar("T")
 
 Scalar = bool | int | float | str | None
 """A level of a factor, or a value of a configuration key that can be one."""
@@ -22,14 +25,15 @@ def level_of(key: str) -> AfterValidator:
     def known(value: str) -> str:
         levels = VOCABULARIES[key]
         if value not in levels:
-            hint = close_matches(value, levels)
+            hint = levels is DIAGNOSTICS and recorded_by(value)
+            hint = hint or close_matches(value, levels)
             raise ValueError(f"one of {', '.join(levels)}|{hint}")
         return value
 
     return AfterValidator(known)
 
 
-def different(values: tuple[int, ...]) -> tuple[int, ...]:
+def different(values: tuple[T, ...]) -> tuple[T, ...]:
     """The values, if no two are equal."""
     if len(set(values)) < len(values):
         raise ValueError("each one once|remove the repeats")

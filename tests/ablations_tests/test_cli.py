@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from ablations.cli import main
+from ablations.run_directory import StudyDirectory
+from studies.loading import load_study
+from studies.planning import make_plan
 from studies.records import Outcome
 from tests.ablations_tests import fragile_model
 from tests.ablations_tests.tiny_studies import (
+    LONG,
     STUDY,
     keys_of,
     numbers,
@@ -142,6 +149,119 @@ def test_a_plan_as_json_is_the_plan(finished, capsys):
     assert main(["plan", str(finished.file), "--json", "--home", str(finished.home)]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert [run["run_key"] for run in printed["runs"]] == keys_of(finished.plan)
+
+
+def write_reported(folder, **changes):
+    report = {"baseline": {"model.norm": "rms"}, "layer_maps": ["activation_rms/hidden"]}
+    asked = {"question": "Asked anew?", "report": {**report, "confidence": 0.9}}
+    return str(write_study(folder, **{**LONG, **asked, **changes}))
+
+
+def test_a_report_goes_by_the_section_of_the_file(finished, tmp_path, capsys):
+    file, folder = write_reported(tmp_path), tmp_path / "report"
+    assert main(["report", file, "--home", str(finished.home), "--output", str(folder)]) == 0
+    assert capsys.readouterr().err == ""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["baseline"] == "rms"
+    assert "figures/activation_rms_hidden_by_step.csv" in manifest["files"]
+    assert "Asked anew?" in (folder / "report.html").read_text()
+    assert finished.directory.load_plan() == finished.plan
+
+
+@pytest.fixture
+def plan_of_report(monkeypatch):
+    """The plan that a report of a file goes by; nothing is drawn."""
+
+    def found(file, home, *arguments):
+        seen = []
+
+        def build(results, output):
+            seen.append(results.plan)
+            return SimpleNamespace(html=output / "report.html")
+
+        monkeypatch.setattr("reports.build.build_report", build)
+        assert main(["report", file, "--home", str(home), *arguments]) == 0
+        return seen[0]
+
+    return found
+
+
+def test_a_report_from_tracking_goes_by_the_section_of_the_file(
+    finished, tmp_path, plan_of_report, capsys
+):
+    plan = plan_of_report(write_reported(tmp_path), finished.home, "--from-tracking")
+    assert capsys.readouterr().err == ""
+    assert (plan.baseline, plan.study.report.confidence) == ("rms", 0.9)
+    assert plan.runs == finished.plan.runs
+
+
+def test_a_report_of_a_changed_study_goes_by_the_stored_plan_and_says_so(
+    finished, tmp_path, plan_of_report, capsys
+):
+    file = write_reported(tmp_path, seeds=3, factors={"model.norm": ["rms", "none"]})
+    assert plan_of_report(file, finished.home) == finished.plan
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "4 runs of it are not in the stored plan, 2 of the plan not in it" in error
+    assert f"`ablate run {file} --home {finished.home}` brings the study up to date" in error
+
+
+def test_a_report_by_name_goes_by_the_stored_plan(finished, plan_of_report):
+    assert plan_of_report("tiny", finished.home) == finished.plan
+
+
+def test_a_report_reads_the_file_with_the_settings_of_the_run(home, plan_of_report, capsys):
+    settings = {"seeds": 1, "training.max_steps": 20, "question": "With 'quotes' and ä?"}
+    given = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    loaded = load_study(str(write_study(home)), given)
+    stored = make_plan(loaded.study, loaded.overrides)
+    StudyDirectory(home, "tiny").save_plan(stored, "")
+
+    plan = plan_of_report(str(write_study(home, report={"confidence": 0.9})), home)
+    assert capsys.readouterr().err == ""
+    assert plan.study.report.confidence == 0.9
+    assert plan.study.question == settings["question"]
+    assert plan.overrides == settings
+
+    assert plan_of_report(write_reported(home, training={"warmup_steps": 0}), home) == stored
+    assert "--set seeds=1 --set training.max_steps=20 --set" in capsys.readouterr().err
+
+
+def test_a_report_refuses_a_file_whose_section_is_wrong(finished, tmp_path, capsys):
+    file = write_reported(tmp_path, report={"baseline": {"model.norm": "group"}})
+    assert main(["report", file, "--home", str(finished.home)]) == 2
+    assert "report.baseline.model.norm = 'group'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list"],
+        ["list", "--keys"],
+        ["plan", "quickstart"],
+        ["plan", "quickstart", "--json"],
+        ["status", "tiny"],
+        ["show", "tiny/rms/0"],
+        ["show", "tiny/rms/0", "--json"],
+        ["sync", "tiny"],
+    ],
+)
+def test_a_reader_who_goes_away_ends_it_quietly(finished, arguments):
+    command = [sys.executable, "-m", "ablations.cli", *arguments, "--home", str(finished.home)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+def test_what_never_comes_round_is_noted(home, capsys):
+    file = str(write_study(home, diagnostics={"probe_every_steps": 90, "evaluate_every_steps": 10}))
+    assert main(["plan", file]) == 0
+    plan = capsys.readouterr().out
+    assert "note: diagnostics.probe_every_steps = 90 is more than" in plan
+    assert main(["check", file, "--home", str(home)]) == 0
+    assert "note: diagnostics.probe_every_steps = 90 is more than" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from ablations.cli import main
-from ablations.preflight import preflight
+from ablations.preflight import THROUGH_CONSTRUCTOR, preflight
 from studies.errors import AblationError
 from studies.loading import load_study
 from studies.planning import make_plan
+from studies.schema import field_of
 from tests.ablations_tests.tiny_studies import write_study
 
 MODULE = """
@@ -97,3 +98,49 @@ def test_a_text_too_short_for_the_model_is_refused_before_anything_runs(home):
     plan = plan_of(home, data={"corpus": str(home / "short.txt")})
     with pytest.raises(AblationError, match="context_length"):
         preflight(plan, home / "cache", lambda _: None)
+
+
+def factors_of_own(home, factors, **arguments):
+    (home / "looking.py").write_text(MODULE.replace("look):", "look=0, norm=None, **others):"))
+    module = {"import_path": "looking.py:Looking", "arguments": arguments}
+    return plan_of(home, module=module, factors=factors, seeds=1)
+
+
+@pytest.mark.parametrize(
+    ("factors", "arguments", "words"),
+    [
+        (
+            {"model.norm": ["rms", "layer"], "model.placement": ["pre", "post"]},
+            {},
+            "the factors model.placement change nothing.*no argument is called placement",
+        ),
+        ({"training.beta2": [0.9, 0.95]}, {"others": 3}, "no argument is called beta2"),
+        ({"model.norm": ["rms", "layer"]}, {"norm": "rms"}, "module.arguments gives norm"),
+        (
+            {"model.norm": ["rms", "layer"], "module.arguments.norm": ["rms", "layer"]},
+            {},
+            "module.arguments gives norm",
+        ),
+    ],
+)
+def test_factors_that_cannot_reach_a_module_are_refused(home, factors, arguments, words):
+    plan = factors_of_own(home, factors, **arguments)
+    with pytest.raises(AblationError, match=words):
+        preflight(plan, home / "cache", lambda _: None)
+
+
+def test_factors_that_reach_a_module_or_the_harness_are_tried(home):
+    factors = {
+        "model.norm": ["rms", "layer"],
+        "model.context_length": [8, 16],
+        "training.batch_size": [2, 4],
+        "model.placement": ["pre"],
+    }
+    found = preflight(factors_of_own(home, factors), home / "cache", lambda _: None)
+    found.raise_for_problems()
+    assert len(found.checks) == 8
+
+
+@pytest.mark.parametrize("key", sorted(THROUGH_CONSTRUCTOR))
+def test_what_goes_through_the_constructor_is_a_key(key):
+    assert field_of(key)

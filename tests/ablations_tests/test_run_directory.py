@@ -11,6 +11,7 @@ import pytest
 from ablations.run_directory import MetricRow, MetricsFile, MetricsTail, StudyDirectory
 from studies.errors import AblationError
 from studies.records import Outcome, RunRecord
+from tests.ablations_tests.synthetic_runs import definitions
 from tests.ablations_tests.tiny_studies import keys_of, queue, rows_of
 
 
@@ -50,6 +51,12 @@ def disk_full_after(path, more_bytes):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, previous)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_definitions_come_back_as_they_were_written(attempt):
+    assert attempt.definitions() == {}
+    attempt.save_definitions(definitions())
+    assert attempt.definitions() == definitions()
 
 
 def test_rows_come_back_as_they_were_written(attempt):

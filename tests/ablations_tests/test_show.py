@@ -17,12 +17,15 @@ from tests.ablations_tests.synthetic_runs import (
     BY_TAP,
     FIXED,
     LAYERS,
+    definitions,
     plan_study,
     planned,
     values_at,
     write_attempt,
     write_run,
 )
+
+BLOCKS = [f"block_{index:02d}" for index in range(LAYERS)]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,8 @@ def test_the_default_is_short_and_says_how_to_see_the_rest(show):
     hidden = len(values_at(0)) - headlines - 4
     assert f"{hidden} more curves: --all, --json, or" in output
     choices = " ".join(output.partition("--family")[2].split())
-    assert choices.partition(" --tap ")[0].split(", ") == sorted([*BY_TAP, *BY_BLOCK])
+    alone = ["train/loss", "val/loss", "train/learning_rate"]
+    assert choices.partition(" --tap ")[0].split(", ") == sorted([*BY_TAP, *BY_BLOCK]) + alone
     assert choices.endswith("pre_activation, hidden, block")
 
 
@@ -94,6 +98,66 @@ def test_all_shows_every_curve(show):
     assert "more curves" not in output
     for leaf in ("hidden_03", "block_03", "embedding", "feed_forward_output_00"):
         assert leaf in output
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["val/loss"], ["validation loss, nats/token", "validation loss"]),
+        (["train"], ["training loss,", "learning rate", "training loss", "learning rate"]),
+        (["gradient_norm/block_01"], ["block_01"]),
+        (["gradient_norm/total", "gradient_norm/block"], [*BLOCKS, "total"]),
+        (["activation_rms/hidden"], [f"hidden_{index:02d}" for index in range(LAYERS)]),
+    ],
+)
+def test_curves_are_shown_by_name(show, names, shown):
+    lines = show("shown/pre/0", *(f"--family={name}" for name in names)).splitlines()[4:]
+    starts = ("validation", "training", "learning", "block_", "total", "hidden_", "residual_")
+    rows = [line.strip() for line in lines if line.strip().startswith(starts)]
+    assert len(rows) == len(shown)
+    assert all(row.startswith(name) for row, name in zip(rows, shown, strict=True))
+
+
+def test_inputs_of_batch_norms_are_layers(tmp_path, show, monkeypatch):
+    plan, directory = plan_study(tmp_path)
+    curves = {f"batch_norm_mean_distance/attention_norm_input_{i:02d}": 0.1 for i in range(4)}
+    monkeypatch.setattr("tests.ablations_tests.synthetic_runs.values_at", lambda _: curves)
+    write_run(plan, directory, planned(plan, "pre"))
+    output = show("shown/pre/0", "--tap", "attention_norm_input", home=tmp_path)
+    assert output.count("attention_norm_input_") == 4
+
+
+@pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.DIVERGED])
+def test_a_target_that_was_not_reached_is_told(tmp_path, show, outcome):
+    plan, directory = plan_study(tmp_path)
+    facts = {"target_loss": 1.25}
+    write_run(plan, directory, planned(plan, "pre"), outcome, facts=facts)
+    reached = {"summary/steps_to_target": 42.0}
+    write_run(plan, directory, planned(plan, "post"), outcome, facts=facts, summary=reached)
+    output = show("shown/pre/0", home=tmp_path)
+    assert row_of(output, "steps to target").startswith("steps to target not reached steps")
+    assert "target_loss is 1.25" in output
+    output = show("shown/post/0", home=tmp_path)
+    assert row_of(output, "steps to target").startswith("steps to target 42 steps")
+
+
+def test_nothing_is_said_of_a_target_that_no_run_had(show):
+    assert "steps to target" not in show("shown/pre/0")
+
+
+def test_a_run_that_has_not_ended_is_told_with_definitions(tmp_path, show):
+    plan, directory = plan_study(tmp_path)
+    run = planned(plan, "post")
+    attempt = write_attempt(plan, directory, run, 0, last_step=85)
+    assert "what activation_rms is" not in show("shown/post/0", home=tmp_path)
+    attempt.save_definitions(definitions())
+    write_attempt(plan, directory, run, 1, last_step=80)
+    output = show("shown/post/0", home=tmp_path)
+    assert "what activation_rms is" in output
+    assert FIXED in output
+    initial = "initial loss 5.6 nats/token validation loss before the first step"
+    assert row_of(output, "initial loss") == initial
+    assert row_of(output, "steps").startswith("steps 80 steps optimiser steps done")
 
 
 def test_deep_models_show_some_layers_until_asked(tmp_path, show, monkeypatch):
@@ -211,7 +275,10 @@ def test_json_has_the_record_and_every_curve(study, show):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--family", "activation_drifts"], "no family 'activation_drifts': did you mean"),
+        (["--family", "activation_drifts"], "no curves 'activation_drifts': did you mean"),
+        (["--family", "val/los"], "no curves 'val/los': did you mean 'val/loss'"),
+        (["--family", "gradient_norm/block_9"], "did you mean 'gradient_norm'"),
+        (["--family", "val/loss", "--tap", "hidden"], "no curve of val/loss at hidden"),
         (["--tap", "hiden"], "no tap 'hiden': did you mean 'hidden'?"),
         (["--family", "dead_units", "--tap", "hidden"], "no curve of dead_units at hidden"),
         (["--tap", "zzz"], "taps that it recorded: residual, attention_norm"),

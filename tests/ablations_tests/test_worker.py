@@ -13,6 +13,7 @@ from ablations.driver import Driver, RunSettings
 from ablations.ledger import RunState, owner_prefix
 from ablations.listing import statuses_of
 from ablations.run_directory import MetricsFile
+from lightning_modules.diagnostics.suite import definitions_of
 from studies.records import Outcome
 from tests.ablations_tests import fragile_model
 from tests.ablations_tests.tiny_studies import (
@@ -140,6 +141,8 @@ def test_a_run_whose_rows_cannot_be_written_does_not_complete_without_them(home,
         work(directory, NO_STORE)
     status = statuses_of(plan, directory)[keys_of(plan)[0]]
     assert (status.state, "No space left" in status.error) == (RunState.FAILED, True)
+    told = directory.run(keys_of(plan)[0]).attempt(0).definitions()
+    assert told == definitions_of(plan.study.diagnostics.enabled)
 
 
 def test_a_failing_run_keeps_its_error_and_a_retry_goes_on_from_its_checkpoint(home):

@@ -35,3 +35,13 @@ def test_every_problem_is_in_the_message():
 def test_close_matches():
     assert close_matches("gellu", ["gelu", "relu", "rms"]) == "did you mean 'gelu' or 'relu'?"
     assert close_matches("zzz", ["gelu"]) == ""
+    assert close_matches("RELU", ["relu"]) == "did you mean 'relu'?"
+    assert close_matches("mymodel", ["MyModel"]) == "did you mean 'MyModel'?"
+
+
+def test_names_of_other_code_bases_are_close():
+    assert close_matches("lr", ["max_steps", "learning_rate"]) == "did you mean 'learning_rate'?"
+    assert close_matches("model.hidden-size", ["model.d_model"]) == "did you mean 'model.d_model'?"
+    assert close_matches("lr", ["max_steps"]) == ""
+    layers = [f"layers.{index}.norm" for index in range(9)]
+    assert close_matches("layer_norm", layers).count("norm") == 3

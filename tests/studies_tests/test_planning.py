@@ -206,3 +206,23 @@ def test_where_the_norm_is_no_factor_the_placement_says_that_there_is_none():
         ("pre-norm_eps=1e-06", "pre", 1e-6),
         ("none", "none", None),
     ]
+
+
+def test_a_plan_takes_over_what_only_a_report_reads():
+    factors = {"model.norm": ["layer", "rms"], "model.placement": ["pre", "post"]}
+    stored = plan_of(factors=factors, seeds=2)
+    report = {"baseline": {"model.norm": "rms", "model.placement": "post"}, "confidence": 0.9}
+    asked = {"question": "Why?", "report": report, "execution": {"devices": 2}}
+    reported = stored.reported_as(plan_of(factors=factors, seeds=[1, 0], **asked))
+    assert reported.baseline == "rms-post"
+    assert (reported.study.question, reported.study.report.confidence) == ("Why?", 0.9)
+    kept = {"baseline": stored.baseline, "study": stored.study}
+    assert reported.model_copy(update=kept) == stored
+    assert reported.study.execution == stored.study.execution
+    assert reported.study.seeds == stored.study.seeds
+
+
+def test_a_plan_of_other_runs_takes_over_nothing():
+    stored = plan_of(factors={"model.norm": ["layer", "rms"]}, seeds=2)
+    assert stored.reported_as(plan_of(factors={"model.norm": ["layer", "rms"]}, seeds=3)) is None
+    assert stored.reported_as(plan_of(factors={"model.norm": ["layer"]}, seeds=2)) is None

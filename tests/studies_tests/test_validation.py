@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from studies.errors import AblationError, InvalidStudy
+from studies.families import LAYERED
 from studies.loading import read_yaml, shipped_studies
 from studies.planning import make_plan
 from studies.validation import MAX_COMBINATIONS, validate
@@ -52,7 +53,7 @@ EXPECTED = {
     "factors.model.placment": (..., "such as model.norm", "did you mean 'model.placement'"),
     "factors.model.activation": ([], "at least one level", "list levels"),
     "factors.execution.devices": (..., "keys that make up a run", "remove the factor"),
-    "factors.model.bias.0": ([True], "boolean or integer or number or string", "change"),
+    "factors.model.bias.0": ([True], "boolean or integer or number or text", "change"),
     "factors.training.weight_decay": ([0.1, 0.1], "each level once", "remove the repeats"),
     "factors.module.arguments.hidden": (..., "only with `module:`", "name a module"),
     "factors.diagnostics.enabled": ("gradient_norms", "a list", "change"),
@@ -124,6 +125,85 @@ def test_the_input_is_left_alone():
 )
 def test_one_problem_is_reported_as_one(raw, key):
     assert list(problems_of(**raw)) == [key]
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "remedy"),
+    [
+        ("every_steps", {"ics_l2": 5}, "'ics_l2' is what 'internal_covariate_shift' records"),
+        ("every_steps", {"hiden_units": "x"}, "did you mean 'hidden_units'"),
+        ("every_steps", {3: 5}, "put it in quotes: '3'"),
+        ("modules", {"residual": "layers.*"}, "did you mean 'block'"),
+        ("modules", {"zzzz": "layers.*"}, "remove the key"),
+    ],
+)
+def test_a_wrong_key_of_a_mapping_is_told_as_a_key(name, keys, remedy):
+    [(key, problem)] = problems_of(diagnostics={name: keys}).items()
+    assert key == f"diagnostics.{name}.{next(iter(keys))}"
+    assert str(problem).startswith(f"some.yaml: {key}\n")
+    assert problem.allowed.startswith(f"keys of diagnostics.{name}: ")
+    assert "one of" not in problem.allowed
+    assert remedy in problem.remedy
+
+
+def test_curves_named_as_diagnostics_are_told_who_records_them():
+    enabled = ["gradient_norm", "attention_entropy/block_03", "actvation_scale"]
+    problems = problems_of(diagnostics={"enabled": enabled})
+    assert [problem.remedy for problem in problems.values()] == [
+        "'gradient_norm' is what 'gradient_norms' records: name that",
+        "'attention_entropy/block_03' is what 'attention' records: name that",
+        "did you mean 'activation_scale' or 'activation_outliers' or 'activation_drift'?",
+    ]
+
+
+def test_a_diagnostic_is_enabled_once():
+    enabled = ["attention", "linear_cka", "attention"]
+    [problem] = problems_of(diagnostics={"enabled": enabled}).values()
+    assert (problem.key, problem.allowed) == ("diagnostics.enabled", "each one once")
+
+
+@pytest.mark.parametrize(
+    ("entry", "remedy"),
+    [
+        ("activation_scale", "a diagnostic, which records activation_rms, activation_rms_change"),
+        ("activation_rmss", "did you mean 'activation_rms'"),
+        ("activation_rms/hiden", "did you mean 'hidden'"),
+        ("dead_units/hidden", "name one, or dead_units alone"),
+        ("batch_norm/loss_gap", "did you mean 'batch_norm_mean_distance'"),
+        ("val/loss", "name a family, or remove it"),
+    ],
+)
+def test_layer_maps_that_no_run_can_have(entry, remedy):
+    layer_maps = ["gradient_norm", entry]
+    [problem] = problems_of(report={"layer_maps": layer_maps}).values()
+    assert (problem.key, problem.value) == ("report.layer_maps.1", entry)
+    assert remedy in problem.remedy
+
+
+@pytest.mark.parametrize("family", LAYERED)
+def test_layer_maps_that_runs_can_have(family):
+    maps = (family, *(f"{family}/{place}" for place in LAYERED[family]))
+    assert study_of(report={"layer_maps": maps}).report.layer_maps == maps
+
+
+@pytest.mark.parametrize(
+    ("raw", "remedy"),
+    [
+        ({"model": {"lr": 1}}, "did you mean 'training.learning_rate'?"),
+        ({"training": {"lr": 1}}, "did you mean 'learning_rate'?"),
+        ({"model": {"Normalization": "rms"}}, "did you mean 'norm'?"),
+        ({"training": {"n_layers": 1}}, "did you mean 'model.n_layers'?"),
+        ({"max_steps": 1}, "did you mean 'training.max_steps'?"),
+        ({"factors": {"model.norm_placement": ["pre"]}}, "did you mean 'model.placement'?"),
+        ({"factors": {"lr": [1]}}, "did you mean 'training.learning_rate'?"),
+        ({"model": {"activation": "swish"}}, "did you mean 'silu'?"),
+        ({"factors": {"model.norm": ["RMSNorm"]}}, "did you mean 'rms'?"),
+        ({"zzz": 1}, "remove the key"),
+    ],
+)
+def test_other_names_of_a_key_or_level_are_understood_and_refused(raw, remedy):
+    [problem] = problems_of(**raw).values()
+    assert problem.remedy == remedy
 
 
 def test_an_exclusion_of_no_level_is_a_problem():

@@ -1,0 +1,65 @@
+"""What a plan does that its author may not have meant, though nothing forbids it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from studies.families import DIAGNOSTIC_OF, RECORDED, family_and_place
+from studies.plan import Plan
+from studies.run_spec import RunSpec
+from studies.schema import DiagnosticsConfig, ReportConfig
+
+_SHARED = {
+    "step": "log_every_steps",
+    "probe": "probe_every_steps",
+    "rare": "rare_every_steps",
+}
+"""Cost class to the cadence of its diagnostics."""
+
+
+def remarks(plan: Plan) -> list[str]:
+    """A line for each thing that is worth a second look."""
+    specs = [cell.spec(plan.study.seeds[0]) for cell in plan.cells]
+    found = [*(line for spec in specs for line in _long_cadences(spec)), *_absent_maps(plan)]
+    return list(dict.fromkeys(found))
+
+
+def _long_cadences(spec: RunSpec) -> Iterator[str]:
+    """Cadences that never come round in a run."""
+    steps = spec.training.max_steps
+    for key, (every, effect) in _cadences(spec.diagnostics).items():
+        if every is not None and every > steps:
+            yield f"diagnostics.{key} = {every} is more than training.max_steps = {steps}: {effect}"
+
+
+def _cadences(config: DiagnosticsConfig) -> dict[str, tuple[int | None, str]]:
+    """The cadences that something goes by, and what becomes of it where they are too long."""
+    found: dict[str, tuple[int | None, str]] = {
+        "log_every_steps": (
+            config.log_every_steps,
+            "what goes by it is recorded at the first and the last step alone",
+        ),
+        "evaluate_every_steps": (
+            config.evaluate_every_steps,
+            "there are evaluations at the start, at the early step and at the end alone",
+        ),
+    }
+    for name in config.enabled:
+        own = name in config.every_steps
+        key = f"every_steps.{name}" if own else _SHARED[RECORDED[name].cost]
+        every = config.every_steps[name] if own else getattr(config, key)
+        what = "it looks" if own else "what goes by it looks"
+        found.setdefault(key, (every, f"{what} at the ends of a run alone"))
+    return found
+
+
+def _absent_maps(plan: Plan) -> Iterator[str]:
+    """Maps that were asked for, of diagnostics that nobody enabled."""
+    maps = plan.study.report.layer_maps
+    for entry in maps if maps != ReportConfig().layer_maps else ():
+        diagnostic = DIAGNOSTIC_OF[family_and_place(entry)[0]]
+        if diagnostic not in plan.study.diagnostics.enabled:
+            yield (
+                f"report.layer_maps names {entry}, which only the diagnostic {diagnostic} records: "
+                "add it to diagnostics.enabled, or there will be no such map"
+            )

@@ -1,0 +1,61 @@
+import pytest
+
+from studies.remarks import remarks
+from tests.studies_tests.helpers import plan_of
+
+SHORT = {"training": {"max_steps": 40, "warmup_steps": 0}}
+WITHIN = {"log_every_steps": 10, "evaluate_every_steps": 40, "probe_every_steps": 40}
+
+
+def remarks_of(diagnostics, **raw):
+    return remarks(plan_of(**SHORT, diagnostics={**WITHIN, **diagnostics}, **raw))
+
+
+def test_cadences_that_come_round_are_no_matter():
+    assert remarks_of({}) == []
+
+
+@pytest.mark.parametrize(
+    ("diagnostics", "words"),
+    [
+        ({"log_every_steps": 41}, "log_every_steps = 41 is more than training.max_steps = 40"),
+        ({"evaluate_every_steps": 50}, "at the start, at the early step and at the end alone"),
+        ({"probe_every_steps": 50}, "probe_every_steps = 50"),
+        ({"rare_every_steps": 50}, "rare_every_steps = 50"),
+        ({"every_steps": {"attention": 50}}, "every_steps.attention = 50"),
+    ],
+)
+def test_a_cadence_longer_than_the_run_is_told(diagnostics, words):
+    [remark] = remarks_of(diagnostics)
+    assert remark.startswith("diagnostics.")
+    assert words in remark
+
+
+@pytest.mark.parametrize(
+    "diagnostics",
+    [
+        {"enabled": []},
+        {"enabled": ["gradient_norms"]},
+        {"enabled": ["attention"], "every_steps": {"attention": 10}},
+    ],
+)
+def test_a_cadence_that_nothing_goes_by_is_no_matter(diagnostics):
+    assert remarks_of({**diagnostics, "probe_every_steps": 50, "rare_every_steps": 50}) == []
+
+
+def test_cells_with_shorter_runs_are_told_once():
+    factors = {"training.max_steps": [20, 40], "model.norm": ["layer", "rms"]}
+    found = remarks_of({"probe_every_steps": 30, "evaluate_every_steps": 20}, factors=factors)
+    [remark] = found
+    assert "training.max_steps = 20" in remark
+
+
+def test_maps_of_diagnostics_that_are_off():
+    report = {"layer_maps": ["gradient_norm", "sliced_w1/residual"]}
+    [remark] = remarks_of({}, report=report)
+    assert "sliced_w1/residual, which only the diagnostic sliced_wasserstein records" in remark
+    assert remarks_of({"enabled": ["gradient_norms", "sliced_wasserstein"]}, report=report) == []
+
+
+def test_maps_that_nobody_asked_for_are_no_matter():
+    assert remarks_of({"enabled": []}) == []
