@@ -19,11 +19,11 @@ from ablations.run_directory import (
     RunDirectory,
     StudyDirectory,
 )
+from studies.diagnostics import TAPS
 from studies.metrics import split_series
 from studies.plan import Plan, PlannedRun
 from studies.records import Outcome, RunRecord
 from studies.run_spec import RunSpec
-from studies.vocabulary import TAPS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -12,7 +12,7 @@ from typing import Any
 
 from ablations.run_directory import AttemptDirectory, MetricRow, RunDirectory
 from ablations.run_lookup import FoundRun
-from studies.families import PLACES
+from studies.diagnostics import PLACES
 from studies.metrics import METRICS, Metric, split_series
 from studies.records import RunRecord
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ablations.numerals import evenly
 from ablations.run_view import RunView, Series
+from studies.diagnostics import BLOCK, PLACES
 from studies.errors import UnknownName, close_matches
-from studies.families import BLOCK, PLACES
 from studies.metrics import LEARNING_RATE, TRAIN_LOSS, VALIDATION_LOSS
 
 HEADLINE_FAMILIES = (

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from studies.configuration import leaf_name
 from studies.designs import factor_names
+from studies.diagnostics import DIAGNOSTICS
 from studies.metrics import (
     FINAL_LOSS,
     LEARNING_RATE,
@@ -23,7 +24,6 @@ from studies.metrics import (
     series_name,
 )
 from studies.plan import Plan
-from studies.vocabulary import DIAGNOSTICS
 
 TAG = "mlflow.sharedViewState."
 SEED_RUNS = "tags.kind = 'run'"

@@ -28,10 +28,10 @@ from lightning_modules.language_model import LanguageModel
 from lightning_modules.schedule import RARE_LOOKS, Cost, Schedule
 from lightning_modules.stream import fixed_batches, training_batch
 from lightning_modules.training import train_run
+from studies.diagnostics import DEFAULT_DIAGNOSTICS
 from studies.metrics import OVERHEAD_PERCENT, TRAINING_TIME_S
 from studies.run_spec import RunSpec
 from studies.schema import (
-    DEFAULT_DIAGNOSTICS,
     DataConfig,
     DiagnosticsConfig,
     ExecutionConfig,

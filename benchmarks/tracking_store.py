@@ -23,12 +23,12 @@ from ablations.storage import sqlite_url
 from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri
 from ablations.worker import Worker, WorkerSettings
+from studies.diagnostics import TAPS
 from studies.loading import load_study
 from studies.plan import Plan
 from studies.planning import make_plan
 from studies.records import RunRecord
 from studies.schema import ExecutionConfig
-from studies.vocabulary import TAPS
 
 NARROW = (
     "model.d_model=32", "model.context_length=16", "training.batch_size=2",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from studies.diagnostics import TAPS
 from studies.records import Leak, Outcome
-from studies.vocabulary import TAPS, VOCABULARIES, label_of
+from studies.vocabulary import VOCABULARIES, label_of
 
 ABSENT = "–"
 """Stands where a number does not exist; a zero never does."""

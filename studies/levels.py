@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from studies.configuration import ARGUMENTS_PREFIX
 from studies.designs import factor_names
+from studies.diagnostics import LAYERED, family_and_place, records
 from studies.errors import ABSENT, close_matches
-from studies.families import LAYERED, family_and_place, records
 from studies.findings import Findings
 from studies.paths import PathFinder
 from studies.schema import (

@@ -11,9 +11,10 @@ from typing import Any
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
+from studies.registry import Level
 from studies.schema import CellList, Exclusion, FullFactorial, OneAtATime, Study
 from studies.section import Section
-from studies.vocabulary import CORPORA, TOKENIZERS, VOCABULARIES, Level
+from studies.vocabulary import CORPORA, TOKENIZERS, VOCABULARIES
 
 _GROUPS: dict[str, tuple[type[Section], ...]] = {
     "design": (FullFactorial, OneAtATime, CellList),

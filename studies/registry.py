@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
 from studies.errors import UnknownName, close_matches
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Level:
+    """A named choice of a configuration key."""
+
+    label: str
+    """How the level is written in tables and figures."""
+    summary: str
+    """Formula or definition, in one line."""
+    source: str = ""
+    """Paper that introduced it."""
 
 
 class Registry(Mapping[str, T]):

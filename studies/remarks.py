@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from studies.families import DIAGNOSTIC_OF, RECORDED, family_and_place
+from studies.diagnostics import DIAGNOSTIC_OF, DIAGNOSTICS, family_and_place
 from studies.plan import Plan
 from studies.run_spec import RunSpec
 from studies.schema import DiagnosticsConfig, ReportConfig
@@ -46,7 +46,7 @@ def _cadences(config: DiagnosticsConfig) -> dict[str, tuple[int | None, str]]:
     }
     for name in config.enabled:
         own = name in config.every_steps
-        key = f"every_steps.{name}" if own else _SHARED[RECORDED[name].cost]
+        key = f"every_steps.{name}" if own else _SHARED[DIAGNOSTICS[name].cost]
         every = config.every_steps[name] if own else getattr(config, key)
         what = "it looks" if own else "what goes by it looks"
         found.setdefault(key, (every, f"{what} at the ends of a run alone"))

@@ -10,13 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from studies.diagnostics import DEFAULT_DIAGNOSTICS
 from studies.section import Section, Settings
 from studies.values import Scalar, Seed, Slug, different, level_of
-from studies.vocabulary import DIAGNOSTICS
 
 MAX_SEEDS = 1000
-
-DEFAULT_DIAGNOSTICS = tuple(name for name in DIAGNOSTICS if name != "sliced_wasserstein")
 
 
 class ModelConfig(Settings):

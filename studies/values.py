@@ -6,9 +6,9 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from studies.diagnostics import DIAGNOSTICS, recorded_by
 from studies.errors import close_matches
-from studies.families import recorded_by
-from studies.vocabulary import DIAGNOSTICS, VOCABULARIES
+from studies.vocabulary import VOCABULARIES
 
 T = TypeVar("T")
 

@@ -9,19 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from studies.registry import Registry
-
-
-@dataclass(frozen=True)
-class Level:
-    """A named choice of a configuration key."""
-
-    label: str
-    """How the level is written in tables and figures."""
-    summary: str
-    """Formula or definition, in one line."""
-    source: str = ""
-    """Paper that introduced it."""
+from studies.diagnostics import DIAGNOSTICS, MODULE_ROLES, TAPS
+from studies.registry import Level, Registry
 
 
 @dataclass(frozen=True)
@@ -182,105 +171,6 @@ TOKENIZERS: Registry[Level] = Registry(
         ),
     },
 )
-
-DIAGNOSTICS: Registry[Level] = Registry(
-    "diagnostic",
-    {
-        "gradient_norms": Level(
-            "gradient norms", "norms of gradients before clipping, by block and kind of parameter"
-        ),
-        "update_ratios": Level(
-            "update ratios", "size of a step over size of the parameters, by block and kind"
-        ),
-        "activation_scale": Level("activation scale", "RMS at every tap, and its ratio to init"),
-        "activation_drift": Level(
-            "activation drift",
-            "normalised Bures distance to init and to the probe before, at every tap",
-        ),
-        "activation_outliers": Level(
-            "activation outliers", "kurtosis over channels and largest entry, at every tap"
-        ),
-        "representation_collapse": Level(
-            "representation collapse",
-            "how alike tokens are in the residual stream, and its effective rank",
-        ),
-        "hidden_units": Level(
-            "hidden units", "dead, dormant and saturated units of the feed-forward, and zeros"
-        ),
-        "attention": Level("attention", "largest logit and entropy of the weights"),
-        "batch_norm": Level(
-            "batch norm", "distance of batch to running statistics, and what it costs"
-        ),
-        "internal_covariate_shift": Level(
-            "internal covariate shift",
-            "how a step of the layers below changes the gradient of a layer",
-            "Santurkar et al. 2018",
-        ),
-        "linear_cka": Level(
-            "linear CKA", "similarity of the residual stream to that at init, debiased"
-        ),
-        "sliced_wasserstein": Level(
-            "sliced Wasserstein", "distance to init in shape, not only in mean and variance"
-        ),
-    },
-)
-
-TAPS: Registry[Level] = Registry(
-    "tap",
-    {
-        "residual": Level(
-            "residual stream", "before each block, and after the last one (before a final norm)"
-        ),
-        "attention_norm": Level("attention norm", "output of the norm that belongs to attention"),
-        "attention_output": Level(
-            "attention output", "what attention gives, before it is added or normalised"
-        ),
-        "attention_output_norm": Level(
-            "attention output norm", "output of a second norm, between attention and the sum"
-        ),
-        "feed_forward_norm": Level(
-            "feed-forward norm", "output of the norm that belongs to the feed-forward"
-        ),
-        "feed_forward_output": Level(
-            "feed-forward output", "what the feed-forward gives, before it is added or normalised"
-        ),
-        "feed_forward_output_norm": Level(
-            "feed-forward output norm", "output of a second norm, between feed-forward and the sum"
-        ),
-        "pre_activation": Level(
-            "pre-activation", "input of the non-linearity (gate and value side by side, if gated)"
-        ),
-        "hidden": Level("hidden activation", "output of the non-linearity (the product, if gated)"),
-        "final_norm": Level("final norm", "output of the norm before the head"),
-    },
-)
-"""Where diagnostics look into a model, in the order of a block."""
-
-MODULE_ROLES: Registry[Level] = Registry(
-    "module role",
-    {
-        "block": Level("block", "a block of the residual stream: tap `residual`, unit of `block`"),
-        "attention_norm": Level("attention norm", "tap `attention_norm`: its output"),
-        "attention": Level(
-            "attention",
-            "tap `attention_output`: its output; attention weights, where the module has "
-            "`heads(x)` that returns queries, keys and values (B, H, T, K)",
-        ),
-        "attention_output_norm": Level(
-            "attention output norm", "tap `attention_output_norm`: its output"
-        ),
-        "feed_forward_norm": Level("feed-forward norm", "tap `feed_forward_norm`: its output"),
-        "feed_forward": Level("feed-forward", "tap `feed_forward_output`: its output"),
-        "feed_forward_output_norm": Level(
-            "feed-forward output norm", "tap `feed_forward_output_norm`: its output"
-        ),
-        "activation": Level(
-            "activation", "taps `pre_activation` and `hidden`: its input and its output"
-        ),
-        "final_norm": Level("final norm", "tap `final_norm`: its output"),
-    },
-)
-"""What a sub-module is to diagnostics; `diagnostics.modules` says so for a module of one's own."""
 
 VOCABULARIES: dict[str, Mapping[str, Level]] = {
     "model.activation": ACTIVATIONS,

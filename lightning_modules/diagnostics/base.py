@@ -60,7 +60,7 @@ class Diagnostic:
     definitions: ClassVar[Mapping[str, Metric]]
     """Definition of each metric, or of each family of curves, that it records."""
     taps: ClassVar[tuple[str, ...]] = ()
-    """Taps that `look` is shown, names of `studies.vocabulary.TAPS`."""
+    """Taps that `look` is shown, names of `studies.diagnostics.TAPS`."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject

@@ -11,8 +11,8 @@ from torch import Tensor
 from lightning_modules.diagnostics.base import NO_READINGS, Diagnostic, Readings, Subject
 from lightning_modules.diagnostics.running_statistics import BatchNorm, measure_statistics
 from lightning_modules.schedule import Cost
+from studies.diagnostics import MODULE_ROLES
 from studies.metrics import Metric, layer_name
-from studies.vocabulary import MODULE_ROLES
 
 MEAN, VARIANCE = "batch_norm_mean_distance", "batch_norm_variance_distance"
 LOSS_GAP = "batch_norm/loss_gap"

@@ -10,7 +10,7 @@ from torch import nn
 from studies.errors import AblationError, close_matches
 
 ModuleRoles = Mapping[str, tuple[nn.Module, ...]]
-"""Role, of `studies.vocabulary.MODULE_ROLES`, to its modules from the first layer to the last."""
+"""Role, of `studies.diagnostics.MODULE_ROLES`, to its modules from the first layer to the last."""
 
 
 def find_roles(module: nn.Module, patterns: Mapping[str, str]) -> ModuleRoles:

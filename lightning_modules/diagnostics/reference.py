@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from lightning_modules.diagnostics.base import Diagnostic
 from lightning_modules.diagnostics.registry import DIAGNOSTICS
-from studies import vocabulary
+from studies import diagnostics as described
+from studies.diagnostics import DEFAULT_DIAGNOSTICS
 from studies.metrics import METRICS, ByConstruction, Metric
-from studies.schema import DEFAULT_DIAGNOSTICS
 
 _DRAWN = {
     "linear": "linear scale",
@@ -38,7 +38,7 @@ def _overview() -> list[str]:
 
 
 def _summary(name: str, diagnostic: type[Diagnostic]) -> str:
-    level = vocabulary.DIAGNOSTICS[name]
+    level = described.DIAGNOSTICS[name]
     taps = ", ".join(f"`{tap}`" for tap in diagnostic.taps)
     return f"{_sentence(level.summary)} Cost class `{diagnostic.cost}`." + (
         f" Taps: {taps}." if taps else ""

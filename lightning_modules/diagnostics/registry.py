@@ -1,4 +1,4 @@
-"""The diagnostics that a study may enable, by the names of `studies.vocabulary.DIAGNOSTICS`."""
+"""The diagnostics that a study may enable, by the names of `studies.diagnostics.DIAGNOSTICS`."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ TAPS: dict[str, Tap] = {
     "hidden": Tap("activation"),
     "final_norm": Tap("final_norm"),
 }
-"""The taps of `studies.vocabulary.TAPS`. What the last block gives is one more `residual`."""
+"""The taps of `studies.diagnostics.TAPS`. What the last block gives is one more `residual`."""
 
 
 class Look:

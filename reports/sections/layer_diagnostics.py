@@ -24,8 +24,8 @@ from reports.sections.layer_captions import (
 )
 from reports.tap_panels import TapPanels, collect_tap_panels, draw_tap_panels
 from reports.words import any_of, counts_caption
+from studies.diagnostics import TAPS
 from studies.records import Outcome
-from studies.vocabulary import TAPS
 
 GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "gradients": ("Gradients and updates", ("gradient_norm", "update_ratio")),

@@ -16,9 +16,9 @@ from ablations.publishing import PublishingThread, is_tracked, sync_study
 from ablations.run_directory import RunDirectory
 from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri, sqlite_path
+from studies.diagnostics import TAPS
 from studies.records import Outcome
 from studies.schema import ExecutionConfig
-from studies.vocabulary import TAPS
 from tests.ablations_tests.tiny_studies import calling_at, keys_of, queue, states, work
 
 SENT = ExecutionConfig().tracked_taps

@@ -6,9 +6,10 @@ import math
 import pytest
 
 from lightning_modules.checks import check_variant
+from studies.diagnostics import DEFAULT_DIAGNOSTICS
 from studies.estimates import estimate
 from studies.records import Leak
-from studies.schema import DEFAULT_DIAGNOSTICS, CustomModule
+from studies.schema import CustomModule
 from tests.lightning_modules_tests.tiny_runs import HERE, LSTM, tiny_spec
 
 GRID = [

@@ -6,8 +6,8 @@ from pathlib import Path
 from ablations.cli import main
 from lightning_modules.diagnostics.reference import metrics_reference
 from lightning_modules.diagnostics.registry import DIAGNOSTICS
+from studies.diagnostics import TAPS
 from studies.metrics import METRICS
-from studies.vocabulary import TAPS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "diagnostics.md"
 MARK = re.compile(r"<!-- From here on .*?-->\n\n", re.DOTALL)

@@ -10,6 +10,7 @@ import torch
 from lightning_modules.diagnostics.registry import DIAGNOSTICS
 from lightning_modules.diagnostics.taps import TAPS as WATCHED
 from lightning_modules.language_model import LanguageModel
+from studies import diagnostics as described
 from studies import vocabulary
 from studies.metrics import split_series
 from studies.schema import CustomModule
@@ -53,10 +54,10 @@ def families_of(metrics, definitions) -> set[str]:
     return {m if m in definitions else m.rpartition("/")[0] for m in metrics}
 
 
-def test_names_are_those_of_the_vocabulary():
-    assert list(DIAGNOSTICS) == list(vocabulary.DIAGNOSTICS)
-    assert list(WATCHED) == list(vocabulary.TAPS)
-    assert {tap.role for tap in WATCHED.values()} == set(vocabulary.MODULE_ROLES)
+def test_names_are_those_that_a_study_may_give():
+    assert list(DIAGNOSTICS) == list(described.DIAGNOSTICS)
+    assert list(WATCHED) == list(described.TAPS)
+    assert {tap.role for tap in WATCHED.values()} == set(described.MODULE_ROLES)
 
 
 @pytest.mark.parametrize("name", DIAGNOSTICS)

@@ -12,8 +12,9 @@ from lightning_modules.diagnostics.linear_cka import debiased_linear_cka
 from lightning_modules.diagnostics.module_roles import find_roles
 from lightning_modules.diagnostics.taps import run_with_taps
 from lightning_modules.evaluation import evaluation_mode
+from studies.diagnostics import MODULE_ROLES, TAPS
 from studies.errors import AblationError
-from studies.vocabulary import ACTIVATIONS, MODULE_ROLES, TAPS
+from studies.vocabulary import ACTIVATIONS
 from tests.lightning_modules_tests.diagnostic_helpers import (
     PROBE,
     activations,

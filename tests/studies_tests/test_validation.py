@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from studies.diagnostics import LAYERED
 from studies.errors import AblationError, InvalidStudy
-from studies.families import LAYERED
 from studies.loading import read_yaml, shipped_studies
 from studies.planning import make_plan
 from studies.validation import MAX_COMBINATIONS, validate

@@ -7,16 +7,16 @@ import torch
 
 from lightning_modules.diagnostics.registry import DIAGNOSTICS
 from lightning_modules.language_model import LanguageModel
-from studies.families import LAYERED, RECORDED, family_and_place, recorded_by, records
+from studies import diagnostics as described
+from studies.diagnostics import LAYERED, family_and_place, recorded_by, records
 from studies.metrics import split_series
 from tests.lightning_modules_tests.diagnostic_helpers import BATCH, VOCABULARY, spec_of, suite_on
 
 
 def test_families_and_cost_classes_are_those_of_the_diagnostics():
-    assert list(RECORDED) == list(DIAGNOSTICS)
     for name, diagnostic in DIAGNOSTICS.items():
-        assert RECORDED[name].families == tuple(diagnostic.definitions)
-        assert RECORDED[name].cost == diagnostic.cost
+        assert described.DIAGNOSTICS[name].families == tuple(diagnostic.definitions)
+        assert described.DIAGNOSTICS[name].cost == diagnostic.cost
 
 
 @pytest.mark.parametrize("name", DIAGNOSTICS)
