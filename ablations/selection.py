@@ -16,9 +16,11 @@ HEADLINE_FAMILIES = (
     "update_ratio",
     "activation_rms",
     "activation_drift_normalized",
+    "token_similarity",
     "dead_units",
     "attention_entropy",
 )
+"""What is shown where nothing was asked for, unless all of it is fixed by construction."""
 HEADLINE_TAPS = ("residual", BLOCK)
 HEADLINE_LAYERS = 8
 """Layers of a tap that are shown where nothing was asked for."""
@@ -69,6 +71,8 @@ class Selection:
         self._check_names(view, every, alone)
         self._check_taps(taps)
         shown = {family: self._part(known[family]) for family in self._order(known)}
+        if self.is_default:
+            shown = {f: s for f, s in shown.items() if not all(view.fixed(f, m) for m in s)}
         shown = {family: series for family, series in shown.items() if series}
         curves = [name for name in alone if self._wants_alone(name)]
         if self.families and self.taps and not shown:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from ablations.cli import main
 from ablations.ledger import Ledger
 from ablations.storage import sqlite_url
+from studies.metrics import ByConstruction
 from studies.records import Outcome
 from tests.ablations_tests.synthetic_runs import (
     BY_BLOCK,
@@ -179,6 +181,16 @@ def test_curves_that_are_fixed_by_construction_are_marked_and_explained_once(sho
     marked = [line.split()[0] for line in output.splitlines() if "_" in line and " ¹ " in line]
     assert marked == [f"residual_{index:02d}" for index in range(1, LAYERS + 1)]
     assert "¹" not in show("shown/pre/0")
+
+
+def test_a_family_that_is_fixed_in_every_layer_is_shown_on_request_alone(tmp_path, show):
+    plan, directory = plan_study(tmp_path)
+    rule = ByConstruction(FIXED, taps=("block",), when={"model.activation": ("gelu",)})
+    dead = replace(definitions()["dead_units"], by_construction=(rule,))
+    run = planned(plan, "pre")
+    write_run(plan, directory, run, definitions=definitions() | {"dead_units": dead})
+    assert FIXED not in show("shown/pre/0", home=tmp_path)
+    assert FIXED in show("shown/pre/0", "--family", "dead_units", home=tmp_path)
 
 
 def test_a_diverged_run_says_when_and_from_what(show):
