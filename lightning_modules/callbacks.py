@@ -24,6 +24,7 @@ from lightning_modules.saving import Saver
 from lightning_modules.schedule import Schedule
 from lightning_modules.seeding import seed_global_generators, stream_seed
 from lightning_modules.stream import FixedBatches
+from lightning_modules.trainers import refuse_scaled_gradients
 from studies.metrics import (
     EARLY_LOSS,
     FINAL_LOSS,
@@ -83,6 +84,7 @@ class RunCallback(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Look at the model as initialised; a resumed run takes up where it was."""
+        refuse_scaled_gradients(self._context.spec.training.precision, trainer.optimizers)
         self._termination.reinstate()
         device = pl_module.device
         self.step = trainer.global_step
@@ -91,7 +93,12 @@ class RunCallback(pl.Callback):
         self._evaluation_BT = [batch.to(device) for batch in batches.evaluation_BT]
         probe_BT = batches.probe_BT.to(device)
         self._diagnostics = DiagnosticSuite(
-            config, self._schedule, pl_module, probe_BT, self._evaluation_BT
+            config,
+            self._schedule,
+            pl_module,
+            probe_BT,
+            self._evaluation_BT,
+            trainer.precision_plugin.val_step_context,
         )
         self._diagnostics.load_state_dict(self._diagnostics_state)
         reset_peak_memory(device)
@@ -228,8 +235,7 @@ class RunCallback(pl.Callback):
         if not self._diagnostics.probes(self.step):
             return
         with self.clock.aside(diagnostics=True):
-            with trainer.precision_plugin.val_step_context():
-                readings = self._diagnostics.probe(self.step)
+            readings = self._diagnostics.probe(self.step)
             values = dict(zip(readings.names, readings.values.tolist(), strict=True))
         self._recorder.write(trainer, values)
 

@@ -28,7 +28,7 @@ from lightning_modules.modules import build_module
 from lightning_modules.schedule import Schedule
 from lightning_modules.seeding import isolated_rng
 from lightning_modules.stream import fixed_batches, training_batch
-from lightning_modules.trainers import build_trainer
+from lightning_modules.trainers import build_trainer, refuse_scaled_gradients
 from studies.errors import AblationError
 from studies.estimates import estimate
 from studies.records import Leak
@@ -70,7 +70,7 @@ def check_variant(spec: RunSpec, *, vocabulary_size: int) -> VariantCheck:
     A module of one's own is checked at its own size, since its arguments cannot be guessed.
     """
     own = spec.module is not None
-    small = _quick(spec) if own else _small(_quick(spec))
+    small = _uncompiled(spec if own else _small(spec))
     tokens = vocabulary_size if own else min(vocabulary_size, SMALL_VOCABULARY)
     try:
         with isolated_rng(), quiet_lightning():
@@ -121,10 +121,15 @@ class _Observer(pl.Callback):
         self._batch_BT = batch_BT
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        refuse_scaled_gradients(self._spec.training.precision, trainer.optimizers)
         self.step.initial_loss = evaluation_loss(trainer, [self._batch_BT])
-        schedule, batch_BT = Schedule.of(self._spec), self._batch_BT
         self._suite = DiagnosticSuite(
-            self._spec.diagnostics, schedule, pl_module, batch_BT, [batch_BT]
+            self._spec.diagnostics,
+            Schedule.of(_quick(self._spec)),
+            pl_module,
+            self._batch_BT,
+            [self._batch_BT],
+            trainer.precision_plugin.val_step_context,
         )
         self.step.modules = self._suite.modules
         self._suite.probe(0)
@@ -167,7 +172,7 @@ def _train_one_step(module: pl.LightningModule, spec: RunSpec, vocabulary_size: 
     batch_BT = torch.randint(vocabulary_size, shape, generator=generator)
     observer = _Observer(spec, batch_BT)
     execution = ExecutionConfig(accelerator="cpu")
-    trainer = build_trainer(spec, execution, Path.cwd(), observer)
+    trainer = build_trainer(_quick(spec), execution, Path.cwd(), observer)
     trainer.fit(module, train_dataloaders=_OneBatch(batch_BT))
     return observer.step
 
@@ -199,7 +204,10 @@ def _gradient_problems(step: _Step, module: pl.LightningModule) -> Iterator[str]
         yield f"no gradient reaches {', '.join(unreached)}: use these parameters, or freeze them"
     wild = [n for n, g in step.gradients if g is not None and not bool(g.isfinite().all())]
     if wild:
-        yield f"the gradient of {', '.join(wild)} is not finite: check the initialisation"
+        yield (
+            f"the gradient of {', '.join(wild)} is not finite: check the initialisation and the "
+            "precision"
+        )
 
 
 def _match_problems(model: ModelConfig, vocabulary_size: int) -> Iterator[str]:
@@ -218,8 +226,13 @@ def _match_problems(model: ModelConfig, vocabulary_size: int) -> Iterator[str]:
         )
 
 
+def _uncompiled(spec: RunSpec) -> RunSpec:
+    """The run without compilation, which here only costs time."""
+    return spec.model_copy(update={"training": spec.training.model_copy(update={"compile": False})})
+
+
 def _quick(spec: RunSpec) -> RunSpec:
-    """The run with nothing in it that only costs time here.
+    """The run cut down to one step; the module itself is built as for all of them.
 
     A CPU has autocast to half precision in bfloat16 alone.
     """
@@ -228,7 +241,6 @@ def _quick(spec: RunSpec) -> RunSpec:
         "max_steps": 1,
         "batch_size": SEQUENCES,
         "accumulate": 1,
-        "compile": False,
         "precision": "bf16-mixed" if precision == "16-mixed" else precision,
     }
     return spec.model_copy(update={"training": spec.training.model_copy(update=update)})

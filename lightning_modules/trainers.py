@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
@@ -44,6 +46,21 @@ def build_trainer(
     )
     _refuse_own_launch(trainer)
     return trainer
+
+
+def refuse_scaled_gradients(precision: str, optimizers: Iterable[torch.optim.Optimizer]) -> None:
+    """Before training: fp16 leaves it to a fused optimiser to take the loss scale out of gradients.
+
+    Raises:
+        AblationError: everybody else, who clips and measures them, would see them scaled.
+    """
+    if precision == "16-mixed" and any(
+        getattr(optimizer, "_step_supports_amp_scaling", False) for optimizer in optimizers
+    ):
+        raise AblationError(
+            "training.precision = '16-mixed' with a fused optimiser, which alone would see "
+            "gradients without the loss scale: use fused=False, or precision bf16-mixed"
+        )
 
 
 def _environment(execution: ExecutionConfig) -> list[LightningEnvironment | SLURMEnvironment]:

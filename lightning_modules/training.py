@@ -72,6 +72,8 @@ def train_run(
         module = build_module(spec, store.vocabulary_size)
         facts = model_facts(module, spec, store.vocabulary_size)
         trainer = build_trainer(spec, execution, directory, callback)
+        # Lightning converts once a checkpoint is loaded, which has by then lost the precision.
+        trainer.precision_plugin.convert_module(module)
         stream = TrainingStream(store, spec, trainer)
         trainer.fit(module, train_dataloaders=stream, ckpt_path=resume_from)
     if callback.interrupted:

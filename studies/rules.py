@@ -95,6 +95,14 @@ RULES: tuple[Rule, ...] = (
         "raise batch_size or lower accumulate",
     ),
     Rule(
+        ("execution.devices", "model.norm", "module.import_path"),
+        lambda devices, norm, import_path: (
+            import_path is None and (devices or 1) > 1 and norm in ("batch", "batch_position")
+        ),
+        lambda *_: "1, since batch norm would take the statistics of each device's share alone",
+        "set devices to 1 and run more workers, or leave batch norm out",
+    ),
+    Rule(
         ("training.warmup_steps", "training.max_steps"),
         lambda warmup, steps: warmup > steps,
         lambda warmup, steps: f"0 to max_steps ({steps})",

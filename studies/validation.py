@@ -126,7 +126,7 @@ def _check_relations(study: Study, broken: set[str], findings: Findings) -> None
     base = study.base()
     for combination in combinations(study):
         known = {key: level for key, level in combination.items() if _is_settable(study, key)}
-        flat = flatten(with_values(base, known))
+        flat = flatten(with_values(base, known)) | {"execution.devices": study.execution.devices}
         for rule in rules:
             violation = rule.check(flat)
             if violation is not None:

@@ -5,6 +5,7 @@ Legend: B batch, H heads, T time (queries), S time (keys), K channels of a head.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -88,11 +89,13 @@ def queries_and_keys(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor] | No
     From a method `heads(x)` of the module, or as torch's own attention does it; None where
     neither applies.
     """
-    if callable(heads := getattr(module, "heads", None)):
+    if inspect.ismethod(heads := getattr(module, "heads", None)):
         queries_BHTK, keys_BHTK, _ = heads(x)
         return queries_BHTK, keys_BHTK
-    if not isinstance(module, nn.MultiheadAttention) or module.in_proj_weight is None:
+    if not isinstance(module, nn.MultiheadAttention) or x.dim() != 3:
         return None
+    if module.in_proj_weight is None or module.bias_k is not None or module.add_zero_attn:
+        return None  # keys of another width, or one more than there are tokens
     x_BTD = x if module.batch_first else x.transpose(0, 1)
     projected_BTD = F.linear(x_BTD, module.in_proj_weight, module.in_proj_bias)
     split_3BHTK = projected_BTD.view(*x_BTD.shape[:2], 3, module.num_heads, -1).permute(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,10 +13,12 @@ from torch import Tensor
 
 from lightning_modules.diagnostics.module_roles import ModuleRoles
 from lightning_modules.diagnostics.running_statistics import BatchNorm, batch_norms
-from lightning_modules.diagnostics.taps import Look
-from lightning_modules.evaluation import loss_of
+from lightning_modules.diagnostics.taps import Look, full_precision
+from lightning_modules.evaluation import loss_of, returned_loss
 from lightning_modules.schedule import Cost
 from studies.metrics import Metric
+
+Precision = Callable[[], AbstractContextManager[Any]]
 
 
 class Readings(NamedTuple):
@@ -39,10 +42,25 @@ class Subject:
     roles: ModuleRoles
     probe_BT: Tensor
     """The fixed held-out probe batch, (B, T+1) tokens on the module's device."""
+    precision: Precision = nullcontext
+    """Makes the context in which validation steps run, such as autocast."""
+
+    def validation_loss(self, batch_BT: Tensor) -> Tensor:
+        """The module's loss () on (B, T+1) tokens, in the mode that the module is in."""
+        with self.precision():
+            return loss_of(self.module.validation_step(batch_BT, 0))
+
+    def exact_loss(self, batch_BT: Tensor) -> Tensor:
+        """The loss () with its gradient, without autocast, whose rounding is an error like noise.
+
+        What else the precision of the run does, such as to the type of new tensors, it does.
+        """
+        with self.precision(), full_precision(batch_BT):
+            return returned_loss(self.module.validation_step(batch_BT, 0))
 
     def loss(self) -> Tensor:
-        """The module's loss () on the probe batch, in the mode that the module is in."""
-        return loss_of(self.module.validation_step(self.probe_BT, 0))
+        """The loss () on the probe batch."""
+        return self.validation_loss(self.probe_BT)
 
     def batch_norms(self) -> dict[str, BatchNorm]:
         """Its batch norms by name; none where the probe is a single sequence."""

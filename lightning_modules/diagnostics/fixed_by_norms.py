@@ -11,12 +11,16 @@ TOKEN_NORMS = ("layer", "rms", "group")
 """Norms that make the mean square of each token's channels 1, before their gain and bias."""
 
 
-def fixed_by_norms(note: str, norms: tuple[str, ...]) -> tuple[ByConstruction, ...]:
-    """Rules that hold at the output of these norms: where they stand, and in a post-norm stream."""
-    outputs = (
-        "attention_norm", "attention_output_norm",
-        "feed_forward_norm", "feed_forward_output_norm", "final_norm",
-    )  # fmt: skip
+OUTPUTS = (
+    "attention_norm", "attention_output_norm",
+    "feed_forward_norm", "feed_forward_output_norm", "final_norm",
+)  # fmt: skip
+
+
+def fixed_by_norms(
+    note: str, norms: tuple[str, ...], outputs: tuple[str, ...] = OUTPUTS
+) -> tuple[ByConstruction, ...]:
+    """Rules that hold at the output of these norms: at these taps, and in a post-norm stream."""
     return (
         ByConstruction(note, taps=outputs, when={"model.norm": norms}),
         ByConstruction(

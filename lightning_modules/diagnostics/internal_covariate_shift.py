@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from lightning_modules.diagnostics.base import NO_READINGS, Diagnostic, Readings, Subject
-from lightning_modules.diagnostics.parameter_groups import groups_by_depth
+from lightning_modules.diagnostics.parameter_groups import groups_by_depth, parameter_slots
 from lightning_modules.diagnostics.running_statistics import batch_norms, on_batch_statistics
 from lightning_modules.diagnostics.taps import precise
-from lightning_modules.evaluation import evaluation_mode, returned_loss
+from lightning_modules.evaluation import evaluation_mode
 from lightning_modules.manners import unlogged
 from lightning_modules.schedule import Cost
+from studies.errors import AblationError
 from studies.metrics import Metric
 
 RELATIVE, COSINE = "ics_l2", "ics_cosine"
@@ -28,8 +28,8 @@ RELATIVE, COSINE = "ics_l2", "ics_cosine"
 _DEFINITION = (
     "G is the gradient of the validation step's loss by the parameters of a group (embedding, "
     "block_NN, head) on the step's last micro-batch, G' the same after all groups below have made "
-    "the run's own optimiser step; batch statistics, no dropout; a tied head is untied for it; by "
-    "definition 0 and 1 for the embedding, which has nothing below"
+    "the run's own optimiser step; batch statistics, no dropout, no autocast; a tied head is "
+    "untied for it; by definition 0 and 1 for the embedding, which has nothing below"
 )
 
 Weights = Mapping[str, Tensor]
@@ -63,8 +63,17 @@ class InternalCovariateShift(Diagnostic):
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         with evaluation_mode(subject.module), unlogged(subject.module):
-            self._groups = groups_by_depth(subject.module, subject.roles, subject.loss)
+            self._groups = groups_by_depth(subject.module, subject.roles, self._try)
         self._before: dict[str, Tensor] = {}
+
+    def _try(self) -> None:
+        try:
+            self.subject.exact_loss(self.subject.probe_BT)
+        except RuntimeError as error:
+            raise AblationError(
+                "internal_covariate_shift takes gradients without autocast, where validation_step "
+                f"fails: {error}; leave it out of diagnostics.enabled, or mend the module"
+            ) from error
 
     def before_step(self) -> None:
         """Keep the parameters as they are."""
@@ -80,7 +89,7 @@ class InternalCovariateShift(Diagnostic):
         if not before:
             return NO_READINGS
         after = dict(_parameters(self.subject.module))
-        gradients = _Gradients(self.subject.module, batch_BT)
+        gradients = _Gradients(self.subject, batch_BT)
         groups = list(self._groups.values())
         old = gradients(before, [name for group in groups for name in group])
         mixed, values = dict(before), []
@@ -95,12 +104,12 @@ class InternalCovariateShift(Diagnostic):
 class _Gradients:
     """Gradients of the loss on one batch at any weights, computed without touching the module."""
 
-    def __init__(self, module: pl.LightningModule, batch_BT: Tensor) -> None:
-        self._module, self._batch_BT = module, batch_BT
+    def __init__(self, subject: Subject, batch_BT: Tensor) -> None:
+        self._subject, self._batch_BT = subject, batch_BT
 
     def __call__(self, weights: Weights, wanted: Sequence[str]) -> dict[str, Tensor]:
         """The gradient by each wanted parameter; zeros where the loss does not depend on it."""
-        module = self._module
+        module = self._subject.module
         leaves = {name: value.detach() for name, value in weights.items()}
         for name in wanted:
             leaves[name].requires_grad_()
@@ -111,7 +120,7 @@ class _Gradients:
             torch.enable_grad(),
         ):
             loss = functional_call(
-                _ValidationLoss(module), values, (self._batch_BT,), tie_weights=False
+                _ExactLoss(self._subject), values, (self._batch_BT,), tie_weights=False
             )
             found = torch.autograd.grad(
                 loss, [leaves[name] for name in wanted], materialize_grads=True
@@ -119,15 +128,15 @@ class _Gradients:
         return dict(zip(wanted, found, strict=True))
 
 
-class _ValidationLoss(nn.Module):
-    """A module's `validation_step` as a forward pass."""
+class _ExactLoss(nn.Module):
+    """The loss of a subject as a forward pass."""
 
-    def __init__(self, module: pl.LightningModule) -> None:
+    def __init__(self, subject: Subject) -> None:
         super().__init__()
-        self.module = module
+        self.module, self._subject = subject.module, subject
 
     def forward(self, batch_BT: Tensor) -> Tensor:
-        return returned_loss(self.module.validation_step(batch_BT, 0))
+        return self._subject.exact_loss(batch_BT)
 
 
 def compare(old: Sequence[Tensor], new: Sequence[Tensor]) -> Tensor:
@@ -146,6 +155,4 @@ def compare(old: Sequence[Tensor], new: Sequence[Tensor]) -> Tensor:
 
 
 def _parameters(module: nn.Module) -> Iterable[tuple[str, Tensor]]:
-    """All parameters, those that are used twice under both names."""
-    named = module.named_parameters(remove_duplicate=False)
-    return ((name, parameter.detach()) for name, parameter in named)
+    return ((name, parameter.detach()) for name, parameter in parameter_slots(module))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 import torch
@@ -89,12 +89,23 @@ def groups_by_depth(
     owner = {id(p): n for n, block in zip(names, blocks, strict=True) for p in block.parameters()}
     groups: dict[str, list[str]] = {group: [] for group in ("embedding", *names, "head")}
     after_blocks = _called_after(module, blocks, run)
-    for name, parameter in module.named_parameters(remove_duplicate=False):
+    for name, parameter in parameter_slots(module):
         if parameter.requires_grad:
             holder = module.get_submodule(name.rpartition(".")[0])
             outside = "head" if id(holder) in after_blocks else "embedding"
             groups[owner.get(id(parameter), outside)].append(name)
     return {group: members for group, members in groups.items() if members}
+
+
+def parameter_slots(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Every place that holds a parameter, once, by the first name of the sub-module it is in.
+
+    A head tied to the embedding is a place of its own; a block that stands in a list twice is not,
+    and to put another tensor there under both names would leave it there.
+    """
+    for prefix, part in module.named_modules():
+        for name, parameter in part.named_parameters(recurse=False, remove_duplicate=False):
+            yield f"{prefix}.{name}".lstrip("."), parameter
 
 
 def _called_after(

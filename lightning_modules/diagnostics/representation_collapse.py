@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lightning_modules.diagnostics.base import TapDiagnostic
+from lightning_modules.diagnostics.fixed_by_norms import BATCH_NORMS, fixed_by_norms
 from lightning_modules.diagnostics.taps import Look, full_precision, precise
 from lightning_modules.schedule import Cost
 from studies.metrics import Metric
@@ -33,6 +34,12 @@ class RepresentationCollapse(TapDiagnostic):
             "batch: 0 where directions are evenly spread, 1 where all tokens point the same way",
             formula=r"\frac{1}{N(N-1)} \sum_{n \ne m} \frac{x_n \cdot x_m}{|x_n| \, |x_m|}",
             source="Ethayarajh 2019 (anisotropy); its growth with depth: Dong et al. 2021",
+            by_construction=fixed_by_norms(
+                "batch norm centres each channel before its gain and bias, so that cosines cancel, "
+                "as far as its running statistics keep up",
+                BATCH_NORMS,
+                outputs=("final_norm",),
+            ),
         ),
         RANK: Metric(
             label="effective rank",

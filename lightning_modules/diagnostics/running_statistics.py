@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -30,7 +31,8 @@ def batch_norms(module: nn.Module) -> dict[str, BatchNorm]:
     found = {}
     for name, part in module.named_modules():
         mean, variance = (getattr(part, key, None) for key in ("running_mean", "running_var"))
-        if isinstance(mean, Tensor) and isinstance(variance, Tensor):
+        moves = getattr(part, "momentum", None) != 0  # else nothing is ever learnt of a batch
+        if moves and isinstance(mean, Tensor) and isinstance(variance, Tensor):
             found[name] = BatchNorm(part, mean, variance)
     return found
 
@@ -66,17 +68,21 @@ def measure_statistics(
 ) -> dict[str, BatchStatistics]:
     """The statistics that each batch norm takes of the batch that `run` shows the model.
 
-    Running statistics that start from 0 are, after one batch, momentum times those of the batch.
+    Running statistics that start from 0 are, after one batch, momentum times those of the batch;
+    those of a norm that is called several times are a weighted mean of what it saw.
     """
-    with on_batch_statistics(norms):
+    calls: Counter[nn.Module] = Counter()
+    with on_batch_statistics(norms), ExitStack() as hooks:
         for norm in norms.values():
             for buffer in norm.module.buffers():
                 buffer.zero_()
+            count = norm.module.register_forward_hook(lambda part, *_: calls.update([part]))
+            hooks.callback(count.remove)
         run()
         return {
             name: BatchStatistics(norm.running_mean / weight, norm.running_variance / weight)
             for name, norm in norms.items()
-            for weight in [_weight(norm.module)]
+            for weight in [_weight(norm.module, calls[norm.module])]
         }
 
 
@@ -94,7 +100,7 @@ def calibrated(runs: Sequence[Callable[[], Any]], norms: Mapping[str, BatchNorm]
         yield
 
 
-def _weight(module: nn.Module) -> float:
-    """Weight of a new batch in the running statistics; None is a plain average: 1 for the first."""
+def _weight(module: nn.Module, calls: int) -> float:
+    """Weight of new batches in the running statistics; None is a plain average, of these alone."""
     momentum = getattr(module, "momentum", None)
-    return 1.0 if momentum is None else float(momentum)
+    return 1.0 if momentum is None else 1.0 - (1.0 - float(momentum)) ** calls

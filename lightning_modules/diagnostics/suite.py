@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lightning_modules.diagnostics.base import NO_READINGS, Diagnostic, Readings, Subject
+from lightning_modules.diagnostics.base import (
+    NO_READINGS,
+    Diagnostic,
+    Precision,
+    Readings,
+    Subject,
+)
 from lightning_modules.diagnostics.module_roles import find_roles
 from lightning_modules.diagnostics.registry import DIAGNOSTICS
 from lightning_modules.diagnostics.running_statistics import batch_norms, calibrated
@@ -35,6 +42,7 @@ class DiagnosticSuite:
         module: pl.LightningModule,
         probe_BT: Tensor,
         evaluation_BT: Sequence[Tensor],
+        precision: Precision = nullcontext,
     ) -> None:
         """All batches are (B, T+1) tokens on the module's device.
 
@@ -45,13 +53,16 @@ class DiagnosticSuite:
             probe_BT: the probe batch.
             evaluation_BT: held-out batches of the size of a micro-batch, on which running
                 statistics are calibrated for the first look.
+            precision: makes the context in which validation steps run.
 
         Raises:
             AblationError: a pattern of `config.modules` matches no module.
         """
         self._schedule = schedule
-        self._subject = Subject(module, find_roles(module, config.modules), probe_BT)
+        self._subject = Subject(module, find_roles(module, config.modules), probe_BT, precision)
         self._diagnostics = {name: DIAGNOSTICS[name](self._subject) for name in config.enabled}
+        self._is_made = torch.tensor(True, device=module.device)
+        """Whether the optimiser makes the step that is looked at: with finite gradients alone."""
         self._calibration_BT = [b for b in evaluation_BT if len(b) > 1][:CALIBRATION_BATCHES]
 
     def watches(self, step: int) -> bool:
@@ -61,13 +72,20 @@ class DiagnosticSuite:
     def before_step(self, step: int) -> None:
         """Show the gradients of an optimiser step to those whose turn it is."""
         with torch.no_grad():
+            self._is_made = _gradients_are_finite(self._subject.module)
             for diagnostic in self._watching(step):
                 diagnostic.before_step()
 
     def after_step(self, step: int, batch_BT: Tensor) -> Readings:
-        """Readings of an optimiser step, once it is made, with its last micro-batch (b, T+1)."""
+        """Readings of an optimiser step, once it is made, with its last micro-batch (b, T+1).
+
+        They are NaN where gradients were not finite: half precision leaves such a step out.
+        """
         with unlogged(self._subject.module), torch.no_grad():
-            return _joined(d.after_step(batch_BT) for d in self._watching(step))
+            read = _joined(d.after_step(batch_BT) for d in self._watching(step))
+        if not read.names:
+            return NO_READINGS
+        return Readings(read.names, read.values.where(self._is_made, torch.nan))
 
     def probes(self, step: int) -> bool:
         """Whether any diagnostic is to see the probe batch at a step, or (0) before the first."""
@@ -132,10 +150,17 @@ class DiagnosticSuite:
         run, roles = self._subject.loss, self._subject.roles
         if not calibrate:
             return run_with_taps(run, roles, taps, show)
-        module = self._subject.module
-        runs = [partial(module.validation_step, batch_BT, 0) for batch_BT in self._calibration_BT]
-        with calibrated(runs, batch_norms(module)):
+        runs = [partial(self._subject.validation_loss, batch) for batch in self._calibration_BT]
+        with calibrated(runs, batch_norms(self._subject.module)):
             return run_with_taps(run, roles, taps, show)
+
+
+def _gradients_are_finite(module: nn.Module) -> Tensor:
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    if not gradients:
+        return torch.ones((), dtype=torch.bool)
+    wide = torch.promote_types(gradients[0].dtype, torch.float32)  # a sum of halves overflows
+    return torch.stack(list(torch._foreach_norm(gradients, dtype=wide))).isfinite().all()
 
 
 def _overrides(diagnostic: Diagnostic, *methods: str) -> bool:

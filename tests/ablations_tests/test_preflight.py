@@ -7,7 +7,7 @@ from ablations.preflight import THROUGH_CONSTRUCTOR, preflight
 from studies.errors import AblationError
 from studies.loading import load_study
 from studies.planning import make_plan
-from studies.schema import field_of
+from studies.schema import TrainingConfig, field_of
 from tests.ablations_tests.tiny_studies import write_study
 
 MODULE = """
@@ -144,3 +144,12 @@ def test_factors_that_reach_a_module_or_the_harness_are_tried(home):
 @pytest.mark.parametrize("key", sorted(THROUGH_CONSTRUCTOR))
 def test_what_goes_through_the_constructor_is_a_key(key):
     assert field_of(key)
+
+
+def test_every_training_key_is_the_harness_s_or_the_module_s():
+    harness = {
+        "max_steps", "batch_size", "accumulate", "gradient_clip_norm", "precision",
+        "early_step_fraction", "divergence_factor",
+    }  # fmt: skip
+    keys = {f"training.{name}" for name in set(TrainingConfig.model_fields) - harness}
+    assert keys == {key for key in THROUGH_CONSTRUCTOR if key.startswith("training.")}

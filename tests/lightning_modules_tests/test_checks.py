@@ -167,6 +167,36 @@ def test_a_module_without_forward_has_no_leak_label(tmp_path):
     assert (check.problems, check.leak) == ((), None)
 
 
+def check_habit(tmp_path, name, **changes):
+    module = CustomModule(import_path=f"{HERE}/own_modules.py:{name}")
+    return check_variant(tiny_spec(tmp_path, module=module, **changes), vocabulary_size=50)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("Cautious", {"training": {"max_steps": 50, "warmup_steps": 10}}),
+        ("Tutorial", {"diagnostics": {"modules": {"attention": "layers.*.linear"}}}),
+        ("DefaultTypePositions", {"training": {"precision": "bf16-true"}}),
+        ("NeedsAutocast", {"training": {"precision": "bf16-mixed"},
+                           "diagnostics": {"enabled": ("activation_scale", "gradient_norms"),
+                                           "modules": {"block": "layers.*"}}}),
+        ("Fused", {"training": {"precision": "bf16-mixed", "gradient_clip_norm": None}}),
+    ],
+)  # fmt: skip
+def test_what_trains_is_fit(tmp_path, name, changes):
+    assert check_habit(tmp_path, name, **changes).problems == ()
+
+
+def test_what_cannot_be_measured_is_said_before_anything_runs(tmp_path):
+    diagnostics = {"modules": {"block": "layers.*"}}
+    training = {"precision": "bf16-mixed"}
+    check = check_habit(tmp_path, "NeedsAutocast", training=training, diagnostics=diagnostics)
+    assert "leave it out of diagnostics.enabled" in check.problems[0]
+    training = {"precision": "16-mixed"}
+    assert "use fused=False" in check_habit(tmp_path, "Fused", training=training).problems[0]
+
+
 @pytest.mark.parametrize(
     ("precision", "fit"), [("32-true", True), ("16-mixed", True), ("bf16-true", False)]
 )

@@ -200,3 +200,43 @@ def test_no_diagnostics_is_fine(tmp_path):
     spec = tiny_spec(write_text(tmp_path / "text.txt"), diagnostics={"enabled": ()})
     _, rows = train(spec, tmp_path / "run")
     assert set(rows[12]) == {"train/loss", "train/learning_rate", "val/loss"}
+
+
+@pytest.mark.parametrize("name", ["Recycled", "Aliased", "SharedNorm"])
+def test_modules_with_two_names_are_left_as_they_are(tmp_path, name):
+    corpus = write_text(tmp_path / "text.txt")
+    module = CustomModule(import_path=f"{HERE}/own_modules.py:{name}")
+    losses, norms = [], []
+    for enabled in (("gradient_norms",), EVERY):
+        diagnostics = {"enabled": enabled, "modules": {"block": "layers.*"}}
+        spec = tiny_spec(corpus, module=module, diagnostics=diagnostics)
+        _, rows = train(spec, tmp_path / f"run-{len(enabled)}")
+        losses.append([row["train/loss"] for row in rows.values() if "train/loss" in row])
+        norm = "gradient_norm/block_00"
+        norms.append([row[norm] for row in rows.values() if norm in row])
+    assert losses[0] == losses[1]
+    assert norms[0] == norms[1]
+    assert min(norms[0]) > 0
+
+
+def test_a_module_is_run_in_the_precision_of_the_run_and_of_its_default_type(tmp_path):
+    corpus = write_text(tmp_path / "text.txt")
+    module = CustomModule(import_path=f"{HERE}/own_modules.py:DefaultTypePositions")
+    spec = tiny_spec(
+        corpus,
+        module=module,
+        training={"precision": "bf16-true"},
+        diagnostics={"enabled": EVERY, "modules": {"block": "layers.*"}},
+    )
+    _, rows = train(spec, tmp_path / "run")
+    assert {"ics_l2/block_01", "cka_to_init/residual_01"} <= rows[12].keys()
+
+
+def test_a_step_that_is_not_made_has_no_numbers():
+    module, suite = build(*EVERY)
+    module.training_step(BATCH, 0).backward()
+    module.model.blocks[0].attention.input.weight.grad[0, 0] = torch.inf
+    suite.before_step(1)
+    names, values = suite.after_step(1, BATCH)
+    assert {"update_ratio/total", "ics_l2/block_01", "gradient_norm/total"} <= set(names)
+    assert values.isnan().all()

@@ -93,7 +93,9 @@ def test_torchs_own_attention_is_seen_as_it_is(options):
     logits = (queries @ keys.mT / 2).masked_fill(future, -torch.inf)
     _, weights = attention(x, x, x, attn_mask=future, average_attn_weights=False)
     assert torch.allclose(logits.softmax(-1), weights, atol=1e-6)
-    assert queries_and_keys(nn.MultiheadAttention(16, 4, kdim=8), x) is None
+    for other in ({"kdim": 8}, {"add_bias_kv": True}, {"add_zero_attn": True}):
+        assert queries_and_keys(nn.MultiheadAttention(16, 4, **other), x) is None
+    assert queries_and_keys(attention, x[0]) is None  # a sequence that is no batch
 
 
 def test_certain_attention_has_no_entropy_and_no_nan():

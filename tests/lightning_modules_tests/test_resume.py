@@ -23,6 +23,7 @@ CASES = {
         "model": {"norm": "batch", "dropout": 0.2},
         "training": {"max_steps": STEPS, "accumulate": 2},
     },
+    "double precision": {"training": {"max_steps": STEPS, "precision": "64-true"}},
     "a module of one's own with dropout": {"module": LSTM, "training": {"max_steps": STEPS}},
 }
 
