@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ablations.numerals import evenly
 from ablations.run_view import RunView, Series
-from studies.diagnostics import BLOCK, PLACES
+from studies.diagnostics import BLOCK, PLACES, records
 from studies.errors import UnknownName, close_matches
 from studies.metrics import LEARNING_RATE, TRAIN_LOSS, VALIDATION_LOSS
 
@@ -108,9 +108,10 @@ class Selection:
         for name in self.families:
             found = any(s.answers_to(name) for s in every) or any(_is_in(c, name) for c in alone)
             if not found:
-                hint = close_matches(name, known) or close_matches(name, view.curves)
+                hint = records(name) or close_matches(name, known)
+                hint = hint or close_matches(name, view.curves)
                 raise UnknownName(
-                    f"this run has no curves {name!r}: {hint + ' ' if hint else ''}"
+                    f"this run has no curves {name!r}: {hint + '; ' if hint else ''}"
                     f"families and curves that it recorded: {', '.join(known) or 'none yet'}"
                 )
 
@@ -119,7 +120,7 @@ class Selection:
             if name not in known:
                 hint = close_matches(name, known)
                 raise UnknownName(
-                    f"this run has no tap {name!r}: {hint + ' ' if hint else ''}"
+                    f"this run has no tap {name!r}: {hint + '; ' if hint else ''}"
                     f"taps that it recorded: {', '.join(known) or 'none yet'}"
                 )
 

@@ -24,6 +24,7 @@ from studies.metrics import (
     series_name,
 )
 from studies.plan import Plan
+from studies.vocabulary import BATCH_NORMS
 
 TAG = "mlflow.sharedViewState."
 SEED_RUNS = "tags.kind = 'run'"
@@ -86,7 +87,8 @@ class Family:
     """What a view shows of a family of curves: every layer of the model, or as many as are read."""
 
     name: str
-    tap: Literal["residual", "block"]
+    tap: str | None
+    """What its layers are counted at; None for curves of the model as a whole alone."""
     scale: Literal["linear", "log"] = "linear"
     whole: tuple[str, ...] = ()
     """Curves of the model as a whole, which come first."""
@@ -94,7 +96,7 @@ class Family:
     def section(self, layers: int | None) -> Section:
         """Charts for a number of blocks; if it is not known, those of the model as a whole."""
         names = [f"{self.name}/{name}" for name in self.whole]
-        if layers is not None:
+        if layers is not None and self.tap is not None:
             last = layers if self.tap == "residual" else layers - 1
             count = min(last, MOST_LAYERS - 1)  # the UI draws the others behind, on linear axes
             shown = dict.fromkeys(round(i * last / max(count, 1)) for i in range(count + 1))
@@ -130,14 +132,19 @@ DIAGNOSTIC_VIEWS: dict[str, tuple[Family, ...]] = {
         Family("attention_max_logit", "block"),
         Family("attention_entropy", "block"),
     ),
+    "batch_norm": (
+        Family("batch_norm", None, whole=("loss_gap",)),
+        Family("batch_norm_mean_distance", "attention_norm_input", "log"),
+        Family("batch_norm_variance_distance", "attention_norm_input", "log"),
+    ),
     "internal_covariate_shift": (
-        Family("ics_l2", "block", "log"),
-        Family("ics_cosine", "block"),
+        Family("ics_l2", "block", "log", ("head",)),
+        Family("ics_cosine", "block", whole=("head",)),
     ),
     "linear_cka": (Family("cka_to_init", "residual"),),
     "sliced_wasserstein": (Family("sliced_w1", "residual", "log"),),
 }
-"""Diagnostic to what its view shows. Batch norm has none: its curves are those of few variants."""
+"""Diagnostic to what its view shows."""
 
 
 def saved_views(plan: Plan) -> tuple[View, ...]:
@@ -164,6 +171,8 @@ def study_views(plan: Plan) -> tuple[View, ...]:
 def diagnostic_views(plan: Plan) -> tuple[View, ...]:
     """Views of what was measured inside the model: one for each diagnostic that a variant has."""
     enabled = {d for cell in plan.cells for d in cell.configuration["diagnostics"]["enabled"]}
+    if not any(cell.configuration["model"]["norm"] in BATCH_NORMS for cell in plan.cells):
+        enabled.discard("batch_norm")
     layers = _layers(plan)
     return tuple(
         _chart_view(

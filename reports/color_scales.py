@@ -61,9 +61,9 @@ class ColorScale:
         return exponents
 
     def distance(self, first: Values, second: Values) -> Values:
-        """How far the colours of two values are apart, as a share of the scale's length."""
-        places = [np.clip(self.positions(v), self.low, self.high) for v in (first, second)]
-        return np.asarray(np.abs(places[1] - places[0]) / (self.high - self.low))
+        """How far two values are apart, as a share of the scale's length; it may be longer."""
+        apart = np.abs(self.positions(second) - self.positions(first))
+        return np.asarray(apart / (self.high - self.low))
 
     def light(self, values: Values) -> npt.NDArray[np.bool_]:
         """Whether the colour of each value is so light that marks on it must be dark."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,8 +24,11 @@ from reports.drawing import (
 )
 from reports.frame import StudyResults
 from reports.style import Layout, layout_of
+from studies.metrics import DIVERGED_AT_STEP
 from studies.records import Outcome
 
+MAX_POINTS = 300
+"""Points per curve; more of them only make files larger."""
 PANELS_PER_ROW = 4
 NOTE_FONT = 0.85
 """Size of the notes over panels, of that of the figure's text."""
@@ -34,7 +38,7 @@ NOTE_FONT = 0.85
 class LinePanels:
     """Everything that one figure of lines shows."""
 
-    x_label: str
+    metric: str
     y_label: str
     lines: pd.DataFrame
     """One row per point: variant, label, run_key, seed, outcome, x, y."""
@@ -45,7 +49,70 @@ class LinePanels:
     layout: Layout
     notes: dict[str, str]
     """What did not complete in the panel of this title."""
+    thinned: int
+    """Of how many recorded points one is drawn."""
     y_limits: tuple[float, float] | None = None
+
+
+def collect_lines(results: StudyResults, metric: str) -> LinePanels | None:
+    """Curves against steps, means and divergences of a metric; None where no run recorded it."""
+    curves = results.curves(metric)
+    if curves.empty:
+        return None
+    steps = np.sort(curves["step"].unique())
+    stride = math.ceil(len(steps) / MAX_POINTS)
+    # Counted from the end, so that the last step is kept.
+    curves = curves[curves["step"].isin(steps[::-1][::stride])]
+    definition = results.definition(metric)
+    lines = curves.rename(columns={"step": "x", "value": "y"})
+    lines = lines.assign(label=lines["variant"].map(results.labels))
+    lines = lines.sort_values(["run_key", "x"], kind="stable")
+    return LinePanels(
+        metric=metric,
+        y_label=f"{definition.label} ({definition.unit})" if definition.unit else definition.label,
+        lines=lines,
+        means=_means_of(lines).sort_values(["variant", "x"], kind="stable"),
+        crosses=_divergences(results, lines),
+        layout=_layout(results, set(lines["variant"])),
+        notes=panel_notes(results),
+        thinned=stride,
+    )
+
+
+def _layout(results: StudyResults, recorded: set[str]) -> Layout:
+    """The study's layout, without panels whose runs recorded much, but nothing of this."""
+    layout = layout_of(results)
+    runs = results.runs[results.runs["run_key"].isin(results.histories["run_key"].unique())]
+    silent = set(runs["variant"]) - recorded
+    shown = [p for p in layout.panels if recorded & {*p.variants} or not silent & {*p.variants}]
+    return replace(layout, panels=tuple(shown))
+
+
+def _divergences(results: StudyResults, lines: pd.DataFrame) -> pd.DataFrame:
+    """A cross per diverged run, at the step of the divergence and the last value before it."""
+    rows = []
+    for run in results.runs[results.runs["outcome"] == Outcome.DIVERGED].to_dict("records"):
+        curve = lines[lines["run_key"] == run["run_key"]]
+        step = run.get(DIVERGED_AT_STEP, math.nan)
+        if pd.isna(step):
+            step = curve["x"].max() if len(curve) else 0
+        rows.append((run["variant"], step, curve["y"].iloc[-1] if len(curve) else math.nan))
+    return pd.DataFrame(rows, columns=["variant", "x", "y"])
+
+
+def lines_caption(data: LinePanels) -> str:
+    """What the lines and marks of the figure are."""
+    return (
+        "Thin: each run. Thick: mean over completed runs, not smoothed."
+        + (" Crosses: where runs diverged." if len(data.crosses) else "")
+        + (f" Every {data.thinned}th recorded point is drawn." if data.thinned > 1 else "")
+    )
+
+
+def lines_table(data: LinePanels, name: str) -> pd.DataFrame:
+    """The points of all runs, for the figure's file."""
+    table = data.lines[["variant", "label", "seed", "outcome", "x", "y"]]
+    return table.rename(columns={"x": "step", "y": name})
 
 
 def panel_notes(results: StudyResults) -> dict[str, str]:
@@ -62,7 +129,7 @@ def panel_notes(results: StudyResults) -> dict[str, str]:
     return notes
 
 
-def means_of(lines: pd.DataFrame) -> pd.DataFrame:
+def _means_of(lines: pd.DataFrame) -> pd.DataFrame:
     """Mean over the completed runs at each x: variant, x, y, n."""
     lines = lines[lines["outcome"] == Outcome.COMPLETED]
     means = lines.groupby(["variant", "x"], sort=False)["y"].agg(["mean", "count"]).reset_index()
@@ -95,7 +162,7 @@ def draw_lines(data: LinePanels, theme: Theme) -> Figure:
             fontsize=font * NOTE_FONT, linespacing=1.15,
         )  # fmt: skip
     hide_unused(axes, len(panels))
-    figure.supxlabel(plain(data.x_label), fontsize=theme.font_size_pt)
+    figure.supxlabel("step", fontsize=theme.font_size_pt)
     figure.supylabel(plain(data.y_label), fontsize=theme.font_size_pt)
     add_legend(figure, data.layout, theme, diverged=not data.crosses.empty)
     return figure

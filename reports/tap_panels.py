@@ -1,4 +1,8 @@
-"""A quantity in every layer at the last probe: a panel per tap, a row per variant."""
+"""A quantity in every layer, late in training: a panel per tap, a row per variant.
+
+What is of the model is shown at the last probe; what is of a single step, with its batch and its
+learning rate, as a mean over the second half of the run.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from reports.by_construction import fixed_notes, fixed_reasons, foregone
 from reports.cell_marks import dot_cells, hatch_boxes
 from reports.color_bars import add_color_bar
-from reports.color_scales import ColorScale, Values, color_scale, fitting_kind, mean_of_runs
+from reports.color_scales import ColorScale, Kind, Values, color_scale, fitting_kind, mean_of_runs
 from reports.drawing import LETTER, MARK_COLOR, MUTED, Theme, plain
 from reports.frame import StudyResults
 from reports.style import MAX_GROUPS, RowGroup, row_groups
@@ -55,9 +59,10 @@ class TapPanels:
     family: str
     label: str
     cells: pd.DataFrame
-    """variant, label, tap, layer, step, mean (over completed runs; geometric on a logarithmic
-    scale), least and most (of these runs), runs, fixed (why it is so by construction, or empty),
-    disagree (whether least and most lie further apart on the scale than `DISAGREEMENT`)."""
+    """variant, label, tap, layer, mean (over completed runs; geometric on a logarithmic scale),
+    least and most (of these runs), runs, first_step and last_step (of the looks that a run's value
+    is a mean of), fixed (why it is so by construction, or empty), disagree (whether least and most
+    lie further apart on the scale than `DISAGREEMENT`)."""
     panels: tuple[TapPanel, ...]
     ends: dict[str, dict[Outcome, int]]
     """How the runs of each variant ended."""
@@ -98,15 +103,18 @@ class TapPanels:
 
 
 def collect_tap_panels(results: StudyResults, family: str) -> TapPanels | None:
-    """Means over completed runs at the last probe of each; None where no run completed."""
+    """Means over completed runs, at the last probe or in the second half; None without any."""
     curves = results.layer_curves(family)
     done = curves[curves["outcome"] == Outcome.COMPLETED]
     if done.empty:
         return None
-    last = done[done["step"] == done.groupby("run_key")["step"].transform("max")]
     definition = results.definition(family)
-    kind = fitting_kind(definition.scale, last["value"].to_numpy())
-    cells = mean_of_runs(kind, last["value"], last[["variant", "tap", "layer", "step"]])
+    kind = fitting_kind(definition.scale, done["value"].to_numpy())
+    shown = _second_half(done, kind) if definition.of_step else _last_looks(done)
+    by = ["variant", "tap", "layer"]
+    cells = mean_of_runs(kind, shown["value"], shown[by])
+    steps = shown.groupby(by).agg(first_step=("first_step", "min"), last_step=("step", "max"))
+    cells = cells.merge(steps.reset_index())
     cells.insert(1, "label", cells["variant"].map(results.labels))
     scale = color_scale(kind, cells["mean"].to_numpy())
     apart = scale.distance(cells["least"].to_numpy(), cells["most"].to_numpy())
@@ -129,6 +137,21 @@ def collect_tap_panels(results: StudyResults, family: str) -> TapPanels | None:
         scale=scale,
         fixed=fixed_reasons(results, family, cells),
     )
+
+
+def _last_looks(curves: pd.DataFrame) -> pd.DataFrame:
+    last = curves[curves["step"] == curves.groupby("run_key")["step"].transform("max")]
+    return last.assign(first_step=last["step"])
+
+
+def _second_half(curves: pd.DataFrame, kind: Kind) -> pd.DataFrame:
+    """Of each run and layer the mean over its looks in the second half of the run."""
+    ends = curves.groupby("run_key")["step"].transform("max")
+    later = curves[curves["step"] >= ends / 2]
+    by = later[["run_key", "variant", "tap", "layer"]]
+    means = mean_of_runs(kind, later["value"], by).rename(columns={"mean": "value"})
+    steps = later.groupby(list(by))["step"].agg(first_step="min", step="max")
+    return means.merge(steps.reset_index())
 
 
 def _without(results: StudyResults, recorded: set[str]) -> list[str]:

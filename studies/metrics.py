@@ -52,6 +52,9 @@ class Metric:
     """How values are drawn: `log` for positive ones over orders of magnitude, `diverging` for those
     around a zero that means something."""
     by_construction: tuple[ByConstruction, ...] = ()
+    of_step: bool = False
+    """Whether it is of one step, with its batch and its learning rate, and not of the model at that
+    time: single values are noisy, and fall with the learning rate."""
 
     def fixed(
         self, tap: str, index: int, configuration: Mapping[str, Mapping[str, Any]]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from studies.vocabulary import BATCH_NORMS
+
 MIN_GROUP_SIZE = 8
 """Smallest number of channels whose variance is worth dividing by."""
 
@@ -97,7 +99,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("execution.devices", "model.norm", "module.import_path"),
         lambda devices, norm, import_path: (
-            import_path is None and (devices or 1) > 1 and norm in ("batch", "batch_position")
+            import_path is None and (devices or 1) > 1 and norm in BATCH_NORMS
         ),
         lambda *_: "1, since batch norm would take the statistics of each device's share alone",
         "set devices to 1 and run more workers, or leave batch norm out",
@@ -142,7 +144,7 @@ RULES: tuple[Rule, ...] = (
         ),
         lambda tokens, norm, length, enabled, import_path: (
             import_path is None
-            and norm in ("batch", "batch_position")
+            and norm in BATCH_NORMS
             and "batch_norm" in enabled
             and tokens < 2 * length
         ),

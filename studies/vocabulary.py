@@ -26,6 +26,8 @@ class Norm(Level):
 
     leak: str = "causal"
     """Leak label that the norm is known to have; pre-flight measures it all the same."""
+    of_batch: bool = False
+    """Whether statistics are of a batch in training, and running ones at evaluation."""
     has_gain: bool = True
     """Whether it learns a gain (and a bias) per channel where the study wants them."""
     scalars: int = 0
@@ -78,11 +80,13 @@ NORMS: Registry[Norm] = Registry(
             "statistics over batch and time; the running ones at evaluation",
             "Ioffe & Szegedy 2015",
             leak="leaks_in_training",
+            of_batch=True,
         ),
         "batch_position": Norm(
             "BatchNorm (per position)",
             "statistics over the batch at each position; the running ones at evaluation",
             "Ioffe & Szegedy 2015",
+            of_batch=True,
         ),
         "layer": Norm("LayerNorm", "statistics over the channels of a token", "Ba et al. 2016"),
         "instance": Norm(
@@ -102,6 +106,8 @@ NORMS: Registry[Norm] = Registry(
         "none": Norm("no norm", "identity", has_gain=False),
     },
 )
+
+BATCH_NORMS = tuple(name for name, norm in NORMS.items() if norm.of_batch)
 
 PLACEMENTS: Registry[Placement] = Registry(
     "placement",

@@ -41,7 +41,7 @@ _FIXED = fixed_by_norms(
 )
 
 
-def _metric(label: str, reference: str, addition: str = "") -> Metric:
+def _metric(label: str, reference: str, addition: str = "", *, of_step: bool = False) -> Metric:
     return Metric(
         label=label,
         unit="",
@@ -51,6 +51,7 @@ def _metric(label: str, reference: str, addition: str = "") -> Metric:
         source=_SOURCE,
         scale="log",
         by_construction=_FIXED,
+        of_step=of_step,
     )
 
 
@@ -62,9 +63,9 @@ class ActivationDrift(TapDiagnostic):
     definitions: ClassVar[Mapping[str, Metric]] = {
         DRIFT: _metric("activation drift", "step 0"),
         NORMALIZED: _metric("activation drift, scale removed", "step 0", _SCALED),
-        STEP: _metric("activation drift per probe", "the probe before"),
+        STEP: _metric("activation drift per probe", "the probe before", of_step=True),
         NORMALIZED_STEP: _metric(
-            "activation drift per probe, scale removed", "the probe before", _SCALED
+            "activation drift per probe, scale removed", "the probe before", _SCALED, of_step=True
         ),
     }
 

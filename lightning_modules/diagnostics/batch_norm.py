@@ -52,11 +52,12 @@ class BatchNormStatistics(Diagnostic):
             scale="log",
         ),
         LOSS_GAP: Metric(
-            label="loss on batch statistics",
+            label="loss gap of batch statistics",
             unit="nats/token",
             direction="neither",
             definition="loss on the probe batch with batch statistics minus that with running "
-            "statistics, both without dropout; below 0 where training mode shows the future",
+            "statistics, both without dropout; below 0 where training mode shows the future, and "
+            "while running statistics still hold much of where they began",
             formula=r"L_\mathrm{train\ mode} - L_\mathrm{eval\ mode}",
             source="cf. Wang et al. 2022 (training inference discrepancy)",
             scale="diverging",

@@ -30,6 +30,7 @@ class GradientNorms(Diagnostic):
             formula=r"\lVert \nabla_{W_g} L \rVert_2",
             source="Xiong et al. 2020 (by layer)",
             scale="log",
+            of_step=True,
         )
     }
 

@@ -23,8 +23,8 @@ TORCH_KINDS = {nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
 
 _SMOOTH = (
     ByConstruction(
-        "a smooth non-linearity is exactly 0 by underflow, or where its input is (as the first "
-        "token's is under instance norm)",
+        "a smooth non-linearity is exactly 0 only by underflow, or where its input is (as the "
+        "first token's is under instance norm)",
         taps=("block",),
         when={
             "model.activation": (

@@ -49,6 +49,7 @@ class InternalCovariateShift(Diagnostic):
             source="Santurkar et al. 2018, definition 2.1; relative, since scale-invariant weights "
             "have gradients of any size",
             scale="log",
+            of_step=True,
         ),
         COSINE: Metric(
             label="cosine of internal covariate shift",
@@ -57,6 +58,7 @@ class InternalCovariateShift(Diagnostic):
             definition="cosine of two gradients: " + _DEFINITION,
             formula=r"\cos(G_i, G'_i)",
             source="Santurkar et al. 2018, definition 2.1",
+            of_step=True,
         ),
     }
 

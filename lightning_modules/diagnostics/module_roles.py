@@ -20,7 +20,7 @@ def find_roles(module: nn.Module, patterns: Mapping[str, str]) -> ModuleRoles:
     patterns; those that are given win.
 
     Raises:
-        AblationError: a pattern matches no module.
+        AblationError: a pattern matches no module, or is none.
     """
     names = dict(module.named_modules())
     declared: dict[str, str] = {}
@@ -29,6 +29,11 @@ def find_roles(module: nn.Module, patterns: Mapping[str, str]) -> ModuleRoles:
         declared |= {role: f"{name}.{pattern}".lstrip(".") for role, pattern in own.items()}
     roles = {role: _matching(names, pattern) for role, pattern in {**declared, **patterns}.items()}
     for role, pattern in patterns.items():
+        if "**" in pattern:
+            raise AblationError(
+                f"diagnostics.modules.{role} = {pattern!r}: a star stands for one part of a name, "
+                "and there is no **; write a star for each part"
+            )
         if not any(_expression(pattern).fullmatch(name) for name in names):
             known = _as_patterns(filter(None, names))
             raise AblationError(

@@ -42,7 +42,7 @@ class RepresentationCollapse(TapDiagnostic):
             ),
         ),
         RANK: Metric(
-            label="effective rank",
+            label="effective rank (participation ratio)",
             unit="dimensions",
             direction="neither",
             definition="participation ratio of the eigenvalues of the channels' covariance C over "

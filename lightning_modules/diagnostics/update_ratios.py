@@ -30,6 +30,7 @@ class UpdateRatios(Diagnostic):
             "(total), those of a block (block_NN), or those of a kind",
             formula=r"\lVert W_g^{t+1} - W_g^t \rVert_2 \,/\, \lVert W_g^t \rVert_2",
             scale="log",
+            of_step=True,
         )
     }
 

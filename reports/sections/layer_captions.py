@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from reports.color_scales import WORDS, ColorScale, mean_name
+from reports.frame import StudyResults
 from reports.layer_maps import LayerMaps
 from reports.tap_panels import TapPanels
 from reports.words import tap_label
+from studies.diagnostics import TAPS
 from studies.records import Outcome
+from studies.vocabulary import BATCH_NORMS
 
 
 def map_caption(maps: LayerMaps, definition: str) -> str:
@@ -31,7 +36,7 @@ def panel_caption(panels: TapPanels, definition: str) -> str:
     lost = [panels.ends[v][Outcome.DIVERGED] > 0 for v in shown if not panels.completed(v)]
     left_out = len(panels.without)
     return _joined(
-        f"{headed(panels.label)}: {where} at {_last_probe(panels)}.",
+        f"{headed(panels.label)}: {where}, {_when(panels)}.",
         definition,
         f"{_mean(panels.scale)} over completed runs, whose least and greatest values are in the "
         f"figure's CSV file; one {WORDS[panels.scale.kind]} for all panels.",
@@ -62,11 +67,42 @@ def foregone_panels(panels: TapPanels, definition: str) -> str:
     """The sentence in place of panels that show nothing of training."""
     where = "each block" if _by_block(panels) else "each layer of every tap"
     return _joined(
-        f"{headed(panels.label)}: {panels.foregone} in {where} of every completed run at "
-        f"{_last_probe(panels)}, so that no figure shows it.",
+        f"{headed(panels.label)}: {panels.foregone} in {where} of every completed run, "
+        f"{_when(panels)}, so that no figure shows it.",
         panels.fixed,
         definition,
     )
+
+
+def reading_notes(results: StudyResults) -> tuple[str, ...]:
+    """Where activations are measured, and what to bear in mind of these variants."""
+    recorded = {tap for taps in results.layered.values() for tap in taps}
+    places = [f"{row.label}: {row.summary}" for tap, row in TAPS.items() if tap in recorded]
+    if not places:
+        return ()
+    measured = f"Where activations are measured. {headed('; '.join(places))}."
+    if results.plan.study.module is not None:
+        return (
+            measured,
+            "Nothing is hatched: what is fixed by construction is not known of a module of one's "
+            "own. At the output of a norm it may well be.",
+        )
+    models = [cell.configuration["model"] for cell in results.plan.cells]
+    lagging = any(model["norm"] in BATCH_NORMS for model in models)
+    unscaled = any(model["placement"] in ("post", "none") for model in models)
+    return (
+        measured,
+        *(
+            ["Batch norm is measured as it evaluates, with running statistics: k steps after the "
+             "start these still hold 0.9^k of it, so that its first probes tell of that lag."]
+            if lagging else []
+        ),
+        *(
+            ["With post-norm or no norm, the first block reads the embedding as it is, and not "
+             "scaled to an RMS of 1: compare its attention with that in mind."]
+            if unscaled else []
+        ),
+    )  # fmt: skip
 
 
 def headed(text: str) -> str:
@@ -82,10 +118,15 @@ def _by_block(panels: TapPanels) -> bool:
     return {panel.tap for panel in panels.panels} == {"block"}
 
 
-def _last_probe(panels: TapPanels) -> str:
-    steps = panels.cells["step"]
-    last = f"{steps.min()}" if steps.nunique() == 1 else f"{steps.min()} to {steps.max()}"
-    return f"the last probe (step {last})"
+def _when(panels: TapPanels) -> str:
+    first, last = panels.cells["first_step"], panels.cells["last_step"]
+    if (first < last).any():
+        return f"mean over the looks in the second half of the run (step {_range(first, last)})"
+    return f"at the last probe (step {_range(last, last)})"
+
+
+def _range(first: pd.Series[int], last: pd.Series[int]) -> str:
+    return f"{first.min()}" if first.min() == last.max() else f"{first.min()} to {last.max()}"
 
 
 def _mean(scale: ColorScale) -> str:
@@ -93,7 +134,7 @@ def _mean(scale: ColorScale) -> str:
 
 
 def _hatched(reasons: str) -> str:
-    told = "Hatched: fixed by construction, so that it says nothing about training."
+    told = "Hatched: fixed by construction, so that it is no result of training."
     return f"{told} {reasons}" if reasons else ""
 
 

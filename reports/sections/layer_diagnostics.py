@@ -14,6 +14,13 @@ from functools import partial
 from reports.exhibits import Exhibits, Figure
 from reports.frame import StudyResults
 from reports.layer_maps import LayerMaps, collect_layer_maps, draw_layer_maps
+from reports.line_panels import (
+    LinePanels,
+    collect_lines,
+    draw_lines,
+    lines_caption,
+    lines_table,
+)
 from reports.sections.base import Section
 from reports.sections.layer_captions import (
     foregone_map,
@@ -21,10 +28,11 @@ from reports.sections.layer_captions import (
     headed,
     map_caption,
     panel_caption,
+    reading_notes,
 )
 from reports.tap_panels import TapPanels, collect_tap_panels, draw_tap_panels
 from reports.words import any_of, counts_caption
-from studies.diagnostics import TAPS
+from studies.metrics import METRICS
 from studies.records import Outcome
 
 GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -34,14 +42,14 @@ GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("activation_rms", "activation_rms_change", "activation_kurtosis", "activation_peak"),
     ),
     "activation-drift": (
-        "Activation drift and similarity",
+        "Activation drift",
         (
             "activation_drift", "activation_drift_normalized", "activation_drift_step",
-            "activation_drift_step_normalized", "sliced_w1", "cka_to_init",
+            "activation_drift_step_normalized", "sliced_w1",
         ),
     ),
-    "representation-collapse": (
-        "Token similarity and rank", ("token_similarity", "effective_rank"),
+    "similarity": (
+        "Similarity of representations", ("token_similarity", "effective_rank", "cka_to_init"),
     ),
     "covariate-shift": ("Internal covariate shift", ("ics_l2", "ics_cosine")),
     "units": (
@@ -51,13 +59,14 @@ GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Attention", ("attention_max_logit", "attention_entropy", "attention_entropy_min"),
     ),
     "batch-norm": (
-        "Batch norm", ("batch_norm_mean_distance", "batch_norm_variance_distance"),
+        "Batch norm",
+        ("batch_norm/loss_gap", "batch_norm_mean_distance", "batch_norm_variance_distance"),
     ),
 }  # fmt: skip
 """Sections by name: title, and the families of curves in it, in order."""
 
 EXPLAINS_TAPS = "activations"
-"""The section that says where activations are measured, for all sections."""
+"""The section that says where activations are measured, and how to read them, for all sections."""
 OTHERS = "Other diagnostics"
 """Title of the section of all families that are in no group."""
 
@@ -70,6 +79,8 @@ class FamilyFigures:
     """What it is and where it is from, as sentences."""
     maps: tuple[LayerMaps, ...]
     panels: TapPanels | None
+    lines: LinePanels | None = None
+    """Of a curve of the model as a whole."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +88,8 @@ class LayerDiagnostics:
     """The families of a section."""
 
     families: tuple[FamilyFigures, ...]
-    taps: tuple[str, ...]
-    """Taps that it explains: in one section, all that the runs recorded, blocks aside."""
+    notes: tuple[str, ...]
+    """What is to be known of all of them."""
     absent: tuple[str, ...]
     """A sentence for each map that the study asks for and no run recorded."""
     outcomes: dict[Outcome, int]
@@ -96,26 +107,26 @@ def sections() -> dict[str, Section[LayerDiagnostics]]:
 
 
 def _collect_group(results: StudyResults, name: str) -> LayerDiagnostics | None:
-    recorded = {tap for taps in results.layered.values() for tap in taps}
-    taps = tuple(tap for tap in TAPS if tap in recorded) if name == EXPLAINS_TAPS else ()
-    return collect(results, GROUPS[name][1], taps)
+    notes = reading_notes(results) if name == EXPLAINS_TAPS else ()
+    return collect(results, GROUPS[name][1], notes)
 
 
 def _collect_others(results: StudyResults, known: Sequence[str]) -> LayerDiagnostics | None:
     wanted = (_family_and_tap(results, entry)[0] for entry in results.plan.study.report.layer_maps)
-    families = dict.fromkeys((*results.layered, *wanted))
+    whole = (name for name in results.definitions if "/" in name and name not in METRICS)
+    families = dict.fromkeys((*results.layered, *wanted, *whole))
     return collect(results, [family for family in families if family not in known])
 
 
 def collect(
-    results: StudyResults, families: Sequence[str], taps: tuple[str, ...] = ()
+    results: StudyResults, families: Sequence[str], notes: tuple[str, ...] = ()
 ) -> LayerDiagnostics | None:
     """What the runs recorded of these families; None where there is nothing, and none is wanted.
 
     Args:
         results: the study.
         families: families of curves.
-        taps: those to explain.
+        notes: what is to be known of them.
     """
     wanted: dict[str, list[str]] = {family: [] for family in families}
     absent = []
@@ -129,11 +140,11 @@ def collect(
     shown = tuple(
         figures
         for family, mapped in wanted.items()
-        if family in results.layered and (figures := _figures(results, family, mapped))
+        if (figures := _figures(results, family, mapped))
     )
-    if not shown and not absent and not taps:
+    if not shown and not absent and not notes:
         return None
-    return LayerDiagnostics(shown, taps, tuple(absent), results.outcomes())
+    return LayerDiagnostics(shown, notes, tuple(absent), results.outcomes())
 
 
 def _family_and_tap(results: StudyResults, entry: str) -> tuple[str, str]:
@@ -155,19 +166,24 @@ def _absence(results: StudyResults, entry: str, family: str) -> str:
 
 def _figures(results: StudyResults, family: str, taps: Sequence[str]) -> FamilyFigures | None:
     metric = results.definition(family)
+    layered = family in results.layered
     maps = [collect_layer_maps(results, family, tap) for tap in taps]
-    panels = collect_tap_panels(results, family)
+    panels = collect_tap_panels(results, family) if layered else None
+    lines = None if layered else collect_lines(results, family)
     sentences = [metric.definition] if metric.definition else []
     sentences += [f"source: {metric.source}"] if metric.source else []
     definition = " ".join(f"{text[:1].upper()}{text[1:]}." for text in sentences)
     known = tuple(found for found in maps if found)
-    return FamilyFigures(definition, known, panels) if known or panels else None
+    found = FamilyFigures(definition, known, panels, lines)
+    return found if known or panels or lines else None
 
 
 def render(data: LayerDiagnostics) -> Exhibits:
     """For each family its maps, then the last probe at every tap; a sentence for a foregone one."""
     figures, foregone = [], []
     for family in data.families:
+        if family.lines:
+            figures.append(_line_figure(data, family, family.lines))
         for maps in family.maps:
             if maps.foregone:
                 foregone.append(foregone_map(maps, family.definition))
@@ -177,15 +193,22 @@ def render(data: LayerDiagnostics) -> Exhibits:
             foregone.append(foregone_panels(family.panels, family.definition))
         elif family.panels:
             figures.append(_panel_figure(data, family, family.panels))
-    places = "; ".join(f"{TAPS[tap].label}: {TAPS[tap].summary}" for tap in data.taps)
-    measured = (f"Where activations are measured. {headed(places)}.",) if places else ()
-    return Exhibits((*measured, *data.absent, *foregone), figures=tuple(figures))
+    return Exhibits((*data.notes, *data.absent, *foregone), figures=tuple(figures))
 
 
 def _map_figure(data: LayerDiagnostics, family: FamilyFigures, maps: LayerMaps) -> Figure:
     name = f"{_file_name(maps.family)}_{_file_name(maps.tap)}_by_step"
     caption = f"{map_caption(maps, family.definition)} {counts_caption(data.outcomes)}"
     return Figure(name, caption, maps.means, partial(draw_layer_maps, maps))
+
+
+def _line_figure(data: LayerDiagnostics, family: FamilyFigures, lines: LinePanels) -> Figure:
+    caption = (
+        f"{headed(lines.y_label)} by step. {family.definition} {lines_caption(lines)} "
+        f"{counts_caption(data.outcomes)}"
+    )
+    table = lines_table(lines, "value")
+    return Figure(_file_name(lines.metric), caption, table, partial(draw_lines, lines))
 
 
 def _panel_figure(data: LayerDiagnostics, family: FamilyFigures, panels: TapPanels) -> Figure:

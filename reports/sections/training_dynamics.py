@@ -13,7 +13,13 @@ from reports.sections.base import Section
 from reports.statistics import Summary, summarize
 from reports.style import layout_of, row_groups
 from reports.words import ABSENT, counts_caption, decimals_for, number
-from studies.metrics import GENERALIZATION_GAP, LOSS_SPIKES, STEPS_TO_TARGET, Metric
+from studies.metrics import (
+    GENERALIZATION_GAP,
+    LOSS_SPIKES,
+    STEPS_TO_TARGET,
+    VALIDATION_LOSS,
+    Metric,
+)
 from studies.records import Outcome
 
 METRICS = (LOSS_SPIKES, STEPS_TO_TARGET, GENERALIZATION_GAP)
@@ -30,6 +36,8 @@ class DynamicsRow:
     completed: int
     values: dict[str, Summary]
     """By metric; for the steps to the target, over the runs that reached it."""
+    bracket: float
+    """Steps between the evaluations on either side of the target, of the run with most; or NaN."""
     starts_group: bool
 
 
@@ -50,6 +58,7 @@ def collect(results: StudyResults) -> TrainingDynamics | None:
         return None
     styles = layout_of(results).styles
     firsts = {next(iter(group.labels)) for group in row_groups(results)[1:]}
+    brackets = _brackets(results)
     facts = [record.facts.get(TARGET_FACT) for record in results.records.values()]
     targets = sorted({float(fact) for fact in facts if isinstance(fact, int | float)})
     return TrainingDynamics(
@@ -60,6 +69,7 @@ def collect(results: StudyResults) -> TrainingDynamics | None:
                 color=styles[variant].color,
                 completed=results.outcomes(variant)[Outcome.COMPLETED],
                 values={metric: summarize(results.values(metric, variant)) for metric in METRICS},
+                bracket=brackets.get(variant, math.nan),
                 starts_group=variant in firsts and len(results.variants) > 8,
             )
             for variant in results.variants
@@ -68,6 +78,21 @@ def collect(results: StudyResults) -> TrainingDynamics | None:
         targets=tuple(targets),
         outcomes=results.outcomes(),
     )
+
+
+def _brackets(results: StudyResults) -> dict[str, float]:
+    """Variant to the most steps between two evaluations that one of its runs interpolated over."""
+    if STEPS_TO_TARGET not in results.runs:
+        return {}
+    reached = results.runs.set_index("run_key")[STEPS_TO_TARGET].dropna()
+    curves = results.curves(VALIDATION_LOSS)
+    curves = curves[curves["run_key"].isin(reached.index)]
+    target = curves["run_key"].map(reached)
+    before = curves[curves["step"] < target].groupby("run_key")["step"].max()
+    after = curves[curves["step"] >= target].groupby("run_key")["step"].min()
+    wide = (after - before).dropna()
+    variants = results.runs.set_index("run_key")["variant"].reindex(wide.index)
+    return {str(variant): float(steps) for variant, steps in wide.groupby(variants).max().items()}
 
 
 def render(data: TrainingDynamics) -> Exhibits:
@@ -105,12 +130,22 @@ def _caption(data: TrainingDynamics) -> str:
         "Training dynamics, mean over completed runs with the SD over seeds.",
         *(f"{_headed(m.label)}: {m.definition}." for m in data.definitions.values()),
         f"The target is {target} nats/token{', by run' if len(data.targets) > 1 else ''}; the "
-        "steps are a mean over the runs that reached it."
+        f"steps are a mean over the runs that reached it{_accuracy(data)}."
         if target
         else "",
         counts_caption(data.outcomes),
     ]
     return " ".join(part for part in parts if part)
+
+
+def _accuracy(data: TrainingDynamics) -> str:
+    widest = max((row.bracket for row in data.rows if row.bracket > 1), default=0)
+    return (
+        f", interpolated between evaluations that lie up to {widest:,.0f} steps apart, and no more "
+        "exact than that"
+        if widest
+        else ""
+    )
 
 
 def _headed(text: str) -> str:
@@ -148,6 +183,7 @@ def _numbers(row: DynamicsRow) -> dict[str, object]:
         "reached_target": steps.n,
         "steps_to_target_mean": steps.mean,
         "steps_to_target_sd": steps.sd,
+        "steps_between_evaluations": row.bracket,
         "generalization_gap_mean": gap.mean,
         "generalization_gap_sd": gap.sd,
     }

@@ -65,9 +65,23 @@ def test_the_default_grid_has_a_view_for_each_question() -> None:
         "Representation collapse",
         "Hidden units",
         "Attention",
+        "Batch norm",
         "Internal covariate shift",
         "Linear CKA",
     ]
+
+
+def test_batch_norm_has_a_view_where_a_variant_has_it() -> None:
+    assert charts(states(plan_of("quickstart"))["batch-norm"]) == [
+        "batch_norm/loss_gap",
+        *(
+            f"batch_norm_{what}_distance/attention_norm_input_{layer:02d}"
+            for what in ("mean", "variance")
+            for layer in (0, 1)
+        ),
+    ]
+    without = plan_of("quickstart", "factors={model.norm: [layer, rms]}", "report.baseline=null")
+    assert "batch-norm" not in states(without)
 
 
 def test_a_diagnostic_that_is_off_has_no_view() -> None:
@@ -116,13 +130,13 @@ def test_a_module_of_ones_own_shows_what_does_not_depend_on_its_depth() -> None:
 def test_views_show_curves_as_they_are_defined_and_tracked(diagnostic: str) -> None:
     definitions = DIAGNOSTICS[diagnostic].definitions
     for family in DIAGNOSTIC_VIEWS[diagnostic]:
-        metric = definitions[family.name]
+        metric = definitions[family.name if family.tap else family.section(4).metrics[0]]
         assert family.scale == ("log" if metric.scale == "log" else "linear")
         assert all(is_tracked(name, SENT) for name in family.section(4).metrics)
 
 
-def test_every_diagnostic_of_all_variants_has_a_view() -> None:
-    assert set(DIAGNOSTIC_VIEWS) == set(DIAGNOSTICS) - {"batch_norm"}
+def test_every_diagnostic_has_a_view() -> None:
+    assert set(DIAGNOSTIC_VIEWS) == set(DIAGNOSTICS)
 
 
 def test_charts_start_with_the_same_seeds_of_all_variants() -> None:

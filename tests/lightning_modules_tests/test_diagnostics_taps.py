@@ -225,6 +225,12 @@ def test_a_pattern_that_matches_nothing_is_refused():
     assert "model.blocks.0" not in str(e.value)
 
 
+def test_two_stars_are_refused():
+    module, _ = build()
+    with pytest.raises(AblationError, match="write a star for each part"):
+        find_roles(module, {"block": "model.**"})
+
+
 def test_a_part_that_is_left_out_in_this_variant_has_no_role():
     module, _ = build(placement="post")
     assert "final_norm" not in find_roles(module, {"final_norm": "model.final_norm"})

@@ -70,14 +70,13 @@ def test_light_colours_are_told_from_dark_ones() -> None:
     ("kind", "low", "high", "first", "second", "share"),
     [
         ("linear", 0.0, 10.0, 2.0, 5.0, 0.3),
-        ("linear", 0.0, 10.0, 8.0, 50.0, 0.2),  # clipped to the bar
-        ("linear", 0.0, 10.0, 20.0, 50.0, 0.0),
+        ("linear", 0.0, 10.0, 8.0, 50.0, 4.2),  # runs may lie beyond the bar of the means
         ("log", -2.0, 2.0, 0.1, 1.0, 0.25),
-        ("log", -2.0, 2.0, 0.0, 0.1, 0.25),  # 0 has the colour of the low end
+        ("log", -2.0, 2.0, 0.0, 0.1, 0.5),  # 0 is a decade below the low end
         ("diverging", -2.0, 2.0, -1.0, 1.0, 0.5),
     ],
 )
-def test_colours_are_apart_by_a_share_of_the_bar(
+def test_values_are_apart_by_a_share_of_the_bar(
     kind: Kind, low: float, high: float, first: float, second: float, share: float
 ) -> None:
     scale = ColorScale(kind, low, high)

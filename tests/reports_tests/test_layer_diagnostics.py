@@ -7,10 +7,11 @@ from reports.color_scales import ColorScale
 from reports.frame import StudyResults
 from reports.layer_maps import collect_layer_maps
 from reports.sections.base import Section
-from reports.sections.layer_captions import map_caption, panel_caption
+from reports.sections.layer_captions import map_caption, panel_caption, reading_notes
 from reports.sections.layer_diagnostics import OTHERS, LayerDiagnostics, sections
 from reports.sources import load_study
 from reports.tap_panels import collect_tap_panels
+from studies.schema import CustomModule
 from tests.reports_tests.conftest import grid_study, write_study
 
 TWO = {"model.norm": ("layer", "rms")}
@@ -35,7 +36,7 @@ def test_a_diagnostic_that_nobody_knows_appears_in_the_last_section(small: Study
     assert list(sections().values())[-1].title == OTHERS
     ((name, caption),) = captions(small, OTHERS).items()
     assert name == "novel_measure_by_layer"
-    assert "Novel measure: each block at the last probe (step 1000)." in caption
+    assert "Novel measure: each block, at the last probe (step 1000)." in caption
     assert "Something new. Source: Nobody 2031." in caption
 
 
@@ -77,7 +78,7 @@ def test_the_study_names_the_maps(tmp_path: Path, entry: str, name: str) -> None
     ("entry", "title", "recorded"),
     [
         ("activation_rms/hiden", "Activations", "activation_rms at residual, attention_norm and"),
-        ("cka_to_init", "Activation drift and similarity", "activation_drift, activation_rms"),
+        ("cka_to_init", "Similarity of representations", "activation_drift, activation_rms"),
         ("no_such_curve", OTHERS, "novel_measure"),
     ],
 )
@@ -97,7 +98,7 @@ def test_captions_say_what_is_measured_how_and_what_is_hatched(grid: StudyResult
         "Activation RMS: each layer (columns) of every tap (panels)",
         "Geometric mean over completed runs, whose least and greatest values are in the figure's "
         "CSV file; one logarithmic colour scale for all panels.",
-        "Hatched: fixed by construction, so that it says nothing about training.",
+        "Hatched: fixed by construction, so that it is no result of training.",
         "Cross: no run of the variant completed, and some diverged.",
         "Ring: no run of the variant has completed.",
         "Dash: the variant has no such number in this layer.",
@@ -109,7 +110,7 @@ def test_captions_say_what_is_measured_how_and_what_is_hatched(grid: StudyResult
 
 
 def test_distributions_drift_and_only_gradients_shift(grid: StudyResults) -> None:
-    for title in ("Activations", "Activation drift and similarity"):
+    for title in ("Activations", "Activation drift"):
         for caption in captions(grid, title).values():
             assert "covariate" not in caption.lower()
 
@@ -146,8 +147,8 @@ def test_a_family_that_is_0_everywhere_is_a_sentence_and_no_figure(tmp_path: Pat
         "Dead units (share): 0 in each block of every run at every step, so that no map shows it."
     )
     assert of_panels.startswith(
-        "Dead units (share): 0 in each block of every completed run at the last probe (step 1000), "
-        "so that no figure shows it."
+        "Dead units (share): 0 in each block of every completed run, at the last probe (step "
+        "1000), so that no figure shows it."
     )
     for sentence in exhibits.sentences:
         assert "All variants – it is 0 by underflow only." in sentence  # their activation is GELU
@@ -216,3 +217,29 @@ def test_captions_explain_the_arrows_of_the_bar(
     ):
         assert told in caption
         assert ("Arrow" in caption) == bool(told)
+
+
+def test_a_curve_of_the_model_as_a_whole_is_drawn_where_it_was_recorded(grid: StudyResults) -> None:
+    exhibits = section("Batch norm").exhibits(grid)
+    assert exhibits is not None
+    figure = exhibits.figures[0]
+    assert figure.name == "batch_norm_loss_gap"
+    assert figure.caption.startswith("Loss gap (nats/token) by step. Training - evaluation.")
+    assert {variant.split("-")[1] for variant in figure.data["variant"]} == {"batch"}
+
+
+def test_readers_are_told_what_to_bear_in_mind_of_these_variants(
+    grid: StudyResults, small: StudyResults
+) -> None:
+    lag, embedding = "with running statistics", "the first block reads the embedding"
+    told = " ".join(reading_notes(grid))
+    assert lag in told
+    assert embedding in told
+    told = " ".join(reading_notes(small))
+    assert lag not in told
+    assert embedding not in told
+    module = CustomModule(import_path="mine.py:Mine")
+    own = grid.plan.model_copy(
+        update={"study": grid.plan.study.model_copy(update={"module": module})}
+    )
+    assert "Nothing is hatched" in " ".join(reading_notes(replace(grid, plan=own)))

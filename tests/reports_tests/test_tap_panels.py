@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from reports.frame import StudyResults
+from reports.sections.layer_captions import panel_caption
 from reports.sources import load_study
 from reports.tap_panels import TapPanels, collect_tap_panels
 from studies.metrics import split_series
@@ -19,7 +20,7 @@ def panels_of(results: StudyResults, family: str) -> TapPanels:
 
 def test_cells_are_means_over_completed_runs_at_the_last_probe(grid: StudyResults) -> None:
     panels = panels_of(grid, "activation_rms")
-    assert set(panels.cells["step"]) == {1000}
+    assert set(panels.cells["first_step"]) == set(panels.cells["last_step"]) == {1000}
     assert "relu-none" not in set(panels.cells["variant"])  # both diverged
     curve = grid.layer_curves("activation_rms")
     pair = curve[
@@ -94,6 +95,25 @@ def test_variants_of_one_factor_are_one_group(tmp_path: Path) -> None:
     assert list(group.labels.values()) == ["LayerNorm", "RMSNorm"]
 
 
+def test_what_is_of_single_steps_is_a_mean_over_the_second_half(grid: StudyResults) -> None:
+    definitions = {
+        name: replace(metric, of_step=name == "gradient_norm")
+        for name, metric in grid.definitions.items()
+    }
+    panels = panels_of(replace(grid, definitions=definitions), "gradient_norm")
+    curve = grid.layer_curves("gradient_norm")
+    looks = curve[
+        (curve["variant"] == "gelu-layer-pre") & (curve["layer"] == 1) & (curve["step"] >= 500)
+    ]
+    assert looks.groupby("run_key").size().min() > 1
+    cell = panels.cells.set_index(["variant", "layer"]).loc[("gelu-layer-pre", 1)]
+    means = looks.groupby("run_key")["value"].agg(lambda values: values.prod() ** (1 / len(values)))
+    assert cell["mean"] == pytest.approx(means.prod() ** 0.5)
+    assert (cell["least"], cell["most"]) == pytest.approx((means.min(), means.max()))
+    assert (cell["first_step"], cell["last_step"], cell["runs"]) == (looks["step"].min(), 1000, 2)
+    assert "mean over the looks in the second half of the run" in panel_caption(panels, "")
+
+
 @pytest.mark.parametrize(
     ("family", "values", "apart"),
     [
@@ -107,8 +127,8 @@ def test_variants_of_one_factor_are_one_group(tmp_path: Path) -> None:
         ),
         # From -5 to 5.
         ("activation_rms_change", {0: (-5, -5), 1: (-1.1, 1.1), 2: (-1, 0.9), 3: (2, 2)}, [1]),
-        # What is beyond the bar has the colour of its end: 10 and 30 differ on it by nothing.
-        ("novel_measure", {0: (0, 0), 1: (10, 10), 2: (8.5, 11.5), 3: (9.9, 10.1)}, []),
+        # Runs beyond the bar, which is that of the means, are no closer for it.
+        ("novel_measure", {0: (0, 0), 1: (10, 10), 2: (8.5, 11.5), 3: (9.9, 10.1)}, [2]),
     ],
 )
 def test_cells_are_marked_whose_runs_disagree_on_the_colour_bar(

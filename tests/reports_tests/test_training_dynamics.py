@@ -1,8 +1,10 @@
+from itertools import pairwise
+
 import pytest
 
 from reports.frame import StudyResults
 from reports.sections.training_dynamics import collect, render
-from studies.metrics import GENERALIZATION_GAP, LOSS_SPIKES, STEPS_TO_TARGET
+from studies.metrics import GENERALIZATION_GAP, LOSS_SPIKES, STEPS_TO_TARGET, VALIDATION_LOSS
 
 
 def test_means_are_over_completed_runs_and_the_target_is_counted(grid: StudyResults) -> None:
@@ -32,3 +34,15 @@ def test_the_table_shows_how_many_reached_the_target(grid: StudyResults) -> None
     numbers = table.data.set_index("variant")
     assert numbers.loc["gelu-layer-pre", "steps_to_target_mean"] == 650
     assert set(numbers["target_loss"]) == {"1.95"}
+
+
+def test_the_caption_says_how_far_apart_the_evaluations_lie(grid: StudyResults) -> None:
+    steps = sorted(set(grid.curves(VALIDATION_LOSS)["step"]))
+    around = [(a, b) for a, b in pairwise(steps) if a < 600 <= b or a < 700 <= b]
+    widest = max(b - a for a, b in around)
+    data = collect(grid)
+    assert data is not None
+    assert {row.variant: row.bracket for row in data.rows}["gelu-layer-pre"] == widest
+    (table,) = render(data).tables
+    assert f"evaluations that lie up to {widest} steps apart" in table.caption
+    assert table.data["steps_between_evaluations"].max() == widest
