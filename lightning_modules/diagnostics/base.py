@@ -80,6 +80,10 @@ class Diagnostic:
     taps: ClassVar[tuple[str, ...]] = ()
     """Taps that `look` is shown, names of `studies.diagnostics.TAPS`."""
 
+    of_update: ClassVar[bool] = False
+    """Whether `after_step` tells of what the optimiser did: half precision leaves out a step whose
+    gradients are not finite, of which there is nothing to tell."""
+
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
 

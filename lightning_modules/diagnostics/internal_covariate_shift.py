@@ -39,6 +39,7 @@ class InternalCovariateShift(Diagnostic):
     """|G - G'| / |G| and cos(G, G') of each group of parameters, in the order of depth."""
 
     cost: ClassVar = Cost.RARE
+    of_update: ClassVar = True
     definitions: ClassVar[Mapping[str, Metric]] = {
         RELATIVE: Metric(
             label="internal covariate shift",

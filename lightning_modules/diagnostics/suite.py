@@ -71,21 +71,20 @@ class DiagnosticSuite:
 
     def before_step(self, step: int) -> None:
         """Show the gradients of an optimiser step to those whose turn it is."""
+        watching = self._watching(step)
         with torch.no_grad():
-            self._is_made = _gradients_are_finite(self._subject.module)
-            for diagnostic in self._watching(step):
+            if any(diagnostic.of_update for diagnostic in watching):
+                self._is_made = _gradients_are_finite(self._subject.module)
+            for diagnostic in watching:
                 diagnostic.before_step()
 
     def after_step(self, step: int, batch_BT: Tensor) -> Readings:
-        """Readings of an optimiser step, once it is made, with its last micro-batch (b, T+1).
-
-        They are NaN where gradients were not finite: half precision leaves such a step out.
-        """
+        """Readings of an optimiser step, once it is made, with its last micro-batch (b, T+1)."""
         with unlogged(self._subject.module), torch.no_grad():
-            read = _joined(d.after_step(batch_BT) for d in self._watching(step))
-        if not read.names:
-            return NO_READINGS
-        return Readings(read.names, read.values.where(self._is_made, torch.nan))
+            return _joined(
+                self._if_made(d.after_step(batch_BT)) if d.of_update else d.after_step(batch_BT)
+                for d in self._watching(step)
+            )
 
     def probes(self, step: int) -> bool:
         """Whether any diagnostic is to see the probe batch at a step, or (0) before the first."""
@@ -121,6 +120,11 @@ class DiagnosticSuite:
         """Give each diagnostic its state."""
         for name, diagnostic in self._diagnostics.items():
             diagnostic.load_state_dict(state.get(name, {}))
+
+    def _if_made(self, readings: Readings) -> Readings:
+        if not readings.names:
+            return NO_READINGS
+        return Readings(readings.names, readings.values.where(self._is_made, torch.nan))
 
     def _watching(self, step: int) -> list[Diagnostic]:
         return [d for d in self._due(step) if _overrides(d, "before_step", "after_step")]

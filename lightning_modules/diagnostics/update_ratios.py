@@ -20,6 +20,7 @@ class UpdateRatios(Diagnostic):
     """|ΔW| / |W| over groups of parameters, as the optimiser made the step."""
 
     cost: ClassVar = Cost.PROBE
+    of_update: ClassVar = True
     definitions: ClassVar[Mapping[str, Metric]] = {
         FAMILY: Metric(
             label="update ratio",
