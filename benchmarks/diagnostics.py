@@ -1,13 +1,14 @@
 """What diagnostics cost: training with the default ones against none, and each one alone.
 
-    python benchmarks/diagnostics.py [--rounds 5] [--steps 400]
+    python benchmarks/diagnostics.py [--rounds 6] [--steps 400]
 
-Runs of nanoGPT's CPU setting are trained in one process, with and without diagnostics in turns, so
-that the machine's moods hit both. `rare_every_steps` is that of the full 2,000 steps, so that
-rare diagnostics look as often as in a real run. Two figures are printed: the ratio of the times of
-all training steps with diagnostics and without, and `diagnostics/overhead_percent` as the run
-itself records it. At most 3 % is allowed. Then, for each diagnostic alone, the time of one look
-at the trained model's size.
+Runs of nanoGPT's CPU setting are trained in one process, with and without diagnostics in turns, and
+each goes first in every other round, so that the machine's moods hit both. `rare_every_steps` is
+that of the full 2,000 steps, so that rare diagnostics look as often as in a real run. Two figures
+are printed: `diagnostics/overhead_percent` as the run itself records it, of which at most 3 % are
+allowed, and the ratio of the times of all training steps with diagnostics and without, which is no
+more exact than equal runs are equal. Then, for each diagnostic alone, the time of one look at the
+trained model's size.
 """
 
 from __future__ import annotations
@@ -79,11 +80,12 @@ def run(spec: RunSpec, folder: Path) -> dict[str, float]:
 
 
 def compare(rounds: int, steps: int, folder: Path) -> None:
-    """Interleaved runs with the default diagnostics and with none."""
+    """Interleaved runs with the default diagnostics and with none; each goes first in turns."""
     ratios, overheads = [], []
     for round_ in range(rounds):
-        without = run(specification((), steps), folder)
-        looked = run(specification(DEFAULT_DIAGNOSTICS, steps), folder)
+        order = ((), DEFAULT_DIAGNOSTICS) if round_ % 2 == 0 else (DEFAULT_DIAGNOSTICS, ())
+        found = {bool(enabled): run(specification(enabled, steps), folder) for enabled in order}
+        without, looked = found[False], found[True]
         looking = 1 + looked[OVERHEAD_PERCENT] / 100
         ratios.append(looked[TRAINING_TIME_S] * looking / without[TRAINING_TIME_S])
         overheads.append(looked[OVERHEAD_PERCENT])
@@ -164,7 +166,7 @@ def print_table(name: str, looks: Mapping[str, float], spec: RunSpec) -> None:
 def main() -> None:
     """Compare, then time single looks."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--steps", type=int, default=400)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
