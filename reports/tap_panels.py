@@ -1,8 +1,4 @@
-"""A quantity in every layer, late in training: a panel per tap, a row per variant.
-
-What is of the model is shown at the last probe; what is of a single step, with its batch and its
-learning rate, as a mean over the second half of the run.
-"""
+"""A quantity in every layer, late in training: a panel per tap, a row per variant."""
 
 from __future__ import annotations
 
@@ -20,9 +16,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from reports.by_construction import fixed_notes, fixed_reasons, foregone
 from reports.cell_marks import dot_cells, hatch_boxes
 from reports.color_bars import add_color_bar
-from reports.color_scales import ColorScale, Kind, Values, color_scale, fitting_kind, mean_of_runs
+from reports.color_scales import ColorScale, Values, color_scale, fitting_kind, mean_of_runs
 from reports.drawing import LETTER, MARK_COLOR, MUTED, Theme, plain
 from reports.frame import StudyResults
+from reports.late_values import late_values
 from reports.style import MAX_GROUPS, RowGroup, row_groups
 from reports.words import tap_label
 from studies.records import Outcome
@@ -110,7 +107,7 @@ def collect_tap_panels(results: StudyResults, family: str) -> TapPanels | None:
         return None
     definition = results.definition(family)
     kind = fitting_kind(definition.scale, done["value"].to_numpy())
-    shown = _second_half(done, kind) if definition.of_step else _last_looks(done)
+    shown = late_values(definition, done, kind)
     by = ["variant", "tap", "layer"]
     cells = mean_of_runs(kind, shown["value"], shown[by])
     steps = shown.groupby(by).agg(first_step=("first_step", "min"), last_step=("step", "max"))
@@ -137,21 +134,6 @@ def collect_tap_panels(results: StudyResults, family: str) -> TapPanels | None:
         scale=scale,
         fixed=fixed_reasons(results, family, cells),
     )
-
-
-def _last_looks(curves: pd.DataFrame) -> pd.DataFrame:
-    last = curves[curves["step"] == curves.groupby("run_key")["step"].transform("max")]
-    return last.assign(first_step=last["step"])
-
-
-def _second_half(curves: pd.DataFrame, kind: Kind) -> pd.DataFrame:
-    """Of each run and layer the mean over its looks in the second half of the run."""
-    ends = curves.groupby("run_key")["step"].transform("max")
-    later = curves[curves["step"] >= ends / 2]
-    by = later[["run_key", "variant", "tap", "layer"]]
-    means = mean_of_runs(kind, later["value"], by).rename(columns={"mean": "value"})
-    steps = later.groupby(list(by))["step"].agg(first_step="min", step="max")
-    return means.merge(steps.reset_index())
 
 
 def _without(results: StudyResults, recorded: set[str]) -> list[str]:
