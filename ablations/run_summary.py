@@ -7,10 +7,15 @@ from typing import NamedTuple
 
 from ablations.numerals import significant
 from ablations.run_view import RunView
-from studies.metrics import INITIAL_LOSS, METRICS, STEPS, STEPS_TO_TARGET, VALIDATION_LOSS, Metric
-
-TARGET_LOSS = "target_loss"
-"""Fact that holds the loss which `STEPS_TO_TARGET` counts to."""
+from studies.metrics import (
+    INITIAL_LOSS,
+    METRICS,
+    STEPS,
+    STEPS_TO_TARGET,
+    TARGET_LOSS,
+    VALIDATION_LOSS,
+    Metric,
+)
 
 
 class SummaryRow(NamedTuple):

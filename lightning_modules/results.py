@@ -22,6 +22,7 @@ from studies.metrics import (
     PARAMETERS_NON_EMBEDDING,
     STEPS,
     STEPS_TO_TARGET,
+    TARGET_LOSS,
     TOKENS_PER_S,
     TRAINING_TIME_S,
 )
@@ -39,7 +40,7 @@ def run_result(
         outcome=Outcome.DIVERGED if diverged else Outcome.COMPLETED,
         summary=_summary(spec, facts, run),
         leak=facts.leak,
-        facts={**_tags(spec, store, device), "target_loss": run.target.target},
+        facts={**_tags(spec, store, device), TARGET_LOSS: run.target.target},
         definitions=METRICS | definitions_of(spec.diagnostics.enabled),
     )
 

@@ -19,6 +19,7 @@ from reports.color_scales import ColorScale, color_scale, fitting_kind, mean_of_
 from reports.drawing import MUTED, Theme, divergence_marks, hide_unused, panel_axes, plain
 from reports.frame import StudyResults
 from reports.style import Grid, grid_of
+from reports.words import with_unit
 from studies.metrics import DIVERGED_AT_STEP
 from studies.records import Outcome
 
@@ -86,11 +87,10 @@ def collect_layer_maps(results: StudyResults, family: str, tap: str) -> LayerMap
     means.insert(1, "label", means["variant"].map(results.labels))
     layers = means[["variant", "tap", "layer"]].drop_duplicates()
     layers = layers.assign(fixed=fixed_notes(results, family, layers))
-    unit = f" ({definition.unit})" if definition.unit else ""
     return LayerMaps(
         family=family,
         tap=tap,
-        label=definition.label + unit,
+        label=with_unit(definition),
         means=means.merge(layers),
         thinned=stride,
         divergences=_divergences(results, curves),

@@ -24,6 +24,7 @@ from reports.drawing import (
 )
 from reports.frame import StudyResults
 from reports.style import Layout, layout_of
+from reports.words import with_unit
 from studies.metrics import DIVERGED_AT_STEP
 from studies.records import Outcome
 
@@ -63,13 +64,12 @@ def collect_lines(results: StudyResults, metric: str) -> LinePanels | None:
     stride = math.ceil(len(steps) / MAX_POINTS)
     # Counted from the end, so that the last step is kept.
     curves = curves[curves["step"].isin(steps[::-1][::stride])]
-    definition = results.definition(metric)
     lines = curves.rename(columns={"step": "x", "value": "y"})
     lines = lines.assign(label=lines["variant"].map(results.labels))
     lines = lines.sort_values(["run_key", "x"], kind="stable")
     return LinePanels(
         metric=metric,
-        y_label=f"{definition.label} ({definition.unit})" if definition.unit else definition.label,
+        y_label=with_unit(results.definition(metric)),
         lines=lines,
         means=_means_of(lines).sort_values(["variant", "x"], kind="stable"),
         crosses=_divergences(results, lines),

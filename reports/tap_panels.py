@@ -21,7 +21,7 @@ from reports.drawing import LETTER, MARK_COLOR, MUTED, Theme, plain
 from reports.frame import StudyResults
 from reports.late_values import late_values
 from reports.style import MAX_GROUPS, RowGroup, row_groups
-from reports.words import tap_label
+from reports.words import tap_label, with_unit
 from studies.records import Outcome
 
 ROW_FONT = 0.87
@@ -123,10 +123,9 @@ def collect_tap_panels(results: StudyResults, family: str) -> TapPanels | None:
         for tap in results.layered[family]
         if tap in layers.index
     }
-    unit = f" ({definition.unit})" if definition.unit else ""
     return TapPanels(
         family=family,
-        label=definition.label + unit,
+        label=with_unit(definition),
         cells=cells,
         panels=_panels(spans, _groups(results, silent)),
         ends={variant: results.outcomes(variant) for variant in results.variants},

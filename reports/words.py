@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from studies.diagnostics import TAPS
+from studies.metrics import Metric
 from studies.records import Leak, Outcome
 from studies.vocabulary import VOCABULARIES, label_of
 
@@ -109,3 +110,13 @@ def counts_caption(counts: Mapping[Outcome, int]) -> str:
     total = sum(counts.values())
     parts = [f"{n} {o.value}" for o, n in counts.items() if n]
     return f"Runs: {total} planned, {', '.join(parts)}."
+
+
+def headed(text: str) -> str:
+    """A text that begins with a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def with_unit(metric: Metric) -> str:
+    """What a metric is called on an axis: "final loss (nats/token)"."""
+    return f"{metric.label} ({metric.unit})" if metric.unit else metric.label

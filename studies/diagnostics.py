@@ -82,7 +82,9 @@ MODULE_ROLES: Registry[Level] = Registry(
 """What a sub-module is to diagnostics; `diagnostics.modules` says so for a module of one's own."""
 
 BLOCK = "block"
-NORM_INPUTS = (*(f"{tap}_input" for tap in TAPS if tap.endswith("norm")), "norm_input")
+NORM_TAPS = tuple(tap for tap in TAPS if tap.endswith("norm"))
+"""Taps at the outputs of norms, whose roles have the same names."""
+NORM_INPUTS = (*(f"{tap}_input" for tap in NORM_TAPS), "norm_input")
 PLACES = (*TAPS, *NORM_INPUTS, BLOCK)
 """What curves of layers are numbered by, in the order of a block."""
 

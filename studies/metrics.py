@@ -86,6 +86,8 @@ GENERALIZATION_GAP = "summary/generalization_gap"
 LOSS_SPIKES = "summary/loss_spikes"
 STEPS_TO_TARGET = "summary/steps_to_target"
 STEPS = "summary/steps"
+TARGET_LOSS = "target_loss"
+"""Fact of a run: the loss that `STEPS_TO_TARGET` counts to."""
 
 OVERHEAD_PERCENT = "diagnostics/overhead_percent"
 

@@ -11,14 +11,11 @@ from torch import Tensor
 from lightning_modules.diagnostics.base import NO_READINGS, Diagnostic, Readings, Subject
 from lightning_modules.diagnostics.running_statistics import BatchNorm, measure_statistics
 from lightning_modules.schedule import Cost
-from studies.diagnostics import MODULE_ROLES
+from studies.diagnostics import NORM_TAPS
 from studies.metrics import Metric, layer_name
 
 MEAN, VARIANCE = "batch_norm_mean_distance", "batch_norm_variance_distance"
 LOSS_GAP = "batch_norm/loss_gap"
-
-
-NORM_ROLES = tuple(role for role in MODULE_ROLES if role.endswith("norm"))
 
 
 class BatchNormStatistics(Diagnostic):
@@ -92,7 +89,7 @@ def _names(subject: Subject, norms: Mapping[str, BatchNorm]) -> dict[str, str]:
     """What the input of each batch norm is called: by the norm's role, or else by its number."""
     known = {
         id(module): layer_name(f"{role}_input", index)
-        for role in NORM_ROLES
+        for role in NORM_TAPS
         for index, module in enumerate(subject.roles.get(role, ()))
     }
     others = [name for name, norm in norms.items() if id(norm.module) not in known]

@@ -8,7 +8,7 @@ from reports.color_scales import WORDS, ColorScale, mean_name
 from reports.frame import StudyResults
 from reports.layer_maps import LayerMaps
 from reports.tap_panels import TapPanels
-from reports.words import tap_label
+from reports.words import headed, tap_label
 from studies.diagnostics import TAPS
 from studies.records import Outcome
 from studies.vocabulary import BATCH_NORMS
@@ -103,11 +103,6 @@ def reading_notes(results: StudyResults) -> tuple[str, ...]:
             if unscaled else []
         ),
     )  # fmt: skip
-
-
-def headed(text: str) -> str:
-    """A text that begins with a capital."""
-    return text[:1].upper() + text[1:]
 
 
 def _place(maps: LayerMaps) -> str:

@@ -25,13 +25,12 @@ from reports.sections.base import Section
 from reports.sections.layer_captions import (
     foregone_map,
     foregone_panels,
-    headed,
     map_caption,
     panel_caption,
     reading_notes,
 )
 from reports.tap_panels import TapPanels, collect_tap_panels, draw_tap_panels
-from reports.words import any_of, counts_caption
+from reports.words import any_of, counts_caption, headed
 from studies.metrics import METRICS
 from studies.records import Outcome
 
@@ -172,7 +171,7 @@ def _figures(results: StudyResults, family: str, taps: Sequence[str]) -> FamilyF
     lines = None if layered else collect_lines(results, family)
     sentences = [metric.definition] if metric.definition else []
     sentences += [f"source: {metric.source}"] if metric.source else []
-    definition = " ".join(f"{text[:1].upper()}{text[1:]}." for text in sentences)
+    definition = " ".join(f"{headed(text)}." for text in sentences)
     known = tuple(found for found in maps if found)
     found = FamilyFigures(definition, known, panels, lines)
     return found if known or panels or lines else None

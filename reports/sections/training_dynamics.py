@@ -12,18 +12,18 @@ from reports.frame import StudyResults
 from reports.sections.base import Section
 from reports.statistics import Summary, summarize
 from reports.style import layout_of, row_groups
-from reports.words import ABSENT, counts_caption, decimals_for, number
+from reports.words import ABSENT, counts_caption, decimals_for, headed, number
 from studies.metrics import (
     GENERALIZATION_GAP,
     LOSS_SPIKES,
     STEPS_TO_TARGET,
+    TARGET_LOSS,
     VALIDATION_LOSS,
     Metric,
 )
 from studies.records import Outcome
 
 METRICS = (LOSS_SPIKES, STEPS_TO_TARGET, GENERALIZATION_GAP)
-TARGET_FACT = "target_loss"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def collect(results: StudyResults) -> TrainingDynamics | None:
     styles = layout_of(results).styles
     firsts = {next(iter(group.labels)) for group in row_groups(results)[1:]}
     brackets = _brackets(results)
-    facts = [record.facts.get(TARGET_FACT) for record in results.records.values()]
+    facts = [record.facts.get(TARGET_LOSS) for record in results.records.values()]
     targets = sorted({float(fact) for fact in facts if isinstance(fact, int | float)})
     return TrainingDynamics(
         rows=tuple(
@@ -128,7 +128,7 @@ def _caption(data: TrainingDynamics) -> str:
     target = " to ".join(f"{t:.4g}" for t in dict.fromkeys((*data.targets[:1], *data.targets[-1:])))
     parts = [
         "Training dynamics, mean over completed runs with the SD over seeds.",
-        *(f"{_headed(m.label)}: {m.definition}." for m in data.definitions.values()),
+        *(f"{headed(m.label)}: {m.definition}." for m in data.definitions.values()),
         f"The target is {target} nats/token{', by run' if len(data.targets) > 1 else ''}; the "
         f"steps are a mean over the runs that reached it{_accuracy(data)}."
         if target
@@ -146,10 +146,6 @@ def _accuracy(data: TrainingDynamics) -> str:
         if widest
         else ""
     )
-
-
-def _headed(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _cells(row: DynamicsRow, decimals: int, aimed: bool) -> tuple[Cell, ...]:
