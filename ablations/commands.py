@@ -249,7 +249,7 @@ def _as_the_file_says(stored: Plan, options: argparse.Namespace) -> Plan:
     current = make_plan(load_study(options.study, settings).study)
     reported = stored.reported_as(current)
     if reported is None:
-        new, old = (len({*a.runs} - {*b.runs}) for a, b in ((current, stored), (stored, current)))
+        new, old = (len(a.run_keys - b.run_keys) for a, b in ((current, stored), (stored, current)))
         again = _command("run", argparse.Namespace(**vars(options), set=settings))
         print(
             f"ablate: {options.study} is not what was run ({new} runs of it are not in the stored "

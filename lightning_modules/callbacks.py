@@ -113,7 +113,8 @@ class RunCallback(pl.Callback):
     ) -> None:
         """Seed dropout by step, so that a resumed run draws what it would have drawn."""
         if not self.losses.mid_step:
-            seed = stream_seed(self._context.spec.seed, "step", self.step, trainer.global_rank)
+            seed = self._context.spec.dropout_seed
+            seed = stream_seed(seed, "step", self.step, trainer.global_rank)
             seed_global_generators(seed, pl_module.device)
 
     def on_before_optimizer_step(

@@ -39,7 +39,7 @@ def build_custom_module(spec: RunSpec, vocabulary_size: int) -> pl.LightningModu
     module_class = load_class(spec.module.import_path)
     arguments = bind_arguments(module_class, spec.module, _configuration(spec, vocabulary_size))
     with isolated_rng():
-        torch.manual_seed(stream_seed(spec.seed, "init"))
+        torch.manual_seed(stream_seed(spec.initialization_seed, "init"))
         module = module_class(**arguments)
     if not module.automatic_optimization:
         raise AblationError(

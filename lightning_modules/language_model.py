@@ -24,7 +24,7 @@ class LanguageModel(pl.LightningModule):
     def __init__(self, spec: RunSpec, vocabulary_size: int) -> None:
         super().__init__()
         self.spec = spec
-        self.model = GPT(spec.model, vocabulary_size, seed=spec.seed)
+        self.model = GPT(spec.model, vocabulary_size, seed=spec.initialization_seed)
         compiled = torch.compile(self.model) if spec.training.compile else self.model
         # In a tuple, so that it is not a second sub-module: diagnostics and evaluations use
         # `self.model`, which stays uncompiled.

@@ -55,7 +55,7 @@ def training_batch(store: TokenStore, spec: RunSpec, step: int) -> Tensor:
         store,
         context_length=spec.model.context_length,
         batch_size=spec.training.batch_size,
-        seed=spec.seed,
+        seed=spec.data_seed,
         step=step,
     )
 

@@ -14,12 +14,12 @@ import pandas as pd
 import pyarrow as pa
 
 from reports.words import level_label
+from studies.design_kinds import OneAtATime
 from studies.diagnostics import TAPS
 from studies.errors import AblationError
 from studies.metrics import METRICS, Metric, split_series
 from studies.plan import Plan
 from studies.records import Leak, Outcome, RunRecord, worst_leak
-from studies.schema import OneAtATime
 
 HISTORY_SCHEMA = pa.schema([("metric", pa.string()), ("step", pa.int64()), ("value", pa.float64())])
 """Columns of `history.parquet`: a long table, one row per recorded number."""

@@ -9,8 +9,8 @@ from typing import Literal
 
 from reports.frame import StudyResults
 from reports.words import level_label
+from studies.design_kinds import OneAtATime
 from studies.plan import Cell
-from studies.schema import OneAtATime
 from studies.values import Scalar
 
 COLORS = (

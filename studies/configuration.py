@@ -43,6 +43,14 @@ def with_values(configuration: Configuration, values: Mapping[str, Any]) -> Conf
     return changed
 
 
+def value_at(configuration: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key in a configuration."""
+    if key.startswith(ARGUMENTS_PREFIX):
+        return configuration["module"]["arguments"].get(key.removeprefix(ARGUMENTS_PREFIX))
+    section, _, name = key.partition(".")
+    return configuration[section][name]
+
+
 def leaf_name(key: str) -> str:
     """Last part of a dotted key: how a factor is called in params and tables."""
     return key.rpartition(".")[2]

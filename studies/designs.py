@@ -6,7 +6,8 @@ import itertools
 import math
 
 from studies.configuration import flatten
-from studies.schema import CellList, Exclusion, FullFactorial, OneAtATime, Study
+from studies.design_kinds import CellList, Exclusion, FullFactorial, OneAtATime
+from studies.schema import Study
 from studies.values import Scalar
 
 Combination = dict[str, Scalar]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from studies.matching import matched_width
 from studies.schema import ModelConfig
 from studies.vocabulary import ACTIVATIONS, NORMS, PLACEMENTS, POSITIONS
 
@@ -21,14 +22,8 @@ class Estimate:
 
 
 def hidden_width(model: ModelConfig) -> int:
-    """Hidden units of a feed-forward.
-
-    A gated one has three matrices in place of two, so two thirds of the width keep its size.
-
-    Source: Shazeer 2020, section 3.
-    """
-    d_ff = 4 * model.d_model if model.d_ff is None else model.d_ff
-    return round(2 * d_ff / 3) if ACTIVATIONS[model.activation].gated else d_ff
+    """Hidden units of a feed-forward: `d_ff` as a plan resolves it, or what null stands for."""
+    return matched_width(model, "parameters") if model.d_ff is None else model.d_ff
 
 
 def estimate(model: ModelConfig, vocabulary_size: int) -> Estimate:

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping
 from pydantic import ValidationError
 
 from studies.configuration import ARGUMENTS_PREFIX
+from studies.design_kinds import CellList, Exclusion, OneAtATime
 from studies.designs import factor_names
 from studies.diagnostics import LAYERED, family_and_place, records
 from studies.errors import ABSENT, close_matches
 from studies.findings import Findings
 from studies.paths import PathFinder
+from studies.protocol import Protocol
+from studies.protocol_levels import check_budget, checked_search
 from studies.schema import (
-    CellList,
-    Exclusion,
     ExecutionConfig,
-    OneAtATime,
     Study,
     factor_keys,
     field_of,
@@ -59,6 +59,7 @@ class _LevelCheck:
                 "design": self._design(),
                 "exclude": tuple(self._exclusion(i, e) for i, e in enumerate(study.exclude)),
                 "report": report,
+                "protocol": self._protocol(),
             }
         )
 
@@ -135,6 +136,11 @@ class _LevelCheck:
                     f"a level for each factor; missing: {', '.join(missing)}",
                     "add the missing levels",
                 )
+
+    def _protocol(self) -> Protocol:
+        check_budget(self.study, self.findings)
+        search = checked_search(self.study, self._converted, self.findings)
+        return self.study.protocol.model_copy(update={"search": search})
 
     def _exclusion(self, index: int, exclusion: Exclusion) -> Exclusion:
         when: dict[str, Scalar | tuple[Scalar, ...]] = {}

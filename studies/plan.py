@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
+from pydantic import Field
+
+from studies.configuration import value_at, with_values
+from studies.protocol import Fixed
 from studies.run_spec import RunSpec
 from studies.schema import Study
 from studies.section import Section
 from studies.values import Scalar
+
+NO_SETTINGS: Mapping[str, Scalar] = MappingProxyType({})
+
+Stage = Literal["search", "report"]
+
+Column = Literal["shared", "tuned"]
+"""A comparison of all variants: at the same values of the nuisance keys, those of the base
+configuration, or each at the values that its search chose."""
 
 
 class Cell(Section):
@@ -25,9 +39,10 @@ class Cell(Section):
     flops_per_token: float | None
     """Estimated forward and backward FLOPs per token; null for a module of one's own."""
 
-    def spec(self, seed: int) -> RunSpec:
-        """The run of this cell with a seed."""
-        return RunSpec(**self.configuration, seed=seed)
+    def spec(self, seed: int, settings: Mapping[str, Scalar] = NO_SETTINGS) -> RunSpec:
+        """The run of this cell with a seed, and with other values of nuisance keys."""
+        changed = with_values(self.configuration, settings) if settings else self.configuration
+        return RunSpec(**changed, seed=seed)
 
 
 class Merge(Section):
@@ -47,11 +62,44 @@ class Excluded(Section):
 
 
 class PlannedRun(Section):
-    """One cell with one seed."""
+    """One cell with one seed, at one setting of the nuisance keys."""
 
     run_key: str
     variant: str
     seed: int
+    settings: dict[str, Scalar] = Field(default_factory=dict)
+    """Nuisance key to the value that stands for the cell's own."""
+    stage: Stage = "report"
+    """Whether the run chooses settings, or is compared."""
+
+
+class Trial(Section):
+    """A setting that the search of a variant tries on every search seed."""
+
+    variant: str
+    number: int
+    """Counts the trials of a variant from 0."""
+    settings: dict[str, Scalar]
+    extension: bool = False
+    """Whether it is beyond the values or the range that the study gave."""
+
+
+class Extension(Section):
+    """A step beyond the range that the study gave, tried for every variant."""
+
+    key: str
+    side: Literal["low", "high"]
+
+
+class Choice(Section):
+    """What the search of a variant came to."""
+
+    settings: dict[str, Scalar]
+    trial: int
+    loss: float
+    """Mean over the search seeds of min(final loss, loss at initialisation), nats per token."""
+    edges: dict[str, Literal["low", "high"]]
+    """Nuisance key to the end of its range on which the choice lies, where it does."""
 
 
 class Plan(Section):
@@ -69,7 +117,15 @@ class Plan(Section):
     merged: tuple[Merge, ...]
     excluded: tuple[Excluded, ...]
     runs: tuple[PlannedRun, ...]
-    """Seed by seed, so that an unfinished study has every variant at the first seeds."""
+    """In the order in which they are started: those of the search, then those of the chosen
+    settings, then those of the shared ones; seed by seed, so that an unfinished study has every
+    variant at the first seeds."""
+    trials: tuple[Trial, ...] = ()
+    """Of all searches so far."""
+    extensions: tuple[Extension, ...] = ()
+    """How far the ranges of the search were extended."""
+    choices: dict[str, Choice] = Field(default_factory=dict)
+    """Variant to the settings that its search chose."""
 
     def cell(self, variant: str) -> Cell:
         """The cell of a variant."""
@@ -77,15 +133,54 @@ class Plan(Section):
 
     def spec(self, run: PlannedRun) -> RunSpec:
         """The full spec of a planned run."""
-        return self.cell(run.variant).spec(run.seed)
+        return self.cell(run.variant).spec(run.seed, run.settings)
+
+    @property
+    def run_keys(self) -> frozenset[str]:
+        """Keys of all runs."""
+        return frozenset(run.run_key for run in self.runs)
+
+    @property
+    def nuisance(self) -> tuple[str, ...]:
+        """Keys that the protocol searches."""
+        return self.study.protocol.search.keys
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that the study's comparison has, the one that ranks first."""
+        return ("shared",) if isinstance(self.study.protocol.search, Fixed) else ("tuned", "shared")
+
+    def settings(self, variant: str, settings: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Value of each nuisance key in the runs of a variant that have certain settings."""
+        own = self.cell(variant).configuration
+        return {key: settings.get(key, value_at(own, key)) for key in self.nuisance}
+
+    def columns_of(self, run: PlannedRun) -> tuple[Column, ...]:
+        """The columns that a run counts in; none for a run of the search."""
+        if run.stage == "search":
+            return ()
+        at = self.settings(run.variant, run.settings)
+        choice = self.choices.get(run.variant)
+        of: dict[Column, bool] = {
+            "tuned": choice is not None and at == choice.settings,
+            "shared": at == self.settings(run.variant, NO_SETTINGS),
+        }
+        return tuple(column for column in self.columns if of[column])
+
+    def _asked(self) -> tuple[object, ...]:
+        """What decides which runs there are, those that a search will ask for included."""
+        cells = {cell.cell_key for cell in self.cells}
+        return cells, set(self.study.seeds), self.study.protocol.search
 
     def reported_as(self, other: Plan) -> Plan | None:
         """This plan with what only a report reads of another one; None where other runs are meant.
 
-        That is the question, the section `report`, and the baseline that it names.
+        That is the question, the section `report`, the baseline that it names, and of the protocol
+        what asks for no run.
         """
-        if set(self.runs) != set(other.runs):
+        if self._asked() != other._asked():
             return None
-        update = {"question": other.study.question, "report": other.study.report}
+        study = other.study
+        update = {"question": study.question, "report": study.report, "protocol": study.protocol}
         study = self.study.model_copy(update=update)
         return self.model_copy(update={"study": study, "baseline": other.baseline})

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from studies.budgets import known_vocabulary_size, with_budget
 from studies.configuration import Configuration, flatten, leaf_name, with_values
 from studies.content import with_digests
+from studies.design_kinds import OneAtATime
 from studies.designs import Combination, combinations, factor_names, matches
 from studies.equivalence import Canonical, canonicalise
 from studies.errors import AblationError
 from studies.estimates import estimate
-from studies.plan import Cell, Excluded, Merge, Plan, PlannedRun
+from studies.matching import matched_width
+from studies.plan import Cell, Excluded, Merge, Plan
 from studies.run_spec import RunSpec
-from studies.schema import OneAtATime, Study
+from studies.schema import ModelConfig, Study
+from studies.search import begin
 from studies.values import Scalar
 from studies.vocabulary import VOCABULARIES
 
@@ -61,7 +65,7 @@ def make_plan(study: Study, overrides: Mapping[str, Any] | None = None) -> Plan:
     first = {c.cell_key: c for c in reversed(candidates)}
     names = _variant_names(study, [c for c in candidates if first[c.cell_key] is c])
     cells = tuple(_cell(study, c, names[c.cell_key]) for c in candidates if first[c.cell_key] is c)
-    return Plan(
+    plan = Plan(
         study=study,
         overrides=dict(overrides or {}),
         baseline=_baseline(study, names),
@@ -77,12 +81,9 @@ def make_plan(study: Study, overrides: Mapping[str, Any] | None = None) -> Plan:
             if first[c.cell_key] is not c
         ),
         excluded=tuple(excluded),
-        runs=tuple(
-            PlannedRun(run_key=cell.spec(seed).run_key, variant=cell.variant, seed=seed)
-            for seed in study.seeds
-            for cell in cells
-        ),
+        runs=(),
     )
+    return begin(plan)
 
 
 def _canonical_candidate(study: Study, combination: Combination) -> _Candidate:
@@ -91,8 +92,17 @@ def _canonical_candidate(study: Study, combination: Combination) -> _Candidate:
     known = {k: v for k, v in canonical.flat.items() if not k.startswith("module.")}
     configuration = with_values(varied, known)
     configuration["data"] = with_digests(configuration["data"])
+    configuration = _matched_and_budgeted(study, configuration)
     cell_key = RunSpec(**configuration, seed=0).cell_key
     return _Candidate(combination, canonical, configuration, cell_key)
+
+
+def _matched_and_budgeted(study: Study, configuration: Configuration) -> Configuration:
+    """With the hidden width and the steps that the protocol gives the cell."""
+    if study.module is None:
+        width = matched_width(ModelConfig(**configuration["model"]), study.protocol.match)
+        configuration = with_values(configuration, {"model.d_ff": width})
+    return with_budget(study.protocol.budget, configuration)
 
 
 def _merge_rules(candidate: _Candidate, representative: _Candidate) -> tuple[str, ...]:
@@ -109,7 +119,7 @@ def _merge_rules(candidate: _Candidate, representative: _Candidate) -> tuple[str
 
 def _cell(study: Study, candidate: _Candidate, variant: str) -> Cell:
     spec = RunSpec(**candidate.configuration, seed=0)
-    size = _known_vocabulary_size(spec)
+    size = known_vocabulary_size(spec.data)
     guess = estimate(spec.model, size) if spec.module is None and size is not None else None
     return Cell(
         variant=variant,
@@ -119,11 +129,6 @@ def _cell(study: Study, candidate: _Candidate, variant: str) -> Cell:
         parameters=guess.parameters if guess else None,
         flops_per_token=guess.flops_per_token if guess else None,
     )
-
-
-def _known_vocabulary_size(spec: RunSpec) -> int | None:
-    """Tokens in the vocabulary, where that is known before the data is read."""
-    return 256 if spec.data.tokenizer == "bytes" else spec.data.vocabulary_size
 
 
 def _levels(study: Study, candidate: _Candidate) -> dict[str, Scalar]:

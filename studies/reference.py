@@ -11,14 +11,18 @@ from typing import Any
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
+from studies.design_kinds import CellList, Exclusion, FullFactorial, OneAtATime
+from studies.protocol import Fixed, Range, Sweep, Tune
 from studies.registry import Level
-from studies.schema import CellList, Exclusion, FullFactorial, OneAtATime, Study
+from studies.schema import Study
 from studies.section import Section
 from studies.vocabulary import CORPORA, TOKENIZERS, VOCABULARIES
 
 _GROUPS: dict[str, tuple[type[Section], ...]] = {
     "design": (FullFactorial, OneAtATime, CellList),
     "exclude": (Exclusion,),
+    "protocol.search": (Fixed, Sweep, Tune),
+    "protocol.search.ranges": (Range,),
 }
 """Sections that a key of the study holds in some other way than as its type."""
 
@@ -42,16 +46,23 @@ _PLAIN: dict[object, str] = {
 def reference() -> str:
     """Every key with its default, what it takes and what it means; then every level by name."""
     parts = ["## Keys", "", *_table("", Study)]
-    for key, field in Study.model_fields.items():
-        for section in _sections_of(key, field):
-            title = _summary(section)
-            parts += ["", f"### `{_heading(key, section)}`", "", title, ""]
-            parts += _table(key, section)
+    for key, section in _described("", Study):
+        parts += ["", f"### `{_heading(key, section)}`", "", _summary(section), ""]
+        parts += _table(key, section)
     parts += ["", "## Levels"]
     for levels in {id(levels): levels for levels in _LEVELS.values()}.values():
         keys = [f"`{key}`" for key, used in _LEVELS.items() if used is levels]
         parts += ["", f"### {', '.join(keys)}", "", *_levels_table(levels)]
     return "\n".join(parts) + "\n"
+
+
+def _described(prefix: str, section: type[Section]) -> Iterator[tuple[str, type[Section]]]:
+    """Every section that a section's keys hold, at any depth, with the key that holds it."""
+    for name, field in section.model_fields.items():
+        key = f"{prefix}.{name}" if prefix else name
+        for inner in _sections_of(key, field):
+            yield key, inner
+            yield from _described(key, inner)
 
 
 def _sections_of(key: str, field: FieldInfo) -> Iterator[type[Section]]:
@@ -120,6 +131,8 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
 
 
 def _kind(part: Any) -> str:
+    if typing.get_origin(part) is typing.Annotated:
+        part = typing.get_args(part)[0]
     origin = typing.get_origin(part)
     if origin is tuple:
         return "list"

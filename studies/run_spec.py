@@ -36,6 +36,21 @@ class RunSpec(Section):
         """Identity of the run's cell: as `run_key`, without the seed."""
         return digest({key: value for key, value in self._identity().items() if key != "seed"})
 
+    @property
+    def initialization_seed(self) -> int:
+        """Seed of the initial weights."""
+        return _given(self.training.initialization_seed, self.seed)
+
+    @property
+    def data_seed(self) -> int:
+        """Seed of the order of the training data."""
+        return _given(self.training.data_seed, self.seed)
+
+    @property
+    def dropout_seed(self) -> int:
+        """Seed of dropout, and of whatever else a training step draws."""
+        return _given(self.training.dropout_seed, self.seed)
+
     def _identity(self) -> dict[str, Any]:
         """The spec with the names of files for their paths, where a digest says what is in them."""
         spec = self.model_dump(mode="json")
@@ -62,6 +77,10 @@ class RunSpec(Section):
             flat.update(self.module.arguments)
         flat["seed"] = self.seed
         return flat
+
+
+def _given(seed: int | None, run_seed: int) -> int:
+    return run_seed if seed is None else seed
 
 
 def _one_line(value: Any) -> Scalar:

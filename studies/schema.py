@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from studies.design_kinds import Design, Exclusion, FullFactorial
 from studies.diagnostics import DEFAULT_DIAGNOSTICS
+from studies.protocol import Protocol
 from studies.section import Section, Settings
 from studies.values import Scalar, Seed, Slug, different, level_of
 
@@ -27,8 +29,8 @@ class ModelConfig(Settings):
     d_model: int = Field(128, ge=8, le=2**17)
     """Width of the residual stream."""
     d_ff: int | None = Field(None, ge=1)
-    """Hidden width of an ungated feed-forward; null is 4 d_model. A gated activation gets
-    round(2/3 d_ff), which keeps the parameters (Shazeer 2020)."""
+    """Hidden width of an ungated feed-forward; null is 4 d_model. A gated one, which has a matrix
+    more, gets what `protocol.match` says: 2/3 of it keeps the parameters (Shazeer 2020)."""
     context_length: int = Field(64, ge=2)
     """Tokens that the model sees at once (T)."""
     activation: Annotated[str, level_of("model.activation")] = "gelu"
@@ -120,6 +122,13 @@ class TrainingConfig(Settings):
     """Whether training steps run through `torch.compile`."""
     early_step_fraction: float = Field(0.125, gt=0, lt=1)
     """Where the early loss is taken, as a share of `max_steps` (Narang et al. 2021: 1/8)."""
+    initialization_seed: Seed | None = None
+    """Seed of the initial weights; null is the run's seed. Setting one of these three keeps one
+    source of variation still while `seeds` moves the others; as factors they are varied apart."""
+    data_seed: Seed | None = None
+    """Seed of the order of the training data; null is the run's seed."""
+    dropout_seed: Seed | None = None
+    """Seed of dropout, and of other draws in training steps; null is the run's seed."""
     divergence_factor: float = Field(3.0, gt=1)
     """A training loss above this multiple of ln V, or a non-finite one, ends the run as
     diverged."""
@@ -190,45 +199,6 @@ class CustomModule(Section):
     the same name."""
 
 
-class FullFactorial(Section):
-    """Every combination of the levels."""
-
-    kind: Literal["full_factorial"] = "full_factorial"
-
-
-class OneAtATime(Section):
-    """A baseline, and cells that differ from it in one factor."""
-
-    kind: Literal["one_at_a_time"]
-    baseline: dict[str, Scalar]
-    """A level for each factor."""
-    mode: Literal["swap_one", "leave_one_out"] = "swap_one"
-    """`swap_one`: each other level of each factor; `leave_one_out`: each factor set to its level
-    in `without`."""
-    without: dict[str, Scalar] = Field(default_factory=dict)
-    """For `leave_one_out`: the level of each factor that means "left out"."""
-
-
-class CellList(Section):
-    """Combinations written out one by one."""
-
-    kind: Literal["list"]
-    cells: tuple[dict[str, Scalar], ...] = Field(min_length=1)
-    """Each a mapping from factor to level; a factor that is not named keeps its base value."""
-
-
-Design = Annotated[FullFactorial | OneAtATime | CellList, Field(discriminator="kind")]
-
-
-class Exclusion(Section):
-    """Combinations that are left out, and why."""
-
-    when: dict[str, Scalar | tuple[Scalar, ...]] = Field(min_length=1)
-    """Factor to level, or to several levels; all must match."""
-    because: str = Field(min_length=1)
-    """Reason, printed in the plan."""
-
-
 class ReportConfig(Section):
     """What the report compares and shows."""
 
@@ -268,6 +238,7 @@ class Study(Section):
         (0, 1, 2, 3, 4), min_length=1, max_length=MAX_SEEDS
     )
     """Seeds, paired over the variants; a number n stands for 0 to n-1."""
+    protocol: Protocol = Field(default_factory=Protocol)
     report: ReportConfig = Field(default_factory=ReportConfig)
 
     def base(self) -> dict[str, Any]:

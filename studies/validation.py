@@ -9,12 +9,15 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from studies.budgets import with_budget
 from studies.configuration import ARGUMENTS_PREFIX, flatten, with_values
 from studies.designs import combinations, number_of_combinations
 from studies.errors import InvalidStudy
 from studies.findings import Findings, location
 from studies.levels import check_levels
 from studies.paths import NAMES, PathFinder
+from studies.protocol import SEARCH_SEEDS_FROM
+from studies.protocol_levels import corners, runs_of_a_cell
 from studies.rules import RULES
 from studies.schema import MAX_SEEDS, Study, field_of
 
@@ -57,7 +60,20 @@ def _normalise(raw: Raw) -> Raw:
         raw["seeds"] = list(range(seeds))
     if isinstance(raw.get("design"), str):
         raw["design"] = {"kind": raw["design"]}
+    protocol = raw.get("protocol")
+    if isinstance(protocol, dict) and "search" in protocol:
+        raw["protocol"] = {**protocol, "search": _normalise_search(protocol["search"])}
     return raw
+
+
+def _normalise_search(search: Any) -> Any:
+    """`search: fixed`, `seeds: 2` written out."""
+    if isinstance(search, str):
+        return {"kind": search}
+    seeds = search.get("seeds") if isinstance(search, dict) else None
+    if isinstance(seeds, int) and not isinstance(seeds, bool) and 0 < seeds <= MAX_SEEDS:
+        return {**search, "seeds": [SEARCH_SEEDS_FROM + number for number in range(seeds)]}
+    return search
 
 
 def _build(raw: Raw, findings: Findings) -> Study | None:
@@ -102,7 +118,7 @@ def _without(raw: Raw, path: tuple[str, ...]) -> Raw:
 def _has_feasible_size(study: Study, findings: Findings) -> bool:
     """Whether the study is small enough to be planned run by run."""
     cells = number_of_combinations(study)
-    runs = cells * len(study.seeds)
+    runs = cells * runs_of_a_cell(study)
     if cells > MAX_COMBINATIONS:
         findings.add(
             "factors",
@@ -124,14 +140,19 @@ def _check_relations(study: Study, broken: set[str], findings: Findings) -> None
     if study.module is not None:
         rules = [rule for rule in rules if not rule.keys[0].startswith("model.")]
     base = study.base()
+    settings = [{}, *corners(study.protocol.search)]
     for combination in combinations(study):
         known = {key: level for key, level in combination.items() if _is_settable(study, key)}
-        flat = flatten(with_values(base, known)) | {"execution.devices": study.execution.devices}
-        for rule in rules:
-            violation = rule.check(flat)
-            if violation is not None:
-                key = f"factors.{rule.keys[0]}" if rule.keys[0] in known else rule.keys[0]
-                findings.add(key, violation.value, violation.allowed, rule.remedy)
+        for setting in settings:
+            configuration = with_values(base, {**known, **setting})
+            flat = flatten(with_budget(study.protocol.budget, configuration))
+            for rule in rules:
+                violation = rule.check({**flat, "execution.devices": study.execution.devices})
+                if violation is not None:
+                    key = rule.keys[0]
+                    place = "protocol.search: " if key in setting else ""
+                    place = "factors." if key in known else place
+                    findings.add(place + key, violation.value, violation.allowed, rule.remedy)
 
 
 def _is_settable(study: Study, key: str) -> bool:

@@ -178,6 +178,30 @@ TOKENIZERS: Registry[Level] = Registry(
     },
 )
 
+SAMPLERS: Registry[Level] = Registry(
+    "sampler",
+    {
+        "tpe": Level(
+            "TPE",
+            "tree-structured Parzen estimator; its first `at_once` trials are those of `qmc`",
+            "Bergstra et al. 2011",
+        ),
+        "gp": Level(
+            "Gaussian process",
+            "log expected improvement, Matérn 5/2; its first `at_once` trials are those of `qmc`",
+        ),
+        "qmc": Level(
+            "quasi-Monte Carlo",
+            "a scrambled Sobol sequence: even coverage, the same trials for every variant",
+        ),
+        "random": Level(
+            "random search",
+            "uniform in the range, the same trials for every variant",
+            "Bergstra & Bengio 2012",
+        ),
+    },
+)
+
 VOCABULARIES: dict[str, Mapping[str, Level]] = {
     "model.activation": ACTIVATIONS,
     "model.norm": NORMS,
@@ -188,6 +212,7 @@ VOCABULARIES: dict[str, Mapping[str, Level]] = {
     "diagnostics.every_steps": DIAGNOSTICS,
     "diagnostics.modules": MODULE_ROLES,
     "execution.tracked_taps": TAPS,
+    "protocol.search.sampler": SAMPLERS,
 }
 """Registry of the levels of each configuration key that takes a name."""
 

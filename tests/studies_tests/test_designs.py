@@ -1,8 +1,8 @@
 import pytest
 
+from studies.design_kinds import Exclusion
 from studies.designs import combinations, factor_names, matches, number_of_combinations
 from studies.errors import AblationError
-from studies.schema import Exclusion
 from tests.studies_tests.helpers import plan_of, problems_of, study_of
 
 FACTORS = {"model.activation": ["relu", "gelu", "silu"], "model.norm": ["layer", "rms"]}

@@ -45,7 +45,7 @@ def test_what_a_change_adds(change, parameters):
 
 @pytest.mark.parametrize(
     ("d_model", "d_ff", "activation", "width"),
-    [(64, None, "swiglu", 171), (64, None, "relu", 256), (64, 300, "glu", 200), (64, 1, "relu", 1)],
+    [(64, None, "swiglu", 171), (64, None, "relu", 256), (64, 300, "glu", 300), (64, 1, "relu", 1)],
 )
 def test_hidden_width(d_model, d_ff, activation, width):
     model = ModelConfig(d_model=d_model, d_ff=d_ff, activation=activation)

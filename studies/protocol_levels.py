@@ -1,0 +1,134 @@
+"""Checking the protocol of a study: its nuisance keys, their values, its seeds and its budget."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+
+from studies.budgets import known_vocabulary_size
+from studies.designs import factor_names
+from studies.errors import ABSENT
+from studies.findings import Findings
+from studies.protocol import Fixed, Range, Search, Sweep, Tune
+from studies.schema import Study, field_of
+from studies.values import Scalar
+
+Convert = Callable[[str, Iterable[Scalar], str], list[Scalar]]
+"""Levels as the type of their key, from the key and where it stands; problems are noted."""
+
+_NO_NUISANCE = {
+    "training.max_steps": "give protocol.budget",
+    "training.early_step_fraction": "it only says when a loss is read",
+    "training.divergence_factor": "it only says when a run ends",
+    "training.initialization_seed": "vary it as a factor",
+    "training.data_seed": "vary it as a factor",
+    "training.dropout_seed": "vary it as a factor",
+}
+"""Keys of `training` that cannot be searched, and why."""
+
+
+def checked_search(study: Study, convert: Convert, findings: Findings) -> Search:
+    """The search with each value converted to the type of its key; what is wrong is left out."""
+    search = study.protocol.search
+    if isinstance(search, Fixed):
+        return search
+    name = "values" if isinstance(search, Sweep) else "ranges"
+    found: dict[str, Range | tuple[Scalar, ...]] = {}
+    for key, tried in search.tried.items():
+        where = f"protocol.search.{name}.{key}"
+        if not _is_nuisance(study, key, where, findings):
+            continue
+        if isinstance(tried, Range):
+            found[key] = _range(key, tried, where, convert, findings)
+        else:
+            found[key] = _points(key, tried, where, convert, findings)
+    shared = sorted(set(search.seeds) & set(study.seeds))
+    if shared:
+        findings.add(
+            "protocol.search.seeds",
+            list(search.seeds),
+            f"seeds that are not the study's; both have {', '.join(map(str, shared))}",
+            "use other seeds: what is chosen on a seed looks better on it than it is",
+        )
+    return search.model_copy(update={name: found})
+
+
+def _is_nuisance(study: Study, key: str, where: str, findings: Findings) -> bool:
+    if key in factor_names(study):
+        findings.add(where, ABSENT, "keys that are no factor", "remove it here or in `factors`")
+    elif key in _NO_NUISANCE:
+        findings.add(where, ABSENT, "keys that change how a model trains", _NO_NUISANCE[key])
+    elif field_of(key) and not key.startswith(("model.", "training.")):
+        allowed = "keys of `model`, `training` or `module.arguments`"
+        findings.add(where, ABSENT, allowed, "remove it, or vary it as a factor")
+    else:
+        return True
+    return False
+
+
+def _points(
+    key: str, values: Iterable[Scalar], where: str, convert: Convert, findings: Findings
+) -> tuple[Scalar, ...]:
+    """Values to choose from, numbers in order."""
+    good = convert(key, values, where)
+    if good and len(set(map(repr, good))) < max(2, len(good)):
+        findings.add(where, list(values), "at least two values, each once", "list them")
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in good)
+    return tuple(sorted(good, key=lambda v: float(v or 0))) if numbers else tuple(good)
+
+
+def _range(key: str, given: Range, where: str, convert: Convert, findings: Findings) -> Range:
+    ends = convert(key, (given.low, given.high), where)
+    numbers = [e for e in ends if isinstance(e, int | float) and not isinstance(e, bool)]
+    if len(numbers) < 2:
+        if len(ends) == 2:
+            findings.add(where, ABSENT, "a key that takes numbers", "list its values")
+        return given
+    low, high = numbers
+    if not low < high:
+        findings.add(where, f"{low} to {high}", "low below high", "swap or change them")
+    elif given.scale == "log" and low <= 0:
+        findings.add(f"{where}.low", low, "above 0 on a log scale", "set scale: linear")
+    return given.model_copy(update={"low": low, "high": high})
+
+
+def check_budget(study: Study, findings: Findings) -> None:
+    """A budget stands alone, and its cost is known before the data is read."""
+    budget = study.protocol.budget
+    if budget is None:
+        return
+    factors = factor_names(study)
+    if "max_steps" in study.training.model_fields_set or "training.max_steps" in factors:
+        findings.add(
+            "training.max_steps",
+            study.training.max_steps,
+            "no value beside protocol.budget, which says how many steps there are",
+            "remove one of the two",
+        )
+    unknown = study.module is not None or known_vocabulary_size(study.data) is None
+    if budget.flops is not None and unknown:
+        findings.add(
+            "protocol.budget.flops",
+            budget.flops,
+            "a study of the built-in GPT with the tokenizer bytes or bpe, whose FLOPs are known "
+            "before its data is read",
+            "give the budget in tokens",
+        )
+
+
+def corners(search: Search) -> Iterator[dict[str, Scalar]]:
+    """The settings at the ends of what a search tries; of listed values all."""
+    if isinstance(search, Fixed):
+        return
+    ends = [(t.low, t.high) if isinstance(t, Range) else t for t in search.tried.values()]
+    for values in itertools.product(*ends):
+        yield dict(zip(search.keys, values, strict=True))
+
+
+def runs_of_a_cell(study: Study) -> int:
+    """Runs that a cell asks for, extensions of the search aside."""
+    search = study.protocol.search
+    if isinstance(search, Fixed):
+        return len(study.seeds)
+    trials = search.trials if isinstance(search, Tune) else sum(1 for _ in corners(search))
+    return 2 * len(study.seeds) + trials * len(search.seeds)

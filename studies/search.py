@@ -1,0 +1,245 @@
+"""How a search goes on: a function of the plan and of the losses so far, and of nothing else.
+
+Whoever calls it, and however often, comes to the same trials and the same choices. Every variant
+is given the same number of trials in the same range; a range is extended for all of them or none.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from studies.configuration import flatten, with_values
+from studies.edges import Side, Span, span_of
+from studies.metrics import FINAL_LOSS, INITIAL_LOSS
+from studies.plan import NO_SETTINGS, Cell, Choice, Extension, Plan, PlannedRun, Stage, Trial
+from studies.protocol import Fixed, Sweep, Tune
+from studies.records import Outcome, RunRecord
+from studies.rules import RULES
+from studies.run_spec import digest
+from studies.values import Scalar
+
+Settings = Mapping[str, Scalar]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial that has ended on every seed."""
+
+    settings: Settings
+    loss: float
+    """Mean over the search seeds of min(final loss, loss at initialisation)."""
+
+
+Propose = Callable[[Tune, int, Sequence[Tried], int], list[dict[str, Scalar]]]
+"""Settings of the next trials, from the search, its seed, the trials so far and how many more."""
+
+
+class Lost(Exception):
+    """A run of a trial failed: its search waits until somebody mends it."""
+
+
+def clipped_loss(record: RunRecord) -> float:
+    """What a run counts for in a search: min(final loss, loss at initialisation), nats per token.
+
+    A diverged run counts as untrained: there is always the model that one started with.
+
+    Source: Wortsman et al. 2023, section 2.
+
+    Raises:
+        Lost: the run failed.
+    """
+    if record.outcome is Outcome.FAILED:
+        raise Lost
+    initial = record.summary.get(INITIAL_LOSS, math.inf)
+    if record.outcome is Outcome.COMPLETED:
+        return min(record.summary.get(FINAL_LOSS, initial), initial)
+    return initial
+
+
+RecordOf = Callable[[str], RunRecord | None]
+"""The record of a run by its key, None while it has not ended."""
+
+
+def begin(plan: Plan) -> Plan:
+    """A plan of cells with its runs: those of the shared values, and of a sweep every trial."""
+    search, trials = plan.study.protocol.search, list[Trial]()
+    if isinstance(search, Sweep):
+        grid = [
+            dict(zip(search.values, values, strict=True))
+            for values in itertools.product(*search.values.values())
+        ]
+        trials = [
+            Trial(variant=cell.variant, number=number, settings=settings)
+            for number, settings in enumerate(grid)
+            for cell in plan.cells
+        ]
+    return _with_runs(plan.model_copy(update={"trials": tuple(trials)}))
+
+
+def advance(plan: Plan, record_of: RecordOf, propose: Propose) -> Plan:
+    """The plan with what its search does next; the same plan where it has to wait, or is done."""
+    if isinstance(plan.study.protocol.search, Fixed) or len(plan.choices) == len(plan.cells):
+        return plan
+    return _Searching(plan, record_of, propose).advanced()
+
+
+def spans(plan: Plan, extensions: int | None = None) -> dict[str, Span]:
+    """What the search tries of each key that has an order, with all extensions or the first."""
+    search = plan.study.protocol.search
+    found = {key: span for key in search.keys if (span := span_of(search, key)) is not None}
+    for extension in plan.extensions[:extensions]:
+        found[extension.key] = found[extension.key].extended(extension.side)
+    return found
+
+
+class _Searching:
+    """One look at the searches of a plan."""
+
+    def __init__(self, plan: Plan, record_of: RecordOf, propose: Propose) -> None:
+        search = plan.study.protocol.search
+        assert not isinstance(search, Fixed)
+        self._plan, self._search = plan, search
+        self._record_of, self._propose = record_of, propose
+        self._trials: dict[str, list[Trial]] = {cell.variant: [] for cell in plan.cells}
+        for trial in plan.trials:
+            self._trials[trial.variant].append(trial)
+
+    def advanced(self) -> Plan:
+        """The plan one step on."""
+        tried = {
+            cell.variant: found
+            for cell in self._plan.cells
+            if (found := self._tried(cell)) is not None
+        }
+        ready = {v: t for v, t in tried.items() if len(t) == len(self._trials[v])}
+        new = [trial for variant, t in ready.items() for trial in self._proposed(variant, t)]
+        if new:
+            return self._with_trials(new)
+        if len(ready) < len(tried):
+            return self._plan
+        plan = self._plan if self._plan.choices else self._with_extensions(ready)
+        new = [t for v in ready for t in _extensions(plan, self._trials[v], ready[v])]
+        if new:
+            return self._with_trials(new, plan)
+        choices = {v: self._choice(t) for v, t in ready.items() if v not in plan.choices}
+        return _with_runs(plan.model_copy(update={"choices": {**plan.choices, **choices}}))
+
+    def _tried(self, cell: Cell) -> list[Tried] | None:
+        """The trials of a variant up to the first that has not ended; None where a run failed.
+
+        Such a variant holds up nobody else: it gets its choice once the run is mended.
+        """
+        found = []
+        for trial in self._trials[cell.variant]:
+            keys = (cell.spec(s, trial.settings).run_key for s in self._search.seeds)
+            records = [record for key in keys if (record := self._record_of(key)) is not None]
+            if any(record.outcome is Outcome.FAILED for record in records):
+                return None
+            if len(records) < len(self._search.seeds):
+                break
+            loss = math.fsum(map(clipped_loss, records)) / len(records)
+            found.append(Tried(trial.settings, loss))
+        return found
+
+    def _proposed(self, variant: str, tried: Sequence[Tried]) -> Iterator[Trial]:
+        """The next trials of a variant whose trials have all ended."""
+        search = self._search
+        if isinstance(search, Sweep) or len(tried) >= search.trials:
+            return
+        count = min(search.at_once, search.trials - len(tried))
+        seed = int(digest(search.model_dump(mode="json", exclude={"trials", "extend"})), 16)
+        for offset, settings in enumerate(self._propose(search, seed, tried, count)):
+            yield Trial(variant=variant, number=len(tried) + offset, settings=settings)
+
+    def _with_extensions(self, ready: Mapping[str, Sequence[Tried]]) -> Plan:
+        """The plan with a step more on each side where the best of any variant lies."""
+        done = Counter((e.key, e.side) for e in self._plan.extensions)
+        wanted = dict.fromkeys(
+            (key, side)
+            for tried in ready.values()
+            for key, side in self._edges(_best(tried).settings).items()
+            if done[key, side] < self._search.extend
+            and _is_possible(self._plan, key, spans(self._plan)[key].beyond(side))
+        )
+        added = (Extension(key=key, side=side) for key, side in wanted)
+        return self._plan.model_copy(update={"extensions": (*self._plan.extensions, *added)})
+
+    def _edges(self, settings: Settings) -> dict[str, Side]:
+        sides = {key: span.edge(settings[key]) for key, span in spans(self._plan).items()}
+        return {key: side for key, side in sides.items() if side is not None}
+
+    def _choice(self, tried: Sequence[Tried]) -> Choice:
+        best = _best(tried)
+        return Choice(
+            settings=dict(best.settings),
+            trial=tried.index(best),
+            loss=best.loss,
+            edges=self._edges(best.settings),
+        )
+
+    def _with_trials(self, new: Sequence[Trial], plan: Plan | None = None) -> Plan:
+        plan = plan or self._plan
+        return _with_runs(plan.model_copy(update={"trials": (*plan.trials, *new)}))
+
+
+def _best(tried: Sequence[Tried]) -> Tried:
+    """The trial of lowest loss, the first of equals."""
+    return min(tried, key=lambda trial: trial.loss)
+
+
+def _extensions(plan: Plan, trials: Sequence[Trial], tried: Sequence[Tried]) -> Iterator[Trial]:
+    """The steps beyond the range that a variant has yet to try, each from its best so far."""
+    done = sum(trial.extension for trial in trials)
+    for number in range(done, len(plan.extensions)):
+        key, side = plan.extensions[number].key, plan.extensions[number].side
+        span = spans(plan, number + 1)[key]
+        value = span.high if side == "high" else span.low
+        yield Trial(
+            variant=trials[0].variant,
+            number=len(tried) + number - done,
+            settings={**_best(tried).settings, key: value},
+            extension=True,
+        )
+
+
+def _is_possible(plan: Plan, key: str, value: Scalar) -> bool:
+    """Whether no variant breaks a rule at a value, such as a warm-up longer than the run."""
+    return not any(
+        rule.check(flatten(with_values(cell.configuration, {key: value})))
+        for rule in RULES
+        if key in rule.keys
+        for cell in plan.cells
+    )
+
+
+def _with_runs(plan: Plan) -> Plan:
+    """The plan with the list of its runs: of the search, of its choices, of the shared values."""
+    search = plan.study.protocol.search
+    cells = {cell.variant: cell for cell in plan.cells}
+    known = {(r.variant, r.seed, str(r.settings)): r.run_key for r in plan.runs}
+    planned: dict[str, PlannedRun] = {}
+
+    def add(variant: str, seed: int, settings: Settings, stage: Stage) -> None:
+        settings = dict(settings)
+        key = known.get((variant, seed, str(settings)))
+        key = key or cells[variant].spec(seed, settings).run_key
+        if key not in planned:
+            planned[key] = PlannedRun(
+                run_key=key, variant=variant, seed=seed, settings=settings, stage=stage
+            )
+
+    if not isinstance(search, Fixed):
+        for trial in plan.trials:
+            for seed in search.seeds:
+                add(trial.variant, seed, trial.settings, "search")
+    for seed in plan.study.seeds:
+        for variant, choice in plan.choices.items():
+            add(variant, seed, choice.settings, "report")
+    for seed in plan.study.seeds:
+        for cell in plan.cells:
+            add(cell.variant, seed, NO_SETTINGS, "report")
+    return plan.model_copy(update={"runs": tuple(planned.values())})
