@@ -127,17 +127,19 @@ def run(options: argparse.Namespace) -> int:
     """Run what is missing of a study; exit status 1 where a run failed, 130 after a stop."""
     from ablations.display import progress_display, show_remarks
     from ablations.driver import Driver, RunSettings
+    from ablations.search import with_stored_search
 
     loaded, plan = _loaded_plan(options)
     console = plain_console()
     home = options.home.resolve()
+    plan = with_stored_search(plan, StudyDirectory(home, plan.study.name))
     settings = RunSettings(home, _tracking_uri(options), options.workers, options.retry_failed)
     driver = Driver(plan, settings)
     directory = driver.directory
     runs = f"{len(plan.cells)} cells x {len(plan.study.seeds)} seeds = {len(plan.runs)} runs"
     console.print(f"{plan.study.name}: {runs}, in {directory.path}")
     show_remarks(console, plan)
-    if driver.progress().is_complete and not options.retry_failed:
+    if driver.is_done() and not options.retry_failed:
         console.print("nothing to run: every run has ended")
     else:
         with console.status("pre-flight") as status:
@@ -146,8 +148,8 @@ def run(options: argparse.Namespace) -> int:
     with progress_display(console) as show:
         summary = driver.run(show)
     with console.status("sending what the tracking store lacks"):
-        _sync_or_say(console, options, plan, directory)
-    return _sum_up(console, options, plan.runs, summary)
+        _sync_or_say(console, options, driver.plan, directory)
+    return _sum_up(console, options, driver.plan.runs, summary)
 
 
 def _sync_or_say(

@@ -20,6 +20,7 @@ from ablations.ledger import Ledger, RunState, RunStatus, owner_prefix
 from ablations.preflight import Preflight, preflight
 from ablations.progress import Progress, measure
 from ablations.run_directory import StudyDirectory
+from ablations.search import SearchKeeper
 from ablations.storage import sqlite_url
 from studies.errors import AblationError
 from studies.plan import Plan
@@ -61,13 +62,21 @@ class Driver:
         self.directory = StudyDirectory(settings.home, plan.study.name)
         self.directory.path.mkdir(parents=True, exist_ok=True)
         self._settings = settings
-        self._keys = [run.run_key for run in plan.runs]
+        self._search = SearchKeeper(self.directory)
         self._ledger = Ledger(sqlite_url(self.directory.ledger_path), plan.study.name)
         self._stopping = False
+
+    @property
+    def _keys(self) -> list[str]:
+        return [run.run_key for run in self.plan.runs]
 
     def progress(self) -> Progress:
         """Where the study stands."""
         return measure(self.plan, self._ledger.statuses(self._keys))
+
+    def is_done(self) -> bool:
+        """Whether every run has ended, and the search asks for no more."""
+        return self.plan.is_settled and self.progress().is_complete
 
     def unfinished_plan(self) -> Plan:
         """The plan without the cells of which every run has ended."""
@@ -97,6 +106,7 @@ class Driver:
         Raises:
             AblationError: workers cannot start, or another `ablate run` changed the plan.
         """
+        self._go_on()
         self._ledger.reconcile(self._keys, retry_failed=self._settings.retry_failed)
         progress = self.progress()
         on_progress(progress)
@@ -148,10 +158,11 @@ class Driver:
         deaths, ended_before = 0, 0
         while not self._stopping:
             deaths += sum(self._bury(worker) for worker in launcher.reap())
+            self._go_on()
             self._ledger.reconcile(self._keys)
             progress = self.progress()
             on_progress(progress)
-            if progress.is_complete:
+            if progress.is_complete and not self._go_on():
                 return
             if progress.ended > ended_before:
                 deaths, ended_before = 0, progress.ended
@@ -164,7 +175,6 @@ class Driver:
             waiting = progress.counts.get(RunState.WAITING, 0)
             wanted = min(count, len(launcher.workers) + waiting)
             if wanted > len(launcher.workers):
-                self._check_plan_is_ours()
                 launcher.start(wanted)
             time.sleep(POLL_S)
 
@@ -179,15 +189,23 @@ class Driver:
             log.warning("%s", worker.obituary())
         return died and attempts == 0
 
-    def _check_plan_is_ours(self) -> None:
-        """Workers train the plan on disk: were it another one, ours would never end."""
-        if self.directory.load_plan().runs != self.plan.runs:
+    def _go_on(self) -> bool:
+        """Take the search further, on the plan on disk, which workers train; whether it went on.
+
+        A worker that died may have left a record that the search waits for.
+        """
+        if not self.plan.is_settled and self.progress().is_complete:
+            self.repair()
+        plan, known = self._search.go_on(), self.plan.run_keys
+        if plan.asked != self.plan.asked:
             raise AblationError(
                 f"another `ablate run` has changed the plan of study {self.plan.study.name!r} "
                 "while this one was running; this one stops, and nothing that was trained is "
                 "lost. Run one set of settings after the other, or give each a name of its own "
                 "(--set name=...)."
             )
+        self.plan = plan
+        return plan.run_keys != known
 
     def _launcher(self) -> LocalLauncher:
         command = worker_command(

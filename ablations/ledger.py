@@ -109,11 +109,11 @@ class Ledger:
                 patiently(self._storage.create_new_trial, self._study_id, template)
 
     def claim(self, run_keys: Iterable[str]) -> Claim | None:
-        """Take the first waiting run of these, or None when there is none."""
-        wanted = set(run_keys)
-        for trial in self._trials((TrialState.WAITING,)):
-            if trial.user_attrs.get(RUN_KEY) not in wanted:
-                continue
+        """Take the waiting run that comes first among these, or None when there is none."""
+        place = {key: number for number, key in enumerate(run_keys)}
+        waiting = self._trials((TrialState.WAITING,))
+        known = [trial for trial in waiting if trial.user_attrs.get(RUN_KEY) in place]
+        for trial in sorted(known, key=lambda trial: place[trial.user_attrs[RUN_KEY]]):
             claim = self._try_to_claim(trial)
             if claim is not None:
                 return claim

@@ -54,6 +54,10 @@ class StudyDirectory:
         """Store the plan and the study file; the last one planned is the one that counts."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / "study.yaml", study_text)
+        self.update_plan(plan)
+
+    def update_plan(self, plan: Plan) -> None:
+        """Store a plan whose search has gone on."""
         write_atomically(self.plan_path, plan.model_dump_json(indent=1))
 
     def load_plan(self) -> Plan:
@@ -76,6 +80,23 @@ class StudyDirectory:
     def run(self, run_key: str) -> RunDirectory:
         """The folder of a run."""
         return RunDirectory(self.path / "runs" / run_key)
+
+
+class StoredPlan:
+    """The plan of a study as it is on disk, read again when it has changed."""
+
+    def __init__(self, directory: StudyDirectory) -> None:
+        self._directory = directory
+        self._changed_ns = -1
+        self._plan: Plan | None = None
+
+    def read(self) -> Plan:
+        """The plan; the same object while the file is the same."""
+        path = self._directory.plan_path
+        changed_ns = path.stat().st_mtime_ns if path.exists() else -1
+        if self._plan is None or changed_ns != self._changed_ns:
+            self._plan, self._changed_ns = self._directory.load_plan(), changed_ns
+        return self._plan
 
 
 class RunDirectory:

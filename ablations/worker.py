@@ -18,7 +18,13 @@ from ablations.ended_runs import finish, ledger_value, new_record
 from ablations.ledger import Claim, Fenced, Ledger
 from ablations.publishing import PublishingThread, RunPublisher
 from ablations.ranks import Assignment, Ranks
-from ablations.run_directory import AttemptDirectory, MetricsFile, RunDirectory, StudyDirectory
+from ablations.run_directory import (
+    AttemptDirectory,
+    MetricsFile,
+    RunDirectory,
+    StoredPlan,
+    StudyDirectory,
+)
 from ablations.storage import sqlite_url
 from studies.plan import PlannedRun
 from studies.records import Outcome, RunRecord
@@ -63,8 +69,8 @@ class Worker:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._directory = StudyDirectory(settings.home, settings.study)
-        self._plan = self._directory.load_plan()
-        self._runs = {run.run_key: run for run in self._plan.runs}
+        self._stored = StoredPlan(self._directory)
+        self._load_plan()
         self._ledger = Ledger(sqlite_url(self._directory.ledger_path), settings.study)
         self._publishing = PublishingThread(self._open_tracking)
         self._ranks = Ranks()
@@ -94,6 +100,7 @@ class Worker:
         self._publishing.start()
         idle_since = time.monotonic()
         while not self._must_stop() and time.monotonic() - idle_since < IDLE_S:
+            self._load_plan()  # a search may have gone on
             claim = self._ledger.claim(self._runs)
             if claim is None:
                 time.sleep(0.3)
@@ -112,6 +119,8 @@ class Worker:
 
         while (assignment := self._ranks.hear()) is not None:
             run = self._directory.run(assignment.run_key)
+            if assignment.run_key not in self._runs:
+                self._load_plan()
             try:
                 train_run(
                     self._plan.spec(self._runs[assignment.run_key]),
@@ -128,6 +137,11 @@ class Worker:
                 log.exception("rank %d, run %s", self._ranks.rank, assignment.run_key)
                 self._ranks.wait_after_error()
                 raise SystemExit(1) from None
+
+    def _load_plan(self) -> None:
+        """Take the plan as it is on disk."""
+        self._plan = self._stored.read()
+        self._runs = {run.run_key: run for run in self._plan.runs}
 
     def _attempt(self, claim: Claim) -> None:
         """One attempt at one run, whatever comes of it."""

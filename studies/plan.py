@@ -136,6 +136,11 @@ class Plan(Section):
         return self.cell(run.variant).spec(run.seed, run.settings)
 
     @property
+    def is_settled(self) -> bool:
+        """Whether the search has chosen for every variant, so that the list of runs is final."""
+        return not self.nuisance or len(self.choices) == len(self.cells)
+
+    @property
     def run_keys(self) -> frozenset[str]:
         """Keys of all runs."""
         return frozenset(run.run_key for run in self.runs)
@@ -167,7 +172,8 @@ class Plan(Section):
         }
         return tuple(column for column in self.columns if of[column])
 
-    def _asked(self) -> tuple[object, ...]:
+    @property
+    def asked(self) -> tuple[object, ...]:
         """What decides which runs there are, those that a search will ask for included."""
         cells = {cell.cell_key for cell in self.cells}
         return cells, set(self.study.seeds), self.study.protocol.search
@@ -178,7 +184,7 @@ class Plan(Section):
         That is the question, the section `report`, the baseline that it names, and of the protocol
         what asks for no run.
         """
-        if self._asked() != other._asked():
+        if self.asked != other.asked:
             return None
         study = other.study
         update = {"question": study.question, "report": study.report, "protocol": study.protocol}

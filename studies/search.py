@@ -82,9 +82,46 @@ def begin(plan: Plan) -> Plan:
 
 def advance(plan: Plan, record_of: RecordOf, propose: Propose) -> Plan:
     """The plan with what its search does next; the same plan where it has to wait, or is done."""
-    if isinstance(plan.study.protocol.search, Fixed) or len(plan.choices) == len(plan.cells):
+    if plan.is_settled:
         return plan
     return _Searching(plan, record_of, propose).advanced()
+
+
+def take_up(plan: Plan, stored: Plan) -> Plan:
+    """A plan made anew, with the search that a stored one of the study has come to.
+
+    A search of the same values or ranges goes on; more trials of one follow those that there are.
+    Variants are told by their configuration, nuisance keys aside.
+    """
+    search, earlier = plan.study.protocol.search, stored.study.protocol.search
+    if isinstance(search, Fixed) or isinstance(earlier, Fixed):
+        return plan
+    length = {"trials": True, "extend": True}
+    if search.model_dump(exclude=length) != earlier.model_dump(exclude=length):
+        return plan
+    same = search == earlier
+    names = {_searched(cell, search): cell.variant for cell in plan.cells}
+    renamed = {c.variant: names[k] for c in stored.cells if (k := _searched(c, search)) in names}
+    limit = search.trials if isinstance(search, Tune) else math.inf
+    trials = [
+        trial.model_copy(update={"variant": renamed[trial.variant]})
+        for trial in stored.trials
+        if trial.variant in renamed and (same or (not trial.extension and trial.number < limit))
+    ]
+    known = {(trial.variant, trial.number) for trial in trials}
+    new = [trial for trial in plan.trials if (trial.variant, trial.number) not in known]
+    choices = {renamed[v]: c for v, c in stored.choices.items() if v in renamed} if same else {}
+    update = {
+        "trials": (*trials, *new),
+        "extensions": stored.extensions if same else (),
+        "choices": choices,
+    }
+    return _with_runs(plan.model_copy(update=update))
+
+
+def _searched(cell: Cell, search: Sweep | Tune) -> str:
+    """What a search is of: the configuration of a cell, whatever its nuisance keys are set to."""
+    return digest(with_values(cell.configuration, dict.fromkeys(search.keys)))
 
 
 def spans(plan: Plan, extensions: int | None = None) -> dict[str, Span]:
@@ -126,6 +163,8 @@ class _Searching:
         if new:
             return self._with_trials(new, plan)
         choices = {v: self._choice(t) for v, t in ready.items() if v not in plan.choices}
+        if not choices:  # the rest wait for runs that failed
+            return self._plan
         return _with_runs(plan.model_copy(update={"choices": {**plan.choices, **choices}}))
 
     def _tried(self, cell: Cell) -> list[Tried] | None:

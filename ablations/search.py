@@ -1,0 +1,63 @@
+"""Taking a study's search further: what the records so far allow, written into the plan on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import filelock
+
+from ablations.run_directory import StoredPlan, StudyDirectory
+from studies.plan import Plan
+from studies.protocol import Tune
+from studies.records import Outcome, RunRecord
+from studies.search import Tried, advance, take_up
+from studies.values import Scalar
+
+
+def with_stored_search(plan: Plan, directory: StudyDirectory) -> Plan:
+    """A plan made anew, with what the search of the study has come to in its folder."""
+    if not directory.plan_path.exists():
+        return plan
+    return take_up(plan, directory.load_plan())
+
+
+class SearchKeeper:
+    """Extends the stored plan of a study; any number of processes may, and come to the same."""
+
+    def __init__(self, directory: StudyDirectory) -> None:
+        self._directory = directory
+        self._stored = StoredPlan(directory)
+        self._records: dict[str, RunRecord] = {}
+
+    def go_on(self) -> Plan:
+        """The stored plan, taken as far as the records allow."""
+        with filelock.FileLock(self._directory.path / ".plan.lock"):
+            stored = self._stored.read()
+            plan = self._advanced(stored)
+            if plan is not stored:
+                self._directory.update_plan(plan)
+        return plan
+
+    def _advanced(self, plan: Plan) -> Plan:
+        while True:
+            further = advance(plan, self._record, _propose)
+            if further is plan:
+                return plan
+            plan = further
+
+    def _record(self, run_key: str) -> RunRecord | None:
+        """The record of a run; a failed run may be tried again, so it is read again."""
+        if run_key not in self._records:
+            record = self._directory.run(run_key).record()
+            if record is None or record.outcome is Outcome.FAILED:
+                return record
+            self._records[run_key] = record
+        return self._records[run_key]
+
+
+def _propose(
+    search: Tune, seed: int, tried: Sequence[Tried], count: int
+) -> list[dict[str, Scalar]]:
+    from ablations.sampling import propose  # Optuna's samplers, which a sweep does without
+
+    return propose(search, seed, tried, count)
