@@ -19,7 +19,9 @@ from reports.statistics import (
 )
 from reports.style import layout_of
 from studies.metrics import FINAL_LOSS, PARAMETERS, TOKENS_PER_S
+from studies.plan import Choice
 from studies.records import Leak, Outcome
+from studies.values import Scalar
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ class VariantRow:
     """Median over completed runs."""
     starts_group: bool
     """Whether the first factor changes here."""
+    chosen: Choice | None = None
+    """What the search of the variant chose, where there was one."""
+    shared: Summary | None = None
+    """Final loss at the shared values, where the variant is compared at chosen ones."""
+    shared_difference: PairedDifference | None = None
+    """To the baseline, both at the shared values."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +72,22 @@ class Comparison:
     """Ranked variant of lowest mean; None while nothing can be ranked."""
     confidence: float
     seeds: int
-    steps: int
+    steps: tuple[int, ...]
+    """Optimiser steps of a run: one number, or least and most."""
     outcomes: dict[Outcome, int]
     evaluation_texts: int
     """Distinct held-out token texts that the losses were measured on."""
+    tuned: bool
+    """Whether variants are compared at values that a search chose for each."""
+    searching: bool
+    """Whether a search has yet to choose for some variant."""
+    shared_settings: dict[str, Scalar]
+    """Nuisance keys at the values that all variants share."""
 
 
-def compare(results: StudyResults) -> Comparison:
-    """Summaries, paired differences and outcomes of every variant."""
+def compare(whole: StudyResults) -> Comparison:
+    """Summaries, paired differences and outcomes of every variant, from all runs of a study."""
+    results, plan = whole.compared, whole.plan
     best = _best(results)
     styles = layout_of(results).styles
     rows: list[VariantRow] = []
@@ -80,18 +96,22 @@ def compare(results: StudyResults) -> Comparison:
         first_level = next(iter(cell.levels.values()), None)
         starts_group = bool(rows) and first_level != previous and len(results.variants) > 8
         previous = first_level
-        rows.append(_row(results, cell.variant, best, styles[cell.variant].color, starts_group))
+        row = _row(results, cell.variant, best, styles[cell.variant].color, starts_group)
+        rows.append(_with_shared(row, whole) if plan.choices else row)
     return Comparison(
         rows=_with_best_marked(rows, best),
         baseline=results.labels[results.plan.baseline],
         best=next((row for row in rows if row.variant == best), None),
         confidence=results.plan.study.report.confidence,
         seeds=len(results.plan.study.seeds),
-        steps=results.plan.study.training.max_steps,
+        steps=tuple(sorted({c.configuration["training"]["max_steps"] for c in plan.cells})),
         outcomes=results.outcomes(),
         evaluation_texts=len(
             {r.facts.get("validation_digest") for r in results.records.values() if r.facts}
         ),
+        tuned=bool(plan.choices),
+        searching=not plan.is_settled,
+        shared_settings=plan.settings(plan.baseline, {}),
     )
 
 
@@ -149,6 +169,21 @@ def _row(
         diverged=proportion_interval(outcomes[Outcome.DIVERGED], ended, confidence),
         tokens_per_s=_median(results, TOKENS_PER_S, variant),
         starts_group=starts_group,
+    )
+
+
+def _with_shared(row: VariantRow, whole: StudyResults) -> VariantRow:
+    """The row with what the variant reached at the shared values."""
+    results = whole.shared
+    losses = results.values(FINAL_LOSS, row.variant)
+    baseline = results.values(FINAL_LOSS, results.plan.baseline)
+    confidence = results.plan.study.report.confidence
+    is_baseline = row.variant == results.plan.baseline
+    return replace(
+        row,
+        chosen=whole.plan.choices.get(row.variant),
+        shared=summarize(losses),
+        shared_difference=None if is_baseline else paired_difference(losses, baseline, confidence),
     )
 
 

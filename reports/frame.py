@@ -18,7 +18,7 @@ from studies.design_kinds import OneAtATime
 from studies.diagnostics import TAPS
 from studies.errors import AblationError
 from studies.metrics import METRICS, Metric, split_series
-from studies.plan import Plan
+from studies.plan import Column, Plan
 from studies.records import Leak, Outcome, RunRecord, worst_leak
 
 HISTORY_SCHEMA = pa.schema([("metric", pa.string()), ("step", pa.int64()), ("value", pa.float64())])
@@ -37,9 +37,10 @@ class StudyResults:
 
     plan: Plan
     runs: pd.DataFrame
-    """One row per planned run: run_key, variant, seed, outcome, leak, attempt, wall_time_s, error;
-    one column per factor, called by its key (null where the factor means nothing); then one per
-    summary metric. A run that was not run has the outcome `missing`."""
+    """One row per planned run: run_key, variant, seed, stage (`search` or `report`), outcome, leak,
+    attempt, wall_time_s, error; one column per factor, called by its key (null where the factor
+    means nothing), and per nuisance key; then one per summary metric. A run that was not run has
+    the outcome `missing`."""
     histories: pd.DataFrame
     """Long curves: run_key, metric, step, value."""
     definitions: Mapping[str, Metric]
@@ -79,6 +80,38 @@ class StudyResults:
             variant: worst_leak(r.leak for r in self.records.values() if r.variant == variant)
             for variant in self.variants
         }
+
+    @cached_property
+    def compared(self) -> StudyResults:
+        """The results of the runs that are compared: one for each variant and seed.
+
+        With a search these are the runs at the chosen values; at the shared ones, while it has not
+        chosen yet.
+        """
+        return self._of_column("tuned") if self.plan.choices else self.shared
+
+    @cached_property
+    def shared(self) -> StudyResults:
+        """The results of the runs at the values of nuisance keys that all variants share."""
+        return self._of_column("shared")
+
+    def _of_column(self, column: Column) -> StudyResults:
+        if not self.plan.nuisance:
+            return self
+        runs = tuple(run for run in self.plan.runs if column in self.plan.columns_of(run))
+        return self._of(self.plan.model_copy(update={"runs": runs}))
+
+    def _of(self, plan: Plan) -> StudyResults:
+        """What is known of the runs of a plan with fewer of them."""
+        keys = plan.run_keys
+        histories = self.histories[self.histories["run_key"].isin(keys)]
+        return StudyResults(
+            plan,
+            self.runs[self.runs["run_key"].isin(keys)].reset_index(drop=True),
+            histories.reset_index(drop=True),
+            self.definitions,
+            {key: record for key, record in self.records.items() if key in keys},
+        )
 
     def outcomes(self, variant: str | None = None) -> dict[Outcome, int]:
         """How many planned runs ended how, every outcome counted."""
@@ -164,6 +197,7 @@ def _run_frame(plan: Plan, records: Mapping[str, RunRecord]) -> pd.DataFrame:
             "run_key": run.run_key,
             "variant": run.variant,
             "seed": run.seed,
+            "stage": run.stage,
             "outcome": record.outcome.value if record else Outcome.MISSING.value,
             "leak": record.leak.value if record and record.leak else None,
             "attempt": record.attempt if record else None,
@@ -175,7 +209,12 @@ def _run_frame(plan: Plan, records: Mapping[str, RunRecord]) -> pd.DataFrame:
     runs = pd.DataFrame(rows).astype({"attempt": "Int64", "wall_time_s": float})
     by_variant = {cell.variant: cell.levels for cell in plan.cells}
     # Whole numbers stay whole beside a null.
-    levels = pd.DataFrame([by_variant[run.variant] for run in plan.runs]).convert_dtypes()
+    levels = pd.DataFrame(
+        [
+            {**by_variant[run.variant], **plan.settings(run.variant, run.settings)}
+            for run in plan.runs
+        ]
+    ).convert_dtypes()
     summaries = pd.DataFrame([record.summary if record else {} for record in found])
     return pd.concat([runs, levels, summaries[sorted(summaries.columns)]], axis=1)
 

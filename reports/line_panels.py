@@ -145,7 +145,7 @@ def draw_lines(data: LinePanels, theme: Theme) -> Figure:
     font = theme.font_size_pt
     letters = (theme.width_in * 72 - 4 * font) / columns / (font * LETTER)
     notes = {
-        p.title: _wrapped(data.notes.get(p.title, ""), ", ", letters / NOTE_FONT) for p in panels
+        p.title: wrapped(data.notes.get(p.title, ""), ", ", letters / NOTE_FONT) for p in panels
     }
     note_lines = max(note.count("\n") + bool(note) for note in notes.values())
     height = theme.width_in * (0.55 if columns == 1 else 1.15 / columns) + note_lines * font / 72
@@ -153,7 +153,7 @@ def draw_lines(data: LinePanels, theme: Theme) -> Figure:
     for ax, panel in zip([ax for line in axes for ax in line], panels, strict=False):
         _draw_panel(ax, data, panel.variants, theme)
         ax.set_title(
-            plain(_wrapped(panel.title, " · ", letters)), linespacing=1.1,
+            plain(wrapped(panel.title, " · ", letters)), linespacing=1.1,
             pad=font * (0.7 + 1.25 * NOTE_FONT * note_lines),
         )  # fmt: skip
         ax.annotate(
@@ -168,7 +168,7 @@ def draw_lines(data: LinePanels, theme: Theme) -> Figure:
     return figure
 
 
-def _wrapped(text: str, separator: str, letters: float) -> str:
+def wrapped(text: str, separator: str, letters: float) -> str:
     """A text in lines of so many letters, broken at separators only."""
     whole = separator.join(part.replace(" ", "\xa0") for part in text.split(separator))
     return textwrap.fill(whole, int(letters), break_long_words=False, break_on_hyphens=False)

@@ -29,6 +29,9 @@ LEAK_MARKS: dict[Leak | None, str] = {
     None: "",
 }
 
+EDGE_MARK = "*"
+"""Behind a chosen value at the edge of what was tried."""
+
 FINISHED = (Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED)
 """Outcomes that are a result; a failed run has to be run again."""
 
@@ -39,6 +42,18 @@ def level_label(key: str, value: object) -> str:
         return label_of(key, value)
     shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else label_of(key, value)
     return f"{leaf(key)} {shown}"
+
+
+def settings_text(settings: Mapping[str, object]) -> str:
+    """Values of nuisance keys: "learning rate 0.003, warmup steps 100"."""
+    return ", ".join(f"{factor_label(key)} {plain_value(v)}" for key, v in settings.items())
+
+
+def plain_value(value: object) -> str:
+    """A value of a configuration key on its own: "0.003", "on"."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def leaf(key: str) -> str:

@@ -18,13 +18,18 @@ Convert = Callable[[str, Iterable[Scalar], str], list[Scalar]]
 
 _NO_NUISANCE = {
     "training.max_steps": "give protocol.budget",
+    "training.batch_size": "it changes the tokens of a run: vary it as a factor",
+    "model.context_length": "it changes the tokens of a run: vary it as a factor",
+    "model.d_model": "it changes the size of a model: vary it as a factor",
+    "model.n_layers": "it changes the size of a model: vary it as a factor",
+    "model.d_ff": "it changes the size of a model: vary it as a factor",
     "training.early_step_fraction": "it only says when a loss is read",
     "training.divergence_factor": "it only says when a run ends",
     "training.initialization_seed": "vary it as a factor",
     "training.data_seed": "vary it as a factor",
     "training.dropout_seed": "vary it as a factor",
 }
-"""Keys of `training` that cannot be searched, and why."""
+"""Keys that cannot be searched, and why."""
 
 
 def checked_search(study: Study, convert: Convert, findings: Findings) -> Search:
@@ -57,7 +62,9 @@ def _is_nuisance(study: Study, key: str, where: str, findings: Findings) -> bool
     if key in factor_names(study):
         findings.add(where, ABSENT, "keys that are no factor", "remove it here or in `factors`")
     elif key in _NO_NUISANCE:
-        findings.add(where, ABSENT, "keys that change how a model trains", _NO_NUISANCE[key])
+        findings.add(
+            where, ABSENT, "keys that change neither size nor budget of a run", _NO_NUISANCE[key]
+        )
     elif field_of(key) and not key.startswith(("model.", "training.")):
         allowed = "keys of `model`, `training` or `module.arguments`"
         findings.add(where, ABSENT, allowed, "remove it, or vary it as a factor")

@@ -38,8 +38,8 @@ Propose = Callable[[Tune, int, Sequence[Tried], int], list[dict[str, Scalar]]]
 """Settings of the next trials, from the search, its seed, the trials so far and how many more."""
 
 
-class Lost(Exception):
-    """A run of a trial failed: its search waits until somebody mends it."""
+NEVER_FINITE = 1000.0
+"""Nats per token that a run counts for which never had a finite loss, not even before training."""
 
 
 def clipped_loss(record: RunRecord) -> float:
@@ -48,13 +48,8 @@ def clipped_loss(record: RunRecord) -> float:
     A diverged run counts as untrained: there is always the model that one started with.
 
     Source: Wortsman et al. 2023, section 2.
-
-    Raises:
-        Lost: the run failed.
     """
-    if record.outcome is Outcome.FAILED:
-        raise Lost
-    initial = record.summary.get(INITIAL_LOSS, math.inf)
+    initial = record.summary.get(INITIAL_LOSS, NEVER_FINITE)
     if record.outcome is Outcome.COMPLETED:
         return min(record.summary.get(FINAL_LOSS, initial), initial)
     return initial

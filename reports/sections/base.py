@@ -23,10 +23,12 @@ class Section(Generic[D]):
     """Sentences, tables and figures, made of nothing but the collected numbers."""
     absent: str
     """What the report says where there are no numbers; empty to leave the section out."""
+    whole: bool = False
+    """Whether it is about all runs, those of a search too, and not only about the compared ones."""
 
     def exhibits(self, results: StudyResults) -> Exhibits | None:
         """Collect, then render; None where the section is left out."""
-        data = self.collect(results)
+        data = self.collect(results if self.whole else results.compared)
         if data is not None:
             return self.render(data)
         return Exhibits(sentences=(self.absent,)) if self.absent else None

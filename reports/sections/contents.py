@@ -8,6 +8,7 @@ from reports.sections import (
     layer_diagnostics,
     learning_curves,
     main_table,
+    search,
     training_dynamics,
     unfinished_runs,
 )
@@ -18,6 +19,7 @@ SECTIONS: Registry[Section[Any]] = Registry(
     "report section",
     {
         "main": main_table.SECTION,
+        "search": search.SECTION,
         "unfinished": unfinished_runs.SECTION,
         "learning-curves": learning_curves.SECTION,
         "training-dynamics": training_dynamics.SECTION,

@@ -12,7 +12,18 @@ from reports.exhibits import Cell, Column, Exhibits, IntervalBar, Row, Table
 from reports.sections.base import Section
 from reports.sections.main_table_words import caption, sentences
 from reports.statistics import PairedDifference
-from reports.words import ABSENT, LEAK_MARKS, decimals_for, grouped, number, outcome_text
+from reports.words import (
+    ABSENT,
+    EDGE_MARK,
+    LEAK_MARKS,
+    decimals_for,
+    grouped,
+    leaf,
+    number,
+    outcome_text,
+    plain_value,
+    settings_text,
+)
 from studies.records import Outcome
 
 
@@ -39,7 +50,7 @@ def _columns(data: Comparison, decimals: int) -> tuple[Column, ...]:
     digits = len(str(round(max(sds, default=0.0) * 10**decimals)))
     whole = max((len(f"{row.parameters:.0f}") for row in data.rows), default=1)
     speed = max((len(f"{row.tokens_per_s:.0f}") for row in data.rows), default=1)
-    return (
+    columns = (
         Column("Variant", "levels of the factors; the dot is the variant's colour in the figures"),
         Column(
             "Final loss",
@@ -60,10 +71,27 @@ def _columns(data: Comparison, decimals: int) -> tuple[Column, ...]:
             "Tokens/s", "training throughput, median over runs", True, f"S[table-format={speed}.0]"
         ),
     )
+    return (*columns[:4], *_search_columns(data), *columns[4:]) if data.tuned else columns
+
+
+def _search_columns(data: Comparison) -> tuple[Column, Column]:
+    shared = settings_text(data.shared_settings)
+    return (
+        Column(
+            "Chosen", "values that the search chose on seeds of its own; * at the edge", tex="l"
+        ),
+        Column(
+            "At shared values",
+            f"final loss, and its difference to the baseline, with every variant at {shared}",
+            True,
+            "r",
+        ),
+    )
 
 
 def _cells(row: VariantRow, decimals: int, confidence: float) -> tuple[Cell, ...]:
     mean = number(row.loss.mean, decimals)
+    searched = (_chosen_cell(row), _shared_cell(row, decimals)) if row.shared else ()
     return (
         Cell(
             row.label + LEAK_MARKS[row.leak],
@@ -81,10 +109,38 @@ def _cells(row: VariantRow, decimals: int, confidence: float) -> tuple[Cell, ...
         ),
         Cell(str(row.loss.n), order=row.loss.n),
         _difference_cell(row, decimals),
+        *searched,
         _outcome_cell(row, confidence),
         _count(row.parameters),
         _count(row.tokens_per_s),
     )
+
+
+def _chosen_cell(row: VariantRow) -> Cell:
+    if row.chosen is None:
+        return Cell(ABSENT, order=math.nan)
+    values = [
+        plain_value(value) + (EDGE_MARK if key in row.chosen.edges else "")
+        for key, value in row.chosen.settings.items()
+    ]
+    first = next(iter(row.chosen.settings.values()))
+    order = float(first) if isinstance(first, int | float) else str(first)
+    return Cell(", ".join(values), order=order)
+
+
+def _shared_cell(row: VariantRow, decimals: int) -> Cell:
+    assert row.shared is not None
+    loss, difference = row.shared, row.shared_difference
+    text = number(loss.mean, decimals)
+    if loss.n > 1:
+        text += f" ({number(loss.sd, decimals)})"
+    detail = ""
+    if difference is not None and difference.n:
+        detail = number(difference.mean, decimals, sign=True)
+        if difference.n > 1:
+            low, high = (number(x, decimals, sign=True) for x in (difference.low, difference.high))
+            detail += f" [{low}, {high}]"
+    return Cell(text, order=loss.mean, detail=detail)
 
 
 def _tex_estimate(row: VariantRow, decimals: int) -> str | None:
@@ -146,6 +202,24 @@ def _bar_limit(data: Comparison) -> float:
 def _numbers(row: VariantRow) -> dict[str, object]:
     """The row of the CSV: every number behind the displayed ones, in full."""
     nothing = PairedDifference(0, math.nan, math.nan, math.nan, math.nan)
+    chosen = row.chosen.settings if row.chosen else {}
+    shared = row.shared_difference or nothing
+    searched = (
+        {
+            **{f"chosen_{leaf(key)}": value for key, value in chosen.items()},
+            "at_edge": " ".join(sorted(leaf(key) for key in row.chosen.edges))
+            if row.chosen
+            else "",
+            "shared_loss_mean": row.shared.mean,
+            "shared_loss_sd": row.shared.sd,
+            "shared_n": row.shared.n,
+            "shared_difference_mean": shared.mean,
+            "shared_difference_low": shared.low,
+            "shared_difference_high": shared.high,
+        }
+        if row.shared
+        else {}
+    )
     baseline, best = row.difference or nothing, row.to_best or nothing
     return {
         "variant": row.variant,
@@ -171,7 +245,8 @@ def _numbers(row: VariantRow) -> dict[str, object]:
         "diverged_share_low": row.diverged.low,
         "diverged_share_high": row.diverged.high,
         "tokens_per_s_median": row.tokens_per_s,
+        **searched,
     }
 
 
-SECTION = Section("Final loss", compare, render, absent="")
+SECTION = Section("Final loss", compare, render, absent="", whole=True)

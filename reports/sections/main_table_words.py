@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from reports.comparison import Comparison, VariantRow
-from reports.words import counts_caption, number
+from reports.words import EDGE_MARK, counts_caption, number, settings_text
 from studies.records import Leak, Outcome
 
 _DIFFERENT_TEXTS = (
@@ -22,8 +22,15 @@ def caption(data: Comparison) -> str:
         "completed runs with the SD over seeds.",
         f"Difference to the baseline ({data.baseline}): paired by seed, with the {level} t "
         "interval, not corrected for the number of comparisons.",
-        f"{data.seeds} {'seed' if data.seeds == 1 else 'seeds'}, {data.steps} steps.",
+        f"{data.seeds} {'seed' if data.seeds == 1 else 'seeds'}, {_steps(data)} steps.",
     ]
+    if data.tuned:
+        parts.append(
+            "Each variant at the values that its search chose on other seeds; beside it all at "
+            f"{settings_text(data.shared_settings)}: mean (SD), difference to the baseline."
+        )
+        if any(row.chosen and row.chosen.edges for row in data.rows):
+            parts.append(f"{EDGE_MARK} At the edge of what was tried: the best may lie beyond.")
     if any(row.strong for row in data.rows):
         parts.append(
             "Bold: every variant whose paired interval against the one of lowest mean includes 0."
@@ -47,6 +54,12 @@ def caption(data: Comparison) -> str:
 def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
     """What the table says, in words that a template picks from the numbers."""
     found = [*_best_sentences(data, decimals), *_baseline_sentences(data), *_unranked(data)]
+    if data.searching:
+        compared = "some variants have no result yet" if data.tuned else "shared ones are compared"
+        found.insert(0, f"The search has not chosen all values yet: {compared}.")
+    if data.searching:
+        compared = "some variants have no result yet" if data.tuned else "shared ones are compared"
+        found.insert(0, f"The search has not chosen all values yet: {compared}.")
     if data.evaluation_texts > 1:
         found.insert(0, _DIFFERENT_TEXTS)
     largest = max((row.loss.n for row in data.rows), default=0)
@@ -56,6 +69,11 @@ def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
             f"p = {2 ** (1 - largest):.3g}: the intervals rest on the t distribution."
         )
     return tuple(found)
+
+
+def _steps(data: Comparison) -> str:
+    ends = dict.fromkeys((data.steps[0], data.steps[-1]))
+    return " to ".join(map(str, ends))
 
 
 def _best_sentences(data: Comparison, decimals: int) -> list[str]:

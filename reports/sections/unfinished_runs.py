@@ -9,7 +9,7 @@ import pandas as pd
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.frame import StudyResults
 from reports.sections.base import Section
-from reports.words import OUTCOME_MARKS, counts_caption
+from reports.words import OUTCOME_MARKS, counts_caption, settings_text
 from studies.metrics import DIVERGED_AT_STEP
 from studies.records import Outcome
 
@@ -41,6 +41,8 @@ def collect(results: StudyResults) -> UnfinishedRuns | None:
         outcome = Outcome(run["outcome"])
         variant = results.variants.index(run["variant"])
         seed = str(run["seed"])
+        if run["stage"] == "search":
+            seed += f" at {settings_text({key: run[key] for key in results.plan.nuisance})}"
         if outcome is Outcome.DIVERGED and pd.notna(run.get(DIVERGED_AT_STEP)):
             seed += f" (step {run[DIVERGED_AT_STEP]:.0f})"
         seeds.setdefault((variant, outcome, _reason(outcome, run["error"])), []).append(seed)
@@ -85,4 +87,4 @@ def render(data: UnfinishedRuns) -> Exhibits:
     return Exhibits(tables=(Table("unfinished_runs", caption, columns, rows, numbers),))
 
 
-SECTION = Section("Runs that did not complete", collect, render, absent="")
+SECTION = Section("Runs that did not complete", collect, render, absent="", whole=True)

@@ -150,6 +150,7 @@ def test_every_training_key_is_the_harness_s_or_the_module_s():
     harness = {
         "max_steps", "batch_size", "accumulate", "gradient_clip_norm", "precision",
         "early_step_fraction", "divergence_factor",
+        "initialization_seed", "data_seed", "dropout_seed",
     }  # fmt: skip
     keys = {f"training.{name}" for name in set(TrainingConfig.model_fields) - harness}
     assert keys == {key for key in THROUGH_CONSTRUCTOR if key.startswith("training.")}

@@ -35,7 +35,7 @@ def test_only_completed_runs_have_a_final_loss(grid: StudyResults) -> None:
 
 def test_runs_carry_the_levels_of_their_variant(grid: StudyResults) -> None:
     keys = ["model.activation", "model.norm", "model.placement"]
-    assert list(grid.runs.columns[8:11]) == keys
+    assert list(grid.runs.columns[9:12]) == keys
     rows = grid.runs.drop_duplicates("variant").set_index("variant")[keys]
     assert rows.loc["gelu-layer-post"].tolist() == ["gelu", "layer", "post"]
     assert rows["model.placement"].isna().sum() == 4

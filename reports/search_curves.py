@@ -1,0 +1,101 @@
+"""Final loss against the learning rate, or another searched key: every run, means, choices."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from reports.drawing import (
+    LETTER,
+    MUTED,
+    Theme,
+    add_legend,
+    divergence_marks,
+    hide_unused,
+    panel_axes,
+    plain,
+)
+from reports.exhibits import Figure
+from reports.line_panels import PANELS_PER_ROW, wrapped
+from reports.search_results import SearchResults, VariantSearch
+from reports.words import factor_label
+from studies.records import Outcome
+
+
+def search_figure(data: SearchResults) -> Figure | None:
+    """The figure; None where no key has an order, or no run has ended."""
+    if data.axis is None or data.points.empty:
+        return None
+    others = [factor_label(key) for key in data.keys if key != data.axis]
+    lines = "Lines: mean over the search seeds" + (
+        f", at the best {' and '.join(others)} of each." if others else "."
+    )
+    diverged = (data.points["outcome"] == Outcome.DIVERGED).any()
+    caption = (
+        f"Final loss against the {factor_label(data.axis)} on the search seeds. Dots: runs. "
+        + (f"{lines} " if data.is_sweep else "")
+        + "Rings: what was chosen. Dashed: loss at initialisation, above which a run counts as it."
+        + (" Crosses: runs that diverged, which count as the loss at initialisation." if diverged
+           else "")
+    )  # fmt: skip
+    return Figure("search", caption, data.points, partial(_draw, data))
+
+
+def _draw(data: SearchResults, theme: Theme) -> Drawing:
+    panels = data.layout.panels
+    columns = min(PANELS_PER_ROW, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    font = theme.font_size_pt
+    letters = (theme.width_in * 72 - 4 * font) / columns / (font * LETTER)
+    height = theme.width_in * (0.55 if columns == 1 else 1.15 / columns)
+    figure, axes = panel_axes(theme, rows, columns, height * rows)
+    by_variant = {row.variant: row for row in data.rows}
+    for ax, panel in zip([ax for line in axes for ax in line], panels, strict=False):
+        for variant in panel.variants:
+            _draw_variant(ax, data, by_variant[variant], theme)
+        initial = [by_variant[v].initial for v in panel.variants]
+        known = [loss for loss in initial if math.isfinite(loss)]
+        if known:
+            level = sum(known) / len(known)
+            ax.axhline(level, color=MUTED, linewidth=0.7 * theme.line_pt, linestyle=(0, (4, 2)))
+        ax.set_title(plain(wrapped(panel.title, " · ", letters)), linespacing=1.1)
+        ax.grid(color=MUTED, alpha=0.25, linewidth=0.5)
+        ax.spines[["top", "right"]].set_visible(False)
+    if (data.points[data.axis] > 0).all():
+        axes[0][0].set_xscale("log")  # axes are shared
+    hide_unused(axes, len(panels))
+    figure.supxlabel(factor_label(str(data.axis)), fontsize=font)
+    figure.supylabel("final loss (nats/token)", fontsize=font)
+    diverged = bool((data.points["outcome"] == Outcome.DIVERGED).any())
+    add_legend(figure, data.layout, theme, diverged=diverged)
+    return figure
+
+
+def _draw_variant(ax: Axes, data: SearchResults, row: VariantSearch, theme: Theme) -> None:
+    style, axis = data.layout.styles[row.variant], data.axis
+    points = data.points[data.points["variant"] == row.variant]
+    ended = points[points["outcome"] != Outcome.DIVERGED]
+    ax.plot(
+        ended[axis], ended["loss"], linestyle="none", marker=style.marker or "o",
+        markersize=theme.font_size_pt * 0.3, color=style.color, alpha=0.5, markeredgewidth=0,
+    )  # fmt: skip
+    means = points.groupby([axis, "trial"])["loss"].mean().reset_index()
+    if data.is_sweep:
+        line = means.groupby(axis)["loss"].min()
+        ax.plot(line.index, line, color=style.color, linestyle=style.dash, linewidth=theme.line_pt)
+    chosen = _chosen(row, means)
+    ax.plot(
+        chosen[axis], chosen["loss"], linestyle="none", marker="o", fillstyle="none",
+        markersize=theme.font_size_pt * 0.9, color=style.color, markeredgewidth=theme.line_pt,
+    )  # fmt: skip
+    lost = points[points["outcome"] == Outcome.DIVERGED]
+    divergence_marks(ax, list(lost[axis]), list(lost["loss"]), theme)
+
+
+def _chosen(row: VariantSearch, means: pd.DataFrame) -> pd.DataFrame:
+    """The mean of the chosen trial."""
+    return means[means["trial"] == (row.choice.trial if row.choice else -1)]
