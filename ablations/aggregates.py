@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from reports import search_results
+from reports.frame import assemble
 from reports.statistics import summarize, t_quantile
-from studies.metrics import FINAL_LOSS
-from studies.plan import Plan
+from studies.budgets import training_tokens
+from studies.configuration import leaf_name
+from studies.fairness import size_of
+from studies.metrics import FINAL_LOSS, FLOPS_PER_TOKEN, PARAMETERS, PEAK_MEMORY_GIB
+from studies.plan import Cell, Column, Plan
 from studies.records import Outcome, RunRecord, worst_leak
 
 if TYPE_CHECKING:
@@ -20,19 +26,94 @@ if TYPE_CHECKING:
 def log_aggregates(
     tracking: Tracking, study: TrackedStudy, plan: Plan, records: Sequence[RunRecord]
 ) -> None:
-    """Log mean, SD, t interval, survival and leak of each variant, and close the parents."""
-    planned = len(plan.study.seeds)
+    """Log what each variant came to, in its comparison, its search and its ledger; close parents.
+
+    Mean, SD, t interval, survival and leak are of the compared runs: those at the chosen values,
+    where the study searches, and at the shared ones until then.
+    """
+    planned = Counter(run.variant for run in plan.runs)
+    column: Column = "tuned" if plan.choices else "shared"
+    columns = {run.run_key: plan.columns_of(run) for run in plan.runs} if plan.nuisance else {}
+    searched = search_aggregates(plan, records)
     for variant, run_id in study.variant_run_ids.items():
         own = [record for record in records if record.variant == variant]
+        compared = [r for r in own if column in columns.get(r.run_key, (column,))]
         run = tracking.client.get_run(run_id)
-        values = variant_aggregate(own, plan.study.report.confidence)
-        tracking.replace(run, values)
+        values = variant_aggregate(compared, plan.study.report.confidence)
+        tracking.replace(
+            run, values | searched.get(variant, {}) | _ledger(plan, plan.cell(variant), own)
+        )
         leak = worst_leak(record.leak for record in own)
-        if leak is not None and run.data.tags.get("leak") != leak.value:
-            tracking.log(run, tags={"leak": leak.value})
-        _close(tracking, run, len(own) == planned)
+        tags = {**({"leak": leak.value} if leak else {}), **_choice_tags(plan, variant)}
+        changed = {name: tag for name, tag in tags.items() if run.data.tags.get(name) != tag}
+        if changed:
+            tracking.log(run, tags=changed)
+        _close(tracking, run, plan.is_settled and len(own) == planned[variant])
     study_run = tracking.client.get_run(study.study_run_id)
-    _close(tracking, study_run, len(records) == len(plan.runs))
+    _close(tracking, study_run, plan.is_settled and len(records) == len(plan.runs))
+
+
+def search_aggregates(plan: Plan, records: Sequence[RunRecord]) -> dict[str, dict[str, float]]:
+    """Variant to the numbers of its search, and to its loss at the shared values, by name."""
+    if not plan.nuisance:
+        return {}
+    results = assemble(plan, {record.run_key: record for record in records}, {})
+    data = search_results.collect(results)
+    assert data is not None
+    found: dict[str, dict[str, float]] = {}
+    for row in data.rows:
+        shared = summarize(results.shared.values(FINAL_LOSS, row.variant))
+        chosen = row.choice.settings if row.choice else {}
+        numbers = {k: v for k, v in chosen.items() if isinstance(v, int | float)}
+        values = {
+            "search/lowest_loss": row.lowest,
+            "search/sensitivity": row.sensitivity,
+            "search/trials": float(row.trials),
+            "search/diverged": float(row.diverged),
+            **{f"search/chosen_{leaf_name(key)}": float(v) for key, v in numbers.items()},
+            "aggregate/shared_val_loss": shared.mean,
+            "aggregate/shared_val_loss_sd": shared.sd,
+        }
+        found[row.variant] = {k: value for k, value in values.items() if math.isfinite(value)}
+    return found
+
+
+def _choice_tags(plan: Plan, variant: str) -> dict[str, str]:
+    """What the search chose, and which of it lies at an edge."""
+    if not plan.nuisance:
+        return {}
+    choice = plan.choices.get(variant)
+    if choice is None:
+        return {"chosen": "not yet", "at_edge": "not known"}
+    return {
+        "chosen": ", ".join(f"{leaf_name(key)}={v}" for key, v in choice.settings.items()),
+        "at_edge": ", ".join(f"{leaf_name(k)} {side}" for k, side in choice.edges.items()) or "no",
+    }
+
+
+def _ledger(plan: Plan, cell: Cell, records: Sequence[RunRecord]) -> dict[str, float]:
+    """What a variant was given, and what its runs cost, those of its search included."""
+    values: dict[str, float | None] = {
+        "ledger/parameters": _counted(records, PARAMETERS, cell.parameters),
+        "ledger/flops_per_token": _counted(records, FLOPS_PER_TOKEN, cell.flops_per_token),
+        "ledger/training_tokens": float(training_tokens(cell.configuration)),
+        "ledger/wall_time_h": math.fsum(record.wall_time_s for record in records) / 3600,
+        "ledger/peak_memory_gib": max(
+            (r.summary[PEAK_MEMORY_GIB] for r in records if PEAK_MEMORY_GIB in r.summary),
+            default=None,
+        ),
+    }
+    size = size_of(plan, cell)
+    if size is not None:
+        values["ledger/match_deviation"] = size.deviation
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _counted(
+    records: Sequence[RunRecord], metric: str, estimated: float | int | None
+) -> float | None:
+    """As a run counted it; as estimated in the plan where none has."""
+    return next((r.summary[metric] for r in records if metric in r.summary), estimated)
 
 
 def variant_aggregate(records: Sequence[RunRecord], confidence: float) -> dict[str, float]:

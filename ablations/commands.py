@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ablations.console import plain_console
 from ablations.run_directory import StudyDirectory
 from ablations.tracking_store import default_tracking_uri
+from studies.fairness import require_fair
 from studies.loading import LoadedStudy, load_study, shipped_studies
 from studies.plan import Plan, PlannedRun
 
@@ -113,6 +114,7 @@ def check(options: argparse.Namespace) -> int:
     from ablations.preflight import preflight
 
     _, plan = _loaded_plan(options)
+    require_fair(plan)
     console = plain_console()
     with console.status("pre-flight") as status:
         found = preflight(plan, options.home.resolve() / "cache", status.update)
@@ -130,6 +132,7 @@ def run(options: argparse.Namespace) -> int:
     from ablations.search import with_stored_search
 
     loaded, plan = _loaded_plan(options)
+    require_fair(plan)
     console = plain_console()
     home = options.home.resolve()
     plan = with_stored_search(plan, StudyDirectory(home, plan.study.name))

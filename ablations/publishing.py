@@ -23,7 +23,6 @@ from studies.diagnostics import TAPS
 from studies.metrics import split_series
 from studies.plan import Plan, PlannedRun
 from studies.records import Outcome, RunRecord
-from studies.run_spec import RunSpec
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -53,12 +52,11 @@ class RunPublisher:
     """Brings one run in the tracking store up to what its directory says."""
 
     def __init__(
-        self, directory: RunDirectory, attempt: AttemptDirectory, spec: RunSpec, variant: str
+        self, directory: RunDirectory, attempt: AttemptDirectory, plan: Plan, planned: PlannedRun
     ) -> None:
         self._directory = directory
         self._attempt = attempt
-        self._spec = spec
-        self._variant = variant
+        self._plan, self._planned = plan, planned
         self._run: Run | None = None
         self._tail = MetricsTail(attempt)
         self._unsent: list[MetricRow] = []
@@ -99,9 +97,12 @@ class RunPublisher:
         self.done = True
 
     def _opened(self, tracking: Tracking, study: TrackedStudy) -> Run:
+        from ablations.tracking import TrackedRun
+
         self._directory.path.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(self._directory.path / ".tracking.lock"):
-            return tracking.open_run(study, self._spec, self._variant, self._attempt.number)
+            tracked = TrackedRun.of(self._plan, self._planned)
+            return tracking.open_run(study, tracked, self._attempt.number)
 
     def _finish(self, tracking: Tracking, run: Run, record: RunRecord) -> None:
         directory = self._directory
@@ -224,7 +225,7 @@ def _publisher_of_rest(
         known = tags.get("recorded_attempt" if record else "attempt"), tags.get("outcome")
         if known == (str(attempt.number), outcome.value):
             return None
-    publisher = RunPublisher(run, attempt, plan.spec(planned), planned.variant)
+    publisher = RunPublisher(run, attempt, plan, planned)
     publisher.close(record)
     return publisher
 

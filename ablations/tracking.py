@@ -25,7 +25,8 @@ from mlflow.tracking import MlflowClient
 
 from ablations.tracking_store import artifact_root, prepare_store, store_lock
 from ablations.tracking_views import description, saved_views
-from studies.plan import Cell, Plan
+from studies.configuration import leaf_name
+from studies.plan import Cell, Column, Plan, PlannedRun, Stage
 from studies.run_spec import RunSpec
 
 BATCH_METRICS = 1000
@@ -48,6 +49,34 @@ class TrackedStudy:
     """Run key to the seed runs that the store had when the study was opened."""
     taps: tuple[str, ...]
     """Taps whose curves the store is sent."""
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What a seed run is called in the store, as its plan has it."""
+
+    spec: RunSpec
+    variant: str
+    name: str
+    stage: Stage
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def of(cls, plan: Plan, planned: PlannedRun) -> TrackedRun:
+        """A run of a plan."""
+        settings = (f", {leaf_name(k)} {v}" for k, v in planned.settings.items())
+        name = f"{planned.variant} seed {planned.seed}{''.join(settings)}"
+        columns = plan.columns_of(planned)
+        return cls(plan.spec(planned), planned.variant, name, planned.stage, columns)
+
+    def tags(self) -> dict[str, str]:
+        """Tags that may change with the plan. A view of a column finds the runs of both, too."""
+        return {
+            "variant": self.variant,
+            "stage": self.stage,
+            "column": " and ".join(self.columns) or "none",
+            NAME: self.name,
+        }
 
 
 class Tracking:
@@ -80,7 +109,7 @@ class Tracking:
             known = {r.data.tags["cell_key"]: r for r in existing if "cell_key" in r.data.tags}
             variants = {
                 cell.variant: known.get(cell.cell_key)
-                or self._create_variant(experiment.experiment_id, study_run_id, cell)
+                or self._create_variant(experiment.experiment_id, study_run_id, plan, cell)
                 for cell in plan.cells
             }
         return TrackedStudy(
@@ -91,23 +120,23 @@ class Tracking:
             plan.study.execution.tracked_taps,
         )
 
-    def open_run(self, study: TrackedStudy, spec: RunSpec, variant: str, attempt: int) -> Run:
-        """Get or create the seed run of a spec, and say that an attempt at it is running.
+    def open_run(self, study: TrackedStudy, tracked: TrackedRun, attempt: int) -> Run:
+        """Get or create a seed run, and say that an attempt at it is running.
 
         The caller sees to it that nobody else does so at the same time.
         """
-        key = spec.run_key
+        spec, key = tracked.spec, tracked.spec.run_key
         found = study.runs.get(key) or next(
             iter(self._search(study.experiment_id, f"tags.run_key = '{key}'")), None
         )
         tags = {
             KIND: "run",
             "run_key": key,
-            "variant": variant,
             "seed": str(spec.seed),
-            PARENT: study.variant_run_ids[variant],
+            PARENT: study.variant_run_ids[tracked.variant],
+            **tracked.tags(),
         }
-        run = found or self._create(study.experiment_id, f"{variant} seed {spec.seed}", tags)
+        run = found or self._create(study.experiment_id, tracked.name, tags)
         if found is not None:
             self.client.update_run(run.info.run_id, status="RUNNING")
         state = [RunTag("outcome", "running"), RunTag("attempt", str(attempt))]
@@ -187,16 +216,17 @@ class Tracking:
                 self.client.set_tag(run.info.run_id, KIND, wanted)
 
     def _name_as_planned(self, plan: Plan, runs: Iterable[Run]) -> None:
-        """Another factor changes the names of variants, and no run."""
-        names = {cell.cell_key: (cell.variant, cell.variant) for cell in plan.cells}
+        """Another factor changes the names of variants, a choice the columns of runs; no run."""
+        names = {c.cell_key: {"variant": c.variant, NAME: c.variant} for c in plan.cells}
         for planned in plan.runs:
-            names[planned.run_key] = planned.variant, f"{planned.variant} seed {planned.seed}"
+            names[planned.run_key] = TrackedRun.of(plan, planned).tags()
         for run in runs:
             tags = run.data.tags
             key = tags.get("run_key") or tags.get("cell_key")
-            if key in names and tags["variant"] != names[key][0]:
-                variant, name = names[key]
-                self.log(run, tags={"variant": variant, NAME: name})
+            wanted = names.get(str(key), {})
+            changed = {name: value for name, value in wanted.items() if tags.get(name) != value}
+            if changed:
+                self.log(run, tags=changed)
 
     def _describe_study(self, plan: Plan, run_id: str, directory: Path) -> None:
         for artifact in ("plan.json", "study.yaml"):
@@ -206,11 +236,12 @@ class Tracking:
             "cells": len(plan.cells),
             "runs": len(plan.runs),
             "baseline": plan.baseline,
+            **_protocol_tags(plan),
             "overrides": plan.overrides or "none",
         }
         self.client.log_batch(run_id, tags=[RunTag(k, str(v)) for k, v in facts.items()])
 
-    def _create_variant(self, experiment_id: str, study_run_id: str, cell: Cell) -> Run:
+    def _create_variant(self, experiment_id: str, study_run_id: str, plan: Plan, cell: Cell) -> Run:
         tags = {
             KIND: "variant",
             "variant": cell.variant,
@@ -218,7 +249,8 @@ class Tracking:
             PARENT: study_run_id,
         }
         run = self._create(experiment_id, cell.variant, tags)
-        params = [p for p in _params(cell.spec(seed=0)) if p.key != "seed"]
+        without = {"seed", *map(leaf_name, plan.nuisance)}
+        params = [p for p in _params(cell.spec(seed=0)) if p.key not in without]
         self.client.log_batch(run.info.run_id, params=params)
         return run
 
@@ -237,6 +269,19 @@ class Tracking:
             token = page.token
             if not token:
                 return runs
+
+
+def _protocol_tags(plan: Plan) -> dict[str, str]:
+    """What the study's comparison rests on."""
+    protocol = plan.study.protocol
+    budget = protocol.budget.model_dump(exclude_none=True) if protocol.budget else {}
+    return {
+        "search": protocol.search.kind,
+        "searched": ", ".join(map(leaf_name, plan.nuisance)) or "none",
+        "match": protocol.match,
+        "budget": ", ".join(f"{v:g} {unit}" for unit, v in budget.items()) or "max_steps",
+        "seeds": ", ".join(map(str, plan.study.seeds)),
+    }
 
 
 def _params(spec: RunSpec) -> list[Param]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ablations.diagnostic_views import DIAGNOSTIC_VIEWS, Section
 from studies.configuration import leaf_name
 from studies.designs import factor_names
 from studies.diagnostics import DIAGNOSTICS
@@ -21,13 +22,13 @@ from studies.metrics import (
     LEARNING_RATE,
     TRAIN_LOSS,
     VALIDATION_LOSS,
-    series_name,
 )
-from studies.plan import Plan
+from studies.plan import Column, Plan
 from studies.vocabulary import BATCH_NORMS
 
 TAG = "mlflow.sharedViewState."
 SEED_RUNS = "tags.kind = 'run'"
+SEARCH_RUNS = f"{SEED_RUNS} and tags.stage = 'search'"
 VARIANT_RUNS = "tags.kind = 'variant'"
 
 TRAINING_RUNS = "workflowType=machine_learning"
@@ -68,85 +69,6 @@ class Grouping:
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Section:
-    """Charts under one heading."""
-
-    name: str
-    """A family of metrics: the UI puts the charts that it makes for the others behind ours."""
-    metrics: tuple[str, ...]
-    scale: Literal["linear", "log"] = "linear"
-
-
-MOST_LAYERS = 13
-"""Charts of a family in a view: those of twelve blocks, or as many at even distances."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """What a view shows of a family of curves: every layer of the model, or as many as are read."""
-
-    name: str
-    tap: str | None
-    """What its layers are counted at; None for curves of the model as a whole alone."""
-    scale: Literal["linear", "log"] = "linear"
-    whole: tuple[str, ...] = ()
-    """Curves of the model as a whole, which come first."""
-
-    def section(self, layers: int | None) -> Section:
-        """Charts for a number of blocks; if it is not known, those of the model as a whole."""
-        names = [f"{self.name}/{name}" for name in self.whole]
-        if layers is not None and self.tap is not None:
-            last = layers if self.tap == "residual" else layers - 1
-            count = min(last, MOST_LAYERS - 1)  # the UI draws the others behind, on linear axes
-            shown = dict.fromkeys(round(i * last / max(count, 1)) for i in range(count + 1))
-            names += [series_name(self.name, self.tap, index) for index in shown]
-        return Section(self.name, tuple(names), self.scale)
-
-
-DIAGNOSTIC_VIEWS: dict[str, tuple[Family, ...]] = {
-    "gradient_norms": (Family("gradient_norm", "block", "log", ("total",)),),
-    "update_ratios": (Family("update_ratio", "block", "log", ("total",)),),
-    "activation_scale": (
-        Family("activation_rms", "residual", "log"),
-        Family("activation_rms_change", "residual"),
-    ),
-    "activation_drift": (
-        Family("activation_drift", "residual", "log"),
-        Family("activation_drift_normalized", "residual", "log"),
-    ),
-    "activation_outliers": (
-        Family("activation_kurtosis", "residual", "log"),
-        Family("activation_peak", "residual", "log"),
-    ),
-    "representation_collapse": (
-        Family("token_similarity", "residual"),
-        Family("effective_rank", "residual", "log"),
-    ),
-    "hidden_units": (
-        Family("dead_units", "block"),
-        Family("dormant_units", "block"),
-        Family("hidden_zeros", "block"),
-    ),
-    "attention": (
-        Family("attention_max_logit", "block"),
-        Family("attention_entropy", "block"),
-    ),
-    "batch_norm": (
-        Family("batch_norm", None, whole=("loss_gap",)),
-        Family("batch_norm_mean_distance", "attention_norm_input", "log"),
-        Family("batch_norm_variance_distance", "attention_norm_input", "log"),
-    ),
-    "internal_covariate_shift": (
-        Family("ics_l2", "block", "log", ("head",)),
-        Family("ics_cosine", "block", whole=("head",)),
-    ),
-    "linear_cka": (Family("cka_to_init", "residual"),),
-    "sliced_wasserstein": (Family("sliced_w1", "residual", "log"),),
-}
-"""Diagnostic to what its view shows."""
-
-
 def saved_views(plan: Plan) -> tuple[View, ...]:
     """The views of a study, in the order of the menu."""
     return (*study_views(plan), *diagnostic_views(plan))
@@ -161,10 +83,39 @@ def study_views(plan: Plan) -> tuple[View, ...]:
     losses = (Section("val", (VALIDATION_LOSS,)), Section("train", (TRAIN_LOSS,)))
     learning = (losses[0], Section("train", (TRAIN_LOSS, LEARNING_RATE)))
     return (
-        View("runs", "Runs", "TABLE", _state(SEED_RUNS, _columns(plan))),
+        View("runs", "Runs", "TABLE", _state(compared_runs(plan), _columns(plan))),
         View("variants", "Variants", "TABLE", _state(VARIANT_RUNS, of_variants)),
         _chart_view(plan, "Learning curves", learning, _by_variant(plan)),
         *(_chart_view(plan, f"By {leaf_name(f)}", losses, _by_factor(plan, f)) for f in factors),
+        *_search_views(plan),
+    )
+
+
+def compared_runs(plan: Plan) -> str:
+    """The filter of the runs that are compared, as the report compares them."""
+    column: Column = "tuned" if plan.choices else "shared"
+    return f"{SEED_RUNS} and tags.column LIKE '%{column}%'" if plan.nuisance else SEED_RUNS
+
+
+def _search_views(plan: Plan) -> tuple[View, ...]:
+    """The runs of a search, and what it came to for each variant."""
+    if not plan.nuisance:
+        return ()
+    keys = [leaf_name(key) for key in plan.nuisance]
+    levels = [f"params.`{leaf_name(name)}`" for name in factor_names(plan.study)]
+    tried = [*levels, *(f"params.`{key}`" for key in keys), "params.`seed`", "tags.`outcome`"]
+    numbers = ("lowest_loss", "sensitivity", "trials", "diverged")
+    came_to = [
+        *levels,
+        "tags.`chosen`",
+        "tags.`at_edge`",
+        *(f"metrics.`search/{name}`" for name in numbers),
+        f"metrics.`{FINAL_LOSS}`",
+        "metrics.`aggregate/shared_val_loss`",
+    ]
+    return (
+        View("search", "Search", "TABLE", _state(SEARCH_RUNS, [*tried, f"metrics.`{FINAL_LOSS}`"])),
+        View("choices", "Choices", "TABLE", _state(VARIANT_RUNS, came_to)),
     )
 
 
@@ -227,7 +178,7 @@ def _chart_view(plan: Plan, name: str, sections: Sequence[Section], grouping: Gr
     they would be the best ones, and groups would be compared by their luckiest seeds.
     """
     prefix = f"{grouping.mode}.{grouping.name}."
-    state = _state(SEED_RUNS, _columns(plan), order="params.`seed`") | {
+    state = _state(compared_runs(plan), _columns(plan), order="params.`seed`") | {
         "groupBy": {
             "aggregateFunction": "average",
             "groupByKeys": [{"mode": grouping.mode, "groupByData": grouping.name}],

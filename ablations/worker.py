@@ -149,7 +149,7 @@ class Worker:
         run = self._directory.run(claim.run_key)
         attempt = run.attempt(claim.attempt)
         job = Job(claim, planned, self._plan.spec(planned), run, attempt)
-        publisher = RunPublisher(run, attempt, job.spec, planned.variant)
+        publisher = RunPublisher(run, attempt, self._plan, planned)
         self._publishing.add(publisher)
         try:
             record = self._end_of(job)

@@ -34,7 +34,11 @@ FORBIDDEN = {
 ONLY_IN = {
     ("reports", "mlflow"): ("reports/mlflow_source.py",),
     ("ablations", "mlflow"): ("ablations/tracking*.py",),
-    ("ablations", "optuna"): ("ablations/ledger.py", "ablations/storage.py"),
+    ("ablations", "optuna"): (
+        "ablations/ledger.py",
+        "ablations/sampling.py",
+        "ablations/storage.py",
+    ),
     ("ablations", "sqlalchemy"): ("ablations/storage.py",),
 }
 """Package and module to the files that alone may import it when they run."""

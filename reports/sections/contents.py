@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reports.sections import (
+    fairness,
     layer_diagnostics,
     learning_curves,
     main_table,
@@ -24,5 +25,6 @@ SECTIONS: Registry[Section[Any]] = Registry(
         "learning-curves": learning_curves.SECTION,
         "training-dynamics": training_dynamics.SECTION,
         **layer_diagnostics.sections(),
+        "fairness": fairness.SECTION,
     },
 )

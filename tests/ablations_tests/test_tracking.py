@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from ablations.publishing import RunPublisher, is_tracked, sync_study
-from ablations.tracking import Tracking
+from ablations.tracking import TrackedRun, Tracking
 from ablations.tracking_store import default_tracking_uri, sqlite_path
 from reports.mlflow_source import load_tracked_study
 from reports.sources import load_study
@@ -158,8 +158,8 @@ def test_sending_everything_again_changes_no_row(finished: FinishedStudy) -> Non
         run = finished.directory.run(planned.run_key)
         record = run.record()
         assert record is not None
-        attempt, spec = run.attempt(record.attempt), finished.plan.spec(planned)
-        publisher = RunPublisher(run, attempt, spec, planned.variant)
+        attempt = run.attempt(record.attempt)
+        publisher = RunPublisher(run, attempt, finished.plan, planned)
         publisher.close(record)
         publisher.advance(tracking, study)
     assert rows_of_store(finished.uri) == before
@@ -217,7 +217,7 @@ def test_runs_of_an_earlier_plan_are_set_aside_and_come_back_with_it(tmp_path: P
     tracking = Tracking(default_tracking_uri(tmp_path))
     study = tracking.open_study(plan, directory.path)
     planned = plan.runs[0]
-    run = tracking.open_run(study, plan.spec(planned), planned.variant, 0)
+    run = tracking.open_run(study, TrackedRun.of(plan, planned), 0)
     longer, directory, _ = queue(tmp_path, training={**STUDY["training"], "max_steps": 31})
 
     def kinds() -> list[str]:
@@ -238,7 +238,7 @@ def test_another_factor_renames_what_the_store_has(tmp_path: Path) -> None:
     tracking = Tracking(default_tracking_uri(tmp_path))
     study = tracking.open_study(plan, directory.path)
     planned = plan.runs[0]
-    run = tracking.open_run(study, plan.spec(planned), planned.variant, 0)
+    run = tracking.open_run(study, TrackedRun.of(plan, planned), 0)
     factors = {"model.norm": ["layer", "rms"], "model.placement": ["pre", "post"]}
     wider, directory, _ = queue(tmp_path, factors=factors)
     again = tracking.open_study(wider, directory.path)

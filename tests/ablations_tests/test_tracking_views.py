@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from ablations.diagnostic_views import DIAGNOSTIC_VIEWS
 from ablations.publishing import is_tracked
 from ablations.tracking_views import (
-    DIAGNOSTIC_VIEWS,
     SEED_RUNS,
     TAG,
     description,

@@ -1,0 +1,96 @@
+"""Whether a plan gives every variant the same: budget and size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from studies.budgets import training_tokens
+from studies.errors import AblationError
+from studies.plan import Cell, Plan
+
+EQUAL = 0.01
+"""Relative difference in what runs spend that comes of whole steps alone."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a variant has of what the protocol matches, against the baseline."""
+
+    achieved: float
+    target: float
+    within: bool
+    """Whether the difference is in the protocol's tolerance."""
+
+    @property
+    def deviation(self) -> float:
+        """Relative difference to the target."""
+        return self.achieved / self.target - 1
+
+
+def size_of(plan: Plan, cell: Cell) -> Size | None:
+    """Parameters or FLOPs per token of a variant; None where nothing is matched, or known."""
+    achieved, target = (_matched(plan, c) for c in (cell, plan.cell(plan.baseline)))
+    if achieved is None or not target:
+        return None
+    within = abs(achieved / target - 1) <= plan.study.protocol.tolerance
+    return Size(achieved, target, within)
+
+
+def _matched(plan: Plan, cell: Cell) -> float | None:
+    known = {"parameters": cell.parameters, "flops": cell.flops_per_token, "none": None}
+    value = known[plan.study.protocol.match]
+    return None if value is None else float(value)
+
+
+def mismatched(plan: Plan) -> dict[str, Size]:
+    """Variants whose size deviates from the baseline's by more than the tolerance."""
+    sizes = {cell.variant: size_of(plan, cell) for cell in plan.cells}
+    return {variant: size for variant, size in sizes.items() if size and not size.within}
+
+
+def unequal_budgets(plan: Plan) -> str | None:
+    """How the budgets of variants differ; None where they do not.
+
+    They are equal in the unit that the protocol names: FLOPs, or else training tokens.
+    """
+    budget = plan.study.protocol.budget
+    in_flops = budget is not None and budget.flops is not None
+    spent: dict[str, float] = {}
+    for cell in plan.cells:
+        tokens = float(training_tokens(cell.configuration))
+        spent[cell.variant] = tokens * (cell.flops_per_token or 0.0) if in_flops else tokens
+    least, most = min(spent, key=spent.__getitem__), max(spent, key=spent.__getitem__)
+    if spent[most] <= spent[least] * (1 + EQUAL):
+        return None
+    unit = "FLOPs of training" if in_flops else "training tokens"
+    return f"{least} has {spent[least]:,.0f} {unit}, {most} has {spent[most]:,.0f}"
+
+
+def require_fair(plan: Plan) -> None:
+    """Refuse a plan that gives variants different budgets, or sizes where that is not wanted.
+
+    Raises:
+        AblationError: with every problem, and what to do.
+    """
+    problems = list(_problems(plan))
+    if problems:
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        raise AblationError(f"study {plan.study.name} is no fair comparison:\n{lines}")
+
+
+def _problems(plan: Plan) -> Iterator[str]:
+    protocol = plan.study.protocol
+    difference = unequal_budgets(plan)
+    if difference and protocol.unequal_budgets is None:
+        yield (
+            f"budgets differ: {difference}. Give protocol.budget.tokens (or flops), which sets the "
+            "steps of each variant, or say in protocol.unequal_budgets why they are to differ."
+        )
+    beyond = mismatched(plan) if protocol.beyond_tolerance == "refuse" else {}
+    for variant, size in beyond.items():
+        yield (
+            f"{variant} has {size.deviation:+.1%} {protocol.match} against {plan.baseline}, "
+            f"allowed ±{protocol.tolerance:.1%}: change its sizes, or set "
+            "protocol.beyond_tolerance: mark."
+        )
