@@ -127,7 +127,7 @@ def check(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run what is missing of a study; exit status 1 where a run failed, 130 after a stop."""
-    from ablations.display import progress_display, show_remarks
+    from ablations.display import progress_display, show_remarks, size_line
     from ablations.driver import Driver, RunSettings
     from ablations.search import with_stored_search
 
@@ -139,8 +139,7 @@ def run(options: argparse.Namespace) -> int:
     settings = RunSettings(home, _tracking_uri(options), options.workers, options.retry_failed)
     driver = Driver(plan, settings)
     directory = driver.directory
-    runs = f"{len(plan.cells)} cells x {len(plan.study.seeds)} seeds = {len(plan.runs)} runs"
-    console.print(f"{plan.study.name}: {runs}, in {directory.path}")
+    console.print(f"{plan.study.name}: {size_line(plan)}, in {directory.path}")
     show_remarks(console, plan)
     if driver.is_done() and not options.retry_failed:
         console.print("nothing to run: every run has ended")

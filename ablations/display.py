@@ -16,7 +16,10 @@ from rich.text import Text
 from ablations.numerals import clock
 from ablations.progress import Progress, RemainingTime
 from studies.configuration import leaf_name
+from studies.fairness import Size, size_of
 from studies.plan import Plan
+from studies.protocol import Fixed, Range, Sweep
+from studies.protocol_levels import runs_of_a_cell
 from studies.records import Leak
 from studies.remarks import remarks
 from studies.values import Scalar
@@ -100,7 +103,8 @@ def show_plan(console: Console, plan: Plan) -> None:
     table.add_column("variant")
     for factor in factors:
         table.add_column(leaf_name(factor))
-    for name in ("parameters", "MFLOP/token"):
+    matched, budgeted = study.protocol.match != "none", study.protocol.budget is not None
+    for name in ("parameters", "MFLOP/token", *("match",) * matched, *("steps",) * budgeted):
         table.add_column(name, justify="right")
     for cell in plan.cells:
         mark = " (baseline)" if cell.variant == plan.baseline else ""
@@ -110,6 +114,8 @@ def show_plan(console: Console, plan: Plan) -> None:
             *(label_of(key, level) for key, level in cell.levels.items()),
             _count(cell.parameters),
             f"{flops / 1e6:.2f}" if flops is not None else "–",
+            *(_deviation(size_of(plan, cell)),) * matched,
+            *(f"{cell.configuration['training']['max_steps']:,}",) * budgeted,
         )
     console.print(table)
     for merge in plan.merged:
@@ -118,10 +124,60 @@ def show_plan(console: Console, plan: Plan) -> None:
         console.print(f"excluded  {_levels(excluded.levels)}: {excluded.because}")
     console.print(
         f"{plan.combinations} combinations, {len(plan.merged)} merged, {len(plan.excluded)} "
-        f"excluded: {len(plan.cells)} cells x {len(study.seeds)} seeds = "
-        f"{len(plan.runs)} runs of {study.training.max_steps} steps",
+        f"excluded: {size_line(plan)} of {_steps(plan)} steps",
     )
+    for line in search_lines(plan):
+        console.print(line)
     show_remarks(console, plan)
+
+
+def size_line(plan: Plan) -> str:
+    """Cells, seeds and runs: `28 cells x 2 seeds = 56 runs`; those of a search are listed apart."""
+    cells, seeds = len(plan.cells), len(plan.study.seeds)
+    if isinstance(plan.study.protocol.search, Fixed):
+        return f"{cells} cells x {seeds} seeds = {len(plan.runs)} runs"
+    each = runs_of_a_cell(plan.study)
+    return f"{cells} cells x {each} runs (search, {seeds} seeds twice) = {cells * each} runs"
+
+
+def search_lines(plan: Plan) -> Iterator[str]:
+    """What is searched, on what, and what follows."""
+    search = plan.study.protocol.search
+    if isinstance(search, Fixed):
+        return
+    for key, tried in search.tried.items():
+        shown = (
+            f"{tried.low:g} to {tried.high:g}, {tried.scale}"
+            if isinstance(tried, Range)
+            else ", ".join(map(str, tried))
+        )
+        yield f"search    {key}: {shown}"
+    trials = runs_of_a_cell(plan.study) - 2 * len(plan.study.seeds)
+    how = (
+        "every value"
+        if isinstance(search, Sweep)
+        else f"{search.sampler}, {search.at_once} at once"
+    )
+    yield (
+        f"          {trials // len(search.seeds)} trials of each variant ({how}) on the seeds "
+        f"{', '.join(map(str, search.seeds))}; then {len(plan.study.seeds)} fresh seeds at the "
+        "chosen and at the shared values, a run once where they are the same. An extension, for "
+        "all variants where one chooses at the edge, comes on top"
+    )
+
+
+def _steps(plan: Plan) -> str:
+    steps = sorted({cell.configuration["training"]["max_steps"] for cell in plan.cells})
+    return " to ".join(
+        f"{n:,}" if n > 9999 else str(n) for n in dict.fromkeys((steps[0], steps[-1]))
+    )
+
+
+def _deviation(size: Size | None) -> str:
+    """The deviation from the baseline in what is matched; a mark where it is beyond tolerance."""
+    if size is None:
+        return "–"
+    return f"{size.deviation:+.2%}{'' if size.within else ' !'}"
 
 
 def show_remarks(console: Console, plan: Plan) -> None:

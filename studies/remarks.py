@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from studies.diagnostics import DIAGNOSTIC_OF, DIAGNOSTICS, family_and_place
+from studies.fairness import mismatched
 from studies.plan import Plan
 from studies.run_spec import RunSpec
 from studies.schema import DiagnosticsConfig, ReportConfig
@@ -20,7 +21,11 @@ _SHARED = {
 def remarks(plan: Plan) -> list[str]:
     """A line for each thing that is worth a second look."""
     specs = [cell.spec(plan.study.seeds[0]) for cell in plan.cells]
-    found = [*(line for spec in specs for line in _long_cadences(spec)), *_absent_maps(plan)]
+    found = [
+        *(line for spec in specs for line in _long_cadences(spec)),
+        *_absent_maps(plan),
+        *_mismatches(plan),
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -51,6 +56,19 @@ def _cadences(config: DiagnosticsConfig) -> dict[str, tuple[int | None, str]]:
         what = "it looks" if own else "what goes by it looks"
         found.setdefault(key, (every, f"{what} at the ends of a run alone"))
     return found
+
+
+def _mismatches(plan: Plan) -> Iterator[str]:
+    """Variants that are not of the size that the protocol matches."""
+    protocol, beyond = plan.study.protocol, mismatched(plan)
+    if beyond:
+        worst = max(beyond, key=lambda variant: abs(beyond[variant].deviation))
+        yield (
+            f"{len(beyond)} variants are not matched in {protocol.match} within "
+            f"{protocol.tolerance:.1%} of {plan.baseline} (marked !; {worst} "
+            f"{beyond[worst].deviation:+.1%}): the report says so, too. If size is the question, "
+            "set protocol.match: none"
+        )
 
 
 def _absent_maps(plan: Plan) -> Iterator[str]:
