@@ -21,7 +21,15 @@ from studies.section import Section
 OVERRIDE = "--set"
 """Source of what the command line overrides."""
 
-_UNION_TAGS = {"full_factorial", "one_at_a_time", "list", "bool", "int", "float", "str", "none"}
+_KINDS = {
+    "design": ("full_factorial", "one_at_a_time", "list"),
+    "protocol.search": ("fixed", "sweep", "tune"),
+}
+"""Kinds that a mapping at a key may be of."""
+
+_UNION_TAGS = {kind for kinds in _KINDS.values() for kind in kinds} | {
+    *("Range", "bool", "int", "float", "str", "none"),
+}
 
 _KEY = "[key]"
 """Ends the location of an error about a key of a mapping."""
@@ -30,6 +38,7 @@ _ALLOWED_AT = {
     "name": "at most 81 lower-case letters, digits, '.', '_' and '-', a letter or digit first",
     "seeds": f"a number of seeds from 1 to {MAX_SEEDS}, or a list of different seeds",
     "design": "full_factorial, or a mapping with kind: full_factorial, one_at_a_time or list",
+    "protocol.search": "fixed, or a mapping with kind: fixed, sweep or tune",
     "module.import_path": "package.module:Class, or path/to/file.py:Class",
 }
 """What may stand at keys whose rule pydantic cannot put into words."""
@@ -82,8 +91,7 @@ class Findings:
         elif kind == "string_type" and len(errors) == 1 and isinstance(value, bool | int | float):
             remedy = f"put it in quotes: '{value}'"
         elif kind.startswith("union_tag") and isinstance(value, dict):
-            kinds = ("full_factorial", "one_at_a_time", "list")
-            remedy = close_matches(str(value.get("kind")), kinds) or "name a kind of design"
+            remedy = close_matches(str(value.get("kind")), _KINDS[name]) or "name a kind"
         if wrong_keys:  # what pydantic gives as the value is the key
             allowed = f"keys of {'.'.join(parts[:-1])}: {allowed.removeprefix('one of ')}"
             value = ABSENT

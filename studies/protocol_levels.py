@@ -77,8 +77,9 @@ def _points(
     key: str, values: Iterable[Scalar], where: str, convert: Convert, findings: Findings
 ) -> tuple[Scalar, ...]:
     """Values to choose from, numbers in order."""
+    values = tuple(values)
     good = convert(key, values, where)
-    if good and len(set(map(repr, good))) < max(2, len(good)):
+    if len(good) == len(values) and len(set(map(repr, good))) < max(2, len(good)):
         findings.add(where, list(values), "at least two values, each once", "list them")
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in good)
     return tuple(sorted(good, key=lambda v: float(v or 0))) if numbers else tuple(good)

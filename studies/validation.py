@@ -87,7 +87,7 @@ def _build(raw: Raw, findings: Findings) -> Study | None:
             for details in error.errors(include_url=False):
                 places.setdefault(tuple(location(details)), []).append(details)
         for errors in places.values():
-            if not (left_out and errors[0]["type"] == "missing"):  # missing: we left it out
+            if not (left_out and errors[0]["type"] in ("missing", "too_short")):  # we left it out
                 findings.add_schema_errors(errors)
         reduced = raw
         for path in {_removable(raw, place) for place in places}:

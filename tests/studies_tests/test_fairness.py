@@ -1,0 +1,95 @@
+"""Equal sizes and equal budgets: what a plan gives its variants."""
+
+from __future__ import annotations
+
+import pytest
+
+from studies.errors import AblationError
+from studies.estimates import estimate
+from studies.fairness import mismatched, require_fair, size_of, unequal_budgets
+from studies.matching import matched_width
+from studies.schema import ModelConfig
+from tests.studies_tests.helpers import plan_of
+
+GATED = {"model.activation": ["gelu", "swiglu"]}
+
+
+def widths(**raw):
+    plan = plan_of(factors=GATED, **raw)
+    return [cell.configuration["model"]["d_ff"] for cell in plan.cells]
+
+
+@pytest.mark.parametrize(
+    ("match", "expected"),
+    [("parameters", [512, 341]), ("flops", [512, 341]), ("none", [512, 512])],
+)
+def test_the_hidden_width_follows_from_what_is_matched(match, expected):
+    assert widths(protocol={"match": match}) == expected
+
+
+def test_a_given_width_is_that_of_the_ungated():
+    assert widths(model={"d_ff": 300}) == [300, 200]
+
+
+@pytest.mark.parametrize("d_model", [8, 64, 100, 256])
+@pytest.mark.parametrize("d_ff", [None, 30, 301])
+@pytest.mark.parametrize("bias", [False, True])
+def test_no_other_width_is_nearer_in_parameters(d_model, d_ff, bias):
+    plain = ModelConfig(d_model=d_model, d_ff=d_ff, bias=bias, activation="relu", n_heads=2)
+    gated = plain.model_copy(update={"activation": "swiglu"})
+    target = estimate(plain, 65).parameters
+
+    def distance(width):
+        return abs(estimate(gated.model_copy(update={"d_ff": width}), 65).parameters - target)
+
+    best = matched_width(gated, "parameters")
+    assert distance(best) <= min(distance(best - 1) if best > 1 else 1e9, distance(best + 1))
+
+
+def test_levels_name_the_width_that_was_asked_for():
+    plan = plan_of(factors={"model.d_ff": [300, 600], **GATED})
+    assert {cell.levels["model.d_ff"] for cell in plan.cells} == {300, 600}
+    assert plan.cell("d_ff=300-swiglu").configuration["model"]["d_ff"] == 200
+
+
+def test_sizes_are_held_against_the_baseline():
+    plan = plan_of(factors={"model.n_layers": [2, 4]})
+    size = size_of(plan, plan.cells[1])
+    assert size.achieved == plan.cells[1].parameters
+    assert size.target == plan.cells[0].parameters
+    assert size.deviation == pytest.approx(plan.cells[1].parameters / size.target - 1)
+    assert set(mismatched(plan)) == {"n_layers=4"}
+    assert require_fair(plan) is None
+
+
+def test_a_mismatch_is_refused_where_that_is_wanted():
+    protocol = {"beyond_tolerance": "refuse"}
+    plan = plan_of(factors={"model.n_layers": [2, 4]}, protocol=protocol)
+    with pytest.raises(AblationError, match=r"n_layers=4 has \+\d+\.\d% parameters"):
+        require_fair(plan)
+    require_fair(plan_of(factors=GATED, protocol=protocol))
+
+
+def test_nothing_matched_nothing_missed():
+    plan = plan_of(factors={"model.n_layers": [2, 4]}, protocol={"match": "none"})
+    assert mismatched(plan) == {}
+    assert size_of(plan, plan.cells[1]) is None
+
+
+def test_unequal_budgets_are_refused_unless_somebody_says_why():
+    factors = {"training.max_steps": [200, 400]}
+    with pytest.raises(AblationError, match=r"max_steps=200 has 204,800 training tokens.*409,600"):
+        require_fair(plan_of(factors=factors))
+    require_fair(plan_of(factors=factors, protocol={"unequal_budgets": "the budget is asked for"}))
+
+
+def test_equal_tokens_are_equal_budgets_whatever_the_batch():
+    raw = {"factors": {"training.batch_size": [8, 16, 24]}}
+    assert unequal_budgets(plan_of(**raw))
+    assert unequal_budgets(plan_of(**raw, protocol={"budget": {"tokens": 1e6}})) is None
+
+
+def test_a_budget_in_flops_is_compared_in_flops():
+    raw = {"factors": {"model.n_layers": [2, 4]}}
+    assert unequal_budgets(plan_of(**raw, protocol={"budget": {"flops": 1e13}})) is None
+    assert unequal_budgets(plan_of(**raw)) is None
