@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     """Run what is missing of a study; exit status 1 where a run failed, 130 after a stop."""
     from ablations.display import progress_display, show_remarks, size_line
     from ablations.driver import Driver, RunSettings
-    from ablations.search import with_stored_search
+    from ablations.search import store_plan, with_stored_search
 
     loaded, plan = _loaded_plan(options)
     require_fair(plan)
@@ -146,7 +146,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         with console.status("pre-flight") as status:
             driver.check(status.update)
-    directory.save_plan(plan, loaded.path.read_text(encoding="utf-8"))
+    driver.plan = store_plan(plan, loaded.path.read_text(encoding="utf-8"), directory)
     with progress_display(console) as show:
         summary = driver.run(show)
     with console.status("sending what the tracking store lacks"):

@@ -14,6 +14,14 @@ from studies.search import Tried, advance, take_up
 from studies.values import Scalar
 
 
+def store_plan(plan: Plan, study_text: str, directory: StudyDirectory) -> Plan:
+    """Make a plan the study's, with what its search has come to; returns it."""
+    with _lock(directory):
+        plan = with_stored_search(plan, directory)
+        directory.save_plan(plan, study_text)
+    return plan
+
+
 def with_stored_search(plan: Plan, directory: StudyDirectory) -> Plan:
     """A plan made anew, with what the search of the study has come to in its folder."""
     if not directory.plan_path.exists():
@@ -31,7 +39,7 @@ class SearchKeeper:
 
     def go_on(self) -> Plan:
         """The stored plan, taken as far as the records allow."""
-        with filelock.FileLock(self._directory.path / ".plan.lock"):
+        with _lock(self._directory):
             stored = self._stored.read()
             plan = self._advanced(stored)
             if plan is not stored:
@@ -53,6 +61,10 @@ class SearchKeeper:
                 return record
             self._records[run_key] = record
         return self._records[run_key]
+
+
+def _lock(directory: StudyDirectory) -> filelock.BaseFileLock:
+    return filelock.FileLock(directory.path / ".plan.lock")
 
 
 def _propose(
