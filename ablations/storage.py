@@ -6,9 +6,11 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import filelock
 import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
@@ -36,13 +38,13 @@ def open_storage(url: str, *, existing: bool = False) -> BaseStorage:
     the same run. Taking the write lock at the start of every transaction closes that gap.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    connect_args = {"timeout": LOCK_TIMEOUT_S, "isolation_level": None}
-    storage = RDBStorage(
-        url,
-        engine_kwargs={"connect_args": connect_args},
-        skip_compatibility_check=existing,
-        skip_table_creation=existing,
-    )
+    with nullcontext() if existing else _creation_lock(url):
+        storage = RDBStorage(
+            url,
+            engine_kwargs={"connect_args": {"timeout": LOCK_TIMEOUT_S, "isolation_level": None}},
+            skip_compatibility_check=existing,
+            skip_table_creation=existing,
+        )
 
     @event.listens_for(storage.engine, "connect")
     def _configure(connection: sqlite3.Connection, _: Any) -> None:
@@ -55,6 +57,12 @@ def open_storage(url: str, *, existing: bool = False) -> BaseStorage:
 
     storage.engine.dispose()  # connections made before the hooks were there
     return optuna.storages.get_storage(storage)
+
+
+def _creation_lock(url: str) -> filelock.BaseFileLock:
+    """Keeps two processes from creating the tables of one file at the same moment."""
+    path = Path(url.removeprefix("sqlite:///"))
+    return filelock.FileLock(path.with_name(f".{path.name}.lock"))
 
 
 def patiently(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -60,6 +60,8 @@ class FairnessLedger:
     """Label of a variant to its size, where that is beyond the tolerance."""
     unequal: str | None
     """How budgets differ, if they do."""
+    outcomes: dict[Outcome, int]
+    """Of the compared runs."""
 
 
 def collect(results: StudyResults) -> FairnessLedger:
@@ -74,6 +76,7 @@ def collect(results: StudyResults) -> FairnessLedger:
         search_seeds=0 if isinstance(search, Fixed) else len(search.seeds),
         mismatched={results.labels[v]: size for v, size in mismatched(plan).items()},
         unequal=unequal_budgets(plan),
+        outcomes=results.compared.outcomes(),
     )
 
 

@@ -22,7 +22,7 @@ from reports.drawing import (
 from reports.exhibits import Figure
 from reports.line_panels import PANELS_PER_ROW, wrapped
 from reports.search_results import SearchResults, VariantSearch
-from reports.words import factor_label
+from reports.words import counts_caption, factor_label
 from studies.records import Outcome
 
 
@@ -31,17 +31,15 @@ def search_figure(data: SearchResults) -> Figure | None:
     if data.axis is None or data.points.empty:
         return None
     others = [factor_label(key) for key in data.keys if key != data.axis]
-    lines = "Lines: mean over the search seeds" + (
-        f", at the best {' and '.join(others)} of each." if others else "."
-    )
-    diverged = (data.points["outcome"] == Outcome.DIVERGED).any()
-    caption = (
-        f"Final loss against the {factor_label(data.axis)} on the search seeds. Dots: runs. "
-        + (f"{lines} " if data.is_sweep else "")
-        + "Rings: what was chosen. Dashed: loss at initialisation, above which a run counts as it."
-        + (" Crosses: runs that diverged, which count as the loss at initialisation." if diverged
-           else "")
-    )  # fmt: skip
+    at_best = f", at the best {' and '.join(others)} of each" if others else ""
+    parts = [
+        f"Final loss against the {factor_label(data.axis)} on the search seeds. Dots: runs.",
+        f"Lines: mean over the search seeds{at_best}." if data.is_sweep else "",
+        "Rings: what was chosen. Dashed: loss at initialisation, above which a run counts as it.",
+        "Crosses: diverged runs, which count as that, too." if _has_diverged(data) else "",
+        counts_caption(data.outcomes),
+    ]
+    caption = " ".join(filter(None, parts))
     return Figure("search", caption, data.points, partial(_draw, data))
 
 
@@ -70,8 +68,7 @@ def _draw(data: SearchResults, theme: Theme) -> Drawing:
     hide_unused(axes, len(panels))
     figure.supxlabel(factor_label(str(data.axis)), fontsize=font)
     figure.supylabel("final loss (nats/token)", fontsize=font)
-    diverged = bool((data.points["outcome"] == Outcome.DIVERGED).any())
-    add_legend(figure, data.layout, theme, diverged=diverged)
+    add_legend(figure, data.layout, theme, diverged=_has_diverged(data))
     return figure
 
 
@@ -94,6 +91,10 @@ def _draw_variant(ax: Axes, data: SearchResults, row: VariantSearch, theme: Them
     )  # fmt: skip
     lost = points[points["outcome"] == Outcome.DIVERGED]
     divergence_marks(ax, list(lost[axis]), list(lost["loss"]), theme)
+
+
+def _has_diverged(data: SearchResults) -> bool:
+    return bool((data.points["outcome"] == Outcome.DIVERGED).any())
 
 
 def _chosen(row: VariantSearch, means: pd.DataFrame) -> pd.DataFrame:

@@ -58,6 +58,8 @@ class SearchResults:
     is_sweep: bool
     kind: str
     """Sweep, or the sampler's name."""
+    outcomes: dict[Outcome, int]
+    """Of the runs of the search."""
     tried: int
     """Learning rates that S is the mean over; 0 where there is no S."""
 
@@ -87,6 +89,7 @@ def collect(results: StudyResults) -> SearchResults | None:
         seeds=len(search.seeds),
         is_sweep=isinstance(search, Sweep),
         kind="sweep" if isinstance(search, Sweep) else search.sampler,
+        outcomes=_outcomes(results),
         tried=points[axis].nunique() if sweeps_rate and axis is not None else 0,
     )
 
@@ -115,6 +118,11 @@ def _points(results: StudyResults) -> pd.DataFrame:
             rows.append(row)
     columns = ["variant", "label", "trial", "seed", *plan.nuisance]
     return pd.DataFrame(rows, columns=[*columns, "outcome", "loss", "initial_loss"])
+
+
+def _outcomes(results: StudyResults) -> dict[Outcome, int]:
+    counts = results.runs[results.runs["stage"] == "search"]["outcome"].value_counts()
+    return {outcome: int(counts.get(outcome.value, 0)) for outcome in Outcome}
 
 
 def _axis(plan: Plan) -> str | None:

@@ -12,6 +12,7 @@ from reports.sections.base import Section
 from reports.words import (
     ABSENT,
     EDGE_MARK,
+    counts_caption,
     factor_label,
     grouped,
     leaf,
@@ -94,7 +95,7 @@ def _caption(data: FairnessLedger) -> str:
         parts.append(f"{BEYOND_MARK} Beyond the tolerance of the match.")
     if any(account.edges for account in data.accounts):
         parts.append(f"{EDGE_MARK} Choice at the edge of what was tried.")
-    return " ".join(parts)
+    return " ".join([*parts, counts_caption(data.outcomes)])
 
 
 def _cells(account: Account, data: FairnessLedger) -> tuple[Cell, ...]:

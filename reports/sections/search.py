@@ -15,6 +15,7 @@ from reports.words import (
     ABSENT,
     EDGE_MARK,
     any_of,
+    counts_caption,
     decimals_for,
     factor_label,
     leaf,
@@ -89,7 +90,7 @@ def _caption(data: SearchResults) -> str:
         )
     if any(row.choice and row.choice.edges for row in data.rows):
         parts.append(f"{EDGE_MARK} At the edge of what was tried.")
-    return " ".join(parts)
+    return " ".join([*parts, counts_caption(data.outcomes)])
 
 
 def _cells(row: VariantSearch, data: SearchResults, decimals: int) -> tuple[Cell, ...]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import sqlite3
 import time
 
@@ -69,3 +70,20 @@ def test_patiently_passes_other_errors_on_at_once():
 
 def raise_(error):
     raise error
+
+
+def open_together(barrier, path):
+    barrier.wait()
+    open_storage(sqlite_url(path))
+
+
+def test_several_processes_may_create_one_storage_at_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(4)
+    path = tmp_path / "ledger.db"
+    processes = [context.Process(target=open_together, args=(barrier, path)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 4

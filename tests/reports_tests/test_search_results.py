@@ -1,0 +1,192 @@
+"""What reports say of a search: columns, sensitivity, edges, the fairness ledger."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from reports.build import build_report
+from reports.comparison import compare
+from reports.drawing import PAGE, PAPER, draw_files
+from reports.fairness import collect as collect_fairness
+from reports.frame import StudyResults
+from reports.search_results import collect
+from reports.sections.contents import SECTIONS
+from studies.records import Outcome
+from tests.reports_tests.searched import INITIAL, RATE, searched
+
+GRID = (1e-3, 3e-3, 1e-2, 3e-2)
+BEST = {"layer": 3e-3, "rms": 1e-2}
+NORMS = {"model.norm": ["layer", "rms"]}
+
+
+def loss(variant, settings, seed):
+    """A parabola over the logarithm of the rate; the highest rate diverges under layer norm."""
+    rate = settings[RATE]
+    if variant == "layer" and rate >= 3e-2:
+        return None
+    noise = np.random.default_rng([seed, int(1e6 * rate)]).normal(0, 0.01)
+    return 2.0 + math.log10(rate / BEST[variant]) ** 2 + (0.1 if variant == "rms" else 0) + noise
+
+
+def sweep(**search):
+    kind = {"kind": "sweep", "values": {RATE: list(GRID)}, "seeds": 2, "extend": 0}
+    return {"search": kind | search}
+
+
+@pytest.fixture(scope="module")
+def results() -> StudyResults:
+    return searched(loss, factors=NORMS, seeds=3, protocol=sweep())
+
+
+def test_compared_and_shared_runs_are_apart_from_those_of_the_search(results):
+    assert len(results.runs) == 2 * 4 * 2 + 2 * 3 + 2 * 3
+    for column, rates in (("compared", BEST), ("shared", dict.fromkeys(BEST, 1e-3))):
+        part = getattr(results, column)
+        assert set(part.runs["stage"]) == {"report"}
+        for variant, rate in rates.items():
+            runs = part.runs[part.runs["variant"] == variant]
+            assert set(runs[RATE]) == {rate}
+            assert sorted(runs["seed"]) == [0, 1, 2]
+    assert results.compared.compared is results.compared or len(results.compared.runs) == 6
+
+
+def test_the_main_table_ranks_at_chosen_values_and_shows_the_shared_ones(results):
+    data = compare(results)
+    rows = {row.variant: row for row in data.rows}
+    assert data.best is not None
+    assert data.best.variant == "layer"
+    assert rows["rms"].chosen.settings == {RATE: 1e-2}
+    for variant, row in rows.items():
+        expected = [loss(variant, {RATE: BEST[variant]}, seed) for seed in range(3)]
+        shared = [loss(variant, {RATE: 1e-3}, seed) for seed in range(3)]
+        assert row.loss.mean == pytest.approx(np.mean(expected))
+        assert row.shared.mean == pytest.approx(np.mean(shared))
+        assert row.outcomes[Outcome.COMPLETED] == 3
+    difference = [loss("rms", {RATE: 1e-3}, s) - loss("layer", {RATE: 1e-3}, s) for s in range(3)]
+    assert rows["rms"].shared_difference.mean == pytest.approx(np.mean(difference))
+    table = SECTIONS["main"].render(data).tables[0]
+    assert [c.heading for c in table.columns][4:6] == ["Chosen", "At shared values"]
+    assert list(table.data["chosen_learning_rate"]) == [3e-3, 1e-2]
+    assert "learning rate 0.001" in table.caption
+
+
+def test_sensitivity_is_the_mean_above_the_lowest_with_divergence_as_the_initial_loss(results):
+    rows = {row.variant: row for row in collect(results).rows}
+    for variant, row in rows.items():
+        clipped = np.array(
+            [
+                [INITIAL if (x := loss(variant, {RATE: rate}, seed)) is None else min(x, INITIAL)
+                 for rate in GRID]
+                for seed in (10000, 10001)
+            ]
+        )  # fmt: skip
+        means = clipped.mean(axis=0)
+        assert row.lowest == pytest.approx(means.min())
+        assert row.sensitivity == pytest.approx(means.mean() - means.min())
+        assert row.by_seed == pytest.approx(tuple(clipped.mean(axis=1) - clipped.min(axis=1)))
+        assert row.initial == INITIAL
+    assert rows["layer"].diverged == 2
+    assert rows["layer"].sensitivity > rows["rms"].sensitivity
+
+
+def test_sensitivity_never_stands_without_the_lowest_loss(results):
+    table = SECTIONS["search"].render(collect(results)).tables[0]
+    headings = [column.heading for column in table.columns]
+    assert headings.index("S") == headings.index("l*") + 1
+    assert {"sensitivity", "lowest_loss"} <= set(table.data.columns)
+
+
+def test_a_rate_that_was_swept_with_other_keys_stands_with_their_best_values():
+    def both(variant, settings, seed):
+        return loss(variant, settings, 0) + settings["training.warmup_steps"] / 100
+
+    values = {RATE: [1e-3, 1e-2], "training.warmup_steps": [0, 50]}
+    search = {"kind": "sweep", "values": values, "seeds": 1, "extend": 0}
+    row = collect(searched(both, factors=NORMS, seeds=2, protocol={"search": search})).rows[1]
+    losses = [loss("rms", {RATE: rate}, 0) for rate in (1e-3, 1e-2)]
+    assert row.sensitivity == pytest.approx(np.mean(losses) - min(losses))
+
+
+def test_a_tuning_has_no_sensitivity():
+    search = {"kind": "tune", "ranges": {RATE: {"low": 1e-3, "high": 1e-2}}, "trials": 6}
+    data = collect(searched(loss, factors=NORMS, seeds=2, protocol={"search": search}))
+    assert data.tried == 0
+    assert all(math.isnan(row.sensitivity) for row in data.rows)
+    exhibits = SECTIONS["search"].render(data)
+    assert "S" not in [column.heading for column in exhibits.tables[0].columns]
+    assert exhibits.figures
+
+
+def test_a_search_that_is_not_done_says_so_and_compares_shared_values():
+    results = searched(loss, rounds=0, factors=NORMS, seeds=2, protocol=sweep())
+    assert not results.plan.choices
+    data = compare(results)
+    assert not data.tuned
+    assert {row.loss.n for row in data.rows} == {2}
+    assert "has not chosen all values yet" in SECTIONS["main"].render(data).sentences[0]
+    assert "Still searching for 2 of 2" in " ".join(
+        SECTIONS["search"].render(collect(results)).sentences
+    )
+
+
+def test_edges_are_marked_in_every_table(tmp_path):
+    results = searched(
+        lambda v, settings, seed: 4 - settings[RATE], factors=NORMS, seeds=2, protocol=sweep()
+    )
+    main = SECTIONS["main"].render(compare(results))
+    assert main.tables[0].rows[0].cells[4].text == "0.03*"
+    assert "* At the edge" in main.tables[0].caption
+    search = SECTIONS["search"].render(collect(results))
+    assert "lies at the edge of what was tried for LayerNorm, RMSNorm" in " ".join(search.sentences)
+    ledger = SECTIONS["fairness"].render(collect_fairness(results)).tables[0]
+    assert ledger.rows[0].cells[4].text == "4*"
+
+
+def test_the_ledger_counts_search_and_report_runs(results):
+    data = collect_fairness(results)
+    [layer, rms] = data.accounts
+    assert layer.trials == rms.trials == 4
+    assert layer.wall_time_h == pytest.approx((4 * 2 + 3 + 3) * 36 / 3600)
+    assert layer.seeds == 3
+    assert layer.tokens == 1000 * 16 * 64
+    assert data.ranges == {RATE: "0.001 to 0.03"}
+    text = " ".join(SECTIONS["fairness"].render(data).sentences)
+    assert "same budget in training tokens" in text
+    assert "within 1.0% of the baseline in parameters" in text
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"factors": {"training.batch_size": [8, 16]}}, "Budgets differ, so that losses do not"),
+        ({"factors": {"training.batch_size": [8, 16]}, "protocol": {"unequal_budgets": "why not."}},
+         "Budgets differ on purpose: why not ("),
+        ({"factors": {"model.n_layers": [2, 4]}}, "Not matched in parameters within 1.0% of"),
+        ({"factors": {"model.n_layers": [2, 4]}, "protocol": {"match": "none"}}, "is not matched"),
+        ({"factors": {"model.n_layers": [2, 4]}, "protocol": {"budget": {"flops": 1e12}}},
+         "same budget in FLOPs"),
+    ],
+)  # fmt: skip
+def test_what_is_unequal_is_said(raw, words):
+    results = searched(lambda variant, settings, seed: 3.0, seeds=2, **raw)
+    assert words in " ".join(SECTIONS["fairness"].render(collect_fairness(results)).sentences)
+
+
+def test_runs_of_a_search_that_diverged_are_listed_with_their_setting(results):
+    fates = SECTIONS["unfinished"].collect(results).fates
+    assert [f.seeds for f in fates if f.variant == "layer"] == [
+        "10000 at learning rate 0.03, 10001 at learning rate 0.03"
+    ]
+
+
+def test_the_report_of_a_search_is_whole_and_the_same_twice(results, tmp_path):
+    one, two = (build_report(results, tmp_path / name) for name in "ab")
+    assert one.html.read_bytes() == two.html.read_bytes()
+    assert one.tex.read_bytes() == two.tex.read_bytes()
+    assert (tmp_path / "a" / "figures" / "search.csv").exists()
+    for theme in (PAPER, PAGE):
+        figure = SECTIONS["search"].render(collect(results)).figures[0]
+        assert draw_files(figure.draw, theme, ["svg"])["svg"]
