@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.frame import StudyResults
-from reports.words import FINISHED, factor_label, grouped, level_label, progress_text
+from reports.words import FINISHED, any_of, factor_label, grouped, level_label, progress_text
 from studies.metrics import OVERHEAD_PERCENT
+from studies.plan import Plan
+from studies.protocol import Fixed, Sweep
 from studies.records import Outcome
 from studies.schema import Study
 from studies.vocabulary import label_of
@@ -69,7 +71,7 @@ def collect_overview(results: StudyResults) -> Overview:
         design=(
             f"{plan.study.design.kind.replace('_', ' ')}: {plan.combinations} combinations, "
             f"{len(plan.cells)} cells, {seeds} {'seed' if seeds == 1 else 'seeds'}, "
-            f"{len(plan.runs)} runs"
+            f"{len(plan.runs)} runs{_of_the_search(plan)}"
         ),
         merged=tuple(
             Note(_combination(m.levels), f"same model as {m.into}: {', '.join(m.rules)}")
@@ -77,6 +79,11 @@ def collect_overview(results: StudyResults) -> Overview:
         ),
         excluded=tuple(Note(_combination(e.levels), e.because) for e in plan.excluded),
     )
+
+
+def _of_the_search(plan: Plan) -> str:
+    searching = sum(run.stage == "search" for run in plan.runs)
+    return f", {searching} of them of the search" if searching else ""
 
 
 def _combination(levels: Mapping[str, Any]) -> str:
@@ -132,6 +139,7 @@ def _protocol(results: StudyResults) -> tuple[Fact, ...]:
             f"{of('training.max_steps')} steps of {of('training.batch_size')} × "
             f"{of('model.context_length')} tokens",
         ),
+        *_search(results),
         Fact("precision", of("training.precision")),
         *(_own_module(study, of) if own else _built_in_model(results, of)),
         *_diagnostics(results),
@@ -160,7 +168,7 @@ def _built_in_model(results: StudyResults, of: _Values) -> tuple[Fact, ...]:
         ),
         Fact(
             "learning rate",
-            f"{of('training.learning_rate')}, the same for all variants unless varied; warm-up "
+            f"{of('training.learning_rate')}, {_how_set(results)}; warm-up "
             f"{of('training.warmup_steps')} steps, cosine to "
             f"{of('training.final_learning_rate_fraction')} of the peak",
         ),
@@ -172,6 +180,24 @@ def _built_in_model(results: StudyResults, of: _Values) -> tuple[Fact, ...]:
         ),
         Fact("initialisation", resolved or of("model.initialization")),
     )
+
+
+def _how_set(results: StudyResults) -> str:
+    """Whether the learning rate is the same for all variants."""
+    if "training.learning_rate" in results.plan.nuisance:
+        return "the shared value beside those that were searched for each variant"
+    return "the same for all variants unless varied"
+
+
+def _search(results: StudyResults) -> tuple[Fact, ...]:
+    """What was searched for each variant, and how."""
+    search = results.plan.study.protocol.search
+    if isinstance(search, Fixed):
+        return ()
+    keys = any_of([factor_label(key) for key in search.keys], "and")
+    how = "sweep of every value" if isinstance(search, Sweep) else f"Optuna, {search.sampler}"
+    seeds = ", ".join(map(str, search.seeds))
+    return (Fact("searched for each variant", f"{keys}: {how}, on the seeds {seeds}"),)
 
 
 def _diagnostics(results: StudyResults) -> tuple[Fact, ...]:
