@@ -84,7 +84,7 @@ def _progress_panel(progress: Progress, elapsed_s: float, left_s: float | None) 
             f"  {run.variant}", f"seed {run.seed}", f"step {running.step}/{running.max_steps}"
         )
     bar = Table.grid()
-    bar.add_row(ProgressBar(total=progress.total, completed=progress.work_done, width=60))
+    bar.add_row(ProgressBar(total=progress.expected, completed=progress.work_done, width=60))
     return Group(
         bar,
         Text(f"{progress.line()} · {times}"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ablations.ledger import RunState, RunStatus
 from studies.plan import Plan, PlannedRun
+from studies.protocol_levels import runs_of_a_cell
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,13 @@ class Progress:
     running: tuple[RunningRun, ...]
     work_done: float
     """Runs' worth of work done, parts of running ones included."""
+    to_come: int = 0
+    """Runs that a search will still ask for, about."""
+
+    @property
+    def expected(self) -> int:
+        """Runs that there will be."""
+        return self.total + self.to_come
 
     @property
     def ended(self) -> int:
@@ -39,11 +47,15 @@ class Progress:
         """Whether every planned run has ended."""
         return self.ended == self.total
 
+    @property
+    def _of(self) -> str:
+        return f"~{self.expected}" if self.to_come else str(self.total)
+
     def line(self) -> str:
         """Counts in a line: `12/56 runs ended, 1 diverged, 0 failed, 2 running`."""
         count = self.counts.get
         return (
-            f"{self.ended}/{self.total} runs ended, {count(RunState.DIVERGED, 0)} diverged, "
+            f"{self.ended}/{self._of} runs ended, {count(RunState.DIVERGED, 0)} diverged, "
             f"{count(RunState.FAILED, 0)} failed, {count(RunState.RUNNING, 0)} running"
         )
 
@@ -58,7 +70,9 @@ def measure(plan: Plan, statuses: Mapping[str, RunStatus]) -> Progress:
             running.append(RunningRun(run, status.step, plan.spec(run).training.max_steps))
     done = sum(n for state, n in counts.items() if state.is_ended())
     partial = sum(r.step / r.max_steps for r in running)
-    return Progress(counts, len(plan.runs), tuple(running), done + partial)
+    planned = len(plan.runs)
+    guess = 0 if plan.is_settled else len(plan.cells) * runs_of_a_cell(plan.study)
+    return Progress(counts, planned, tuple(running), done + partial, max(0, guess - planned))
 
 
 class RemainingTime:
@@ -73,4 +87,4 @@ class RemainingTime:
             self._start = (now_s, progress.work_done)
         since, at_first = self._start
         pace = (progress.work_done - at_first) / (now_s - since) if now_s > since else 0.0
-        return (progress.total - progress.work_done) / pace if pace > 0 else None
+        return (progress.expected - progress.work_done) / pace if pace > 0 else None

@@ -29,6 +29,8 @@ CELLS = {
     "what-matters": (5, 5),
     "published-recipes": (3, 3),
     "warmup-by-placement": (18, 13),
+    "norms-at-their-best": (6, 5),
+    "placement-tuned": (2, 2),
     "lstm-width": (6, 6),
 }
 """Example to its combinations and cells, as the text around it says."""
