@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test check clean
+.PHONY: install demo searches test check clean
 
 install: $(VENV)/.installed
 
@@ -20,6 +20,20 @@ demo: install  ## run the quickstart study and write its report
 
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+SMALL := --set seeds=1 --set protocol.search.seeds=1 --set training.max_steps=20 \
+	--set training.warmup_steps=4 --set model.n_layers=1 --set model.n_heads=2 \
+	--set model.d_model=32 --set model.context_length=32 --set data.evaluation_tokens=512
+
+searches: install  ## small versions of the shipped studies that search, with their reports
+	$(BIN)/ablate run lr-sensitivity $(SMALL)
+	$(BIN)/ablate report lr-sensitivity
+	$(BIN)/ablate run activation-norm-placement-sweep $(SMALL)
+	$(BIN)/ablate report activation-norm-placement-sweep
+	$(BIN)/ablate run activation-norm-placement-tune $(SMALL) \
+		--set 'protocol.search.ranges.training.warmup_steps=[2, 4]' \
+		--set protocol.search.trials=4
+	$(BIN)/ablate report activation-norm-placement-tune
 
 check: install  ## lint and types
 	$(BIN)/ruff check .

@@ -153,6 +153,7 @@ def search_lines(plan: Plan) -> Iterator[str]:
         )
         yield f"search    {key}: {shown}"
     trials = runs_of_a_cell(plan.study) - 2 * len(plan.study.seeds)
+    seeds = ", ".join(map(str, plan.study.seeds))
     how = (
         "every value"
         if isinstance(search, Sweep)
@@ -160,9 +161,8 @@ def search_lines(plan: Plan) -> Iterator[str]:
     )
     yield (
         f"          {trials // len(search.seeds)} trials of each variant ({how}) on the seeds "
-        f"{', '.join(map(str, search.seeds))}; then {len(plan.study.seeds)} fresh seeds at the "
-        "chosen and at the shared values, a run once where they are the same. An extension, for "
-        "all variants where one chooses at the edge, comes on top"
+        f"{', '.join(map(str, search.seeds))}; then the seeds {seeds} at the chosen and at "
+        "the shared values, a run once where they are the same. Extensions come on top"
     )
 
 

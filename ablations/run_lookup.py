@@ -28,10 +28,13 @@ class FoundRun:
 
     @property
     def name(self) -> str:
-        """What finds the run again: STUDY/VARIANT/SEED, or its folder where no plan names it."""
+        """What finds the run again: STUDY/VARIANT/SEED, or its folder where no plan names it.
+
+        A run at searched values is STUDY/VARIANT/SEED@learning_rate=0.01.
+        """
         if self.plan is None or self.planned is None:
             return str(self.directory.path)
-        return f"{self.plan.study.name}/{self.planned.variant}/{self.planned.seed}"
+        return f"{self.plan.study.name}/{self.planned.variant}/{self.planned.place}"
 
 
 def find_run(home: Path, text: str) -> FoundRun:
@@ -78,7 +81,7 @@ def _by_name(home: Path, text: str) -> FoundRun:
             f"no variant {variant!r} in study {name!r}: {hint + ' ' if hint else ''}"
             f"Variants: {_some(variants)}."
         )
-    runs = {str(run.seed): run for run in plan.runs if run.variant == variant}
+    runs = {run.place: run for run in plan.runs if run.variant == variant}
     if seed not in runs:
         given = f"no seed {seed!r} of" if seed else "a seed is missing after"
         raise AblationError(f"{given} {name}/{variant}. Seeds: {_some(list(runs))}.")
@@ -101,7 +104,7 @@ def _by_key(home: Path, text: str) -> FoundRun:
         )
     if text in studies:
         runs = studies[text].load_plan().runs
-        names = _some([f"{text}/{run.variant}/{run.seed}" for run in runs], "\n  ")
+        names = _some([f"{text}/{run.variant}/{run.place}" for run in runs], "\n  ")
         raise AblationError(f"{text!r} is a study of {len(runs)} runs; name one:\n  {names}")
     hint = close_matches(text, studies)
     raise AblationError(

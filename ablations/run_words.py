@@ -35,6 +35,8 @@ def heading(view: RunView) -> Iterator[Text]:
         levels = found.plan.cell(found.planned.variant).levels
     seed = found.planned.seed if found.planned else view.configuration.get("seed", "–")
     words = [f"{leaf_name(key)} {label_of(key, level)}" for key, level in levels.items()]
+    if found.planned:
+        words += [f"{leaf_name(key)} {value}" for key, value in found.planned.settings.items()]
     yield Text(" · ".join([*words, f"seed {seed}"]))
     if record:
         yield Text(_provenance(view), style="dim")

@@ -143,8 +143,8 @@ def _parse_setting(setting: str) -> tuple[str, Any]:
         raise AblationError(f"--set {setting!r}: the value is not YAML: {error}") from None
 
 
-_KEYED_BY_FACTOR = {"factors", "baseline", "without"}
-"""Mappings from factor to levels: their keys have dots of their own."""
+_KEYED_BY_FACTOR = {"factors", "baseline", "without", "values", "ranges"}
+"""Mappings from a configuration key to values: their keys have dots of their own."""
 
 
 def _set(raw: Raw, key: str, value: Any) -> None:

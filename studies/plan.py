@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from studies.configuration import value_at, with_values
+from studies.configuration import leaf_name, value_at, with_values
 from studies.protocol import Fixed
 from studies.run_spec import RunSpec
 from studies.schema import Study
@@ -71,6 +71,12 @@ class PlannedRun(Section):
     """Nuisance key to the value that stands for the cell's own."""
     stage: Stage = "report"
     """Whether the run chooses settings, or is compared."""
+
+    @property
+    def place(self) -> str:
+        """What tells the run from others of its variant: `0`, or `0@learning_rate=0.01`."""
+        settings = ",".join(f"{leaf_name(key)}={value}" for key, value in self.settings.items())
+        return f"{self.seed}@{settings}" if settings else str(self.seed)
 
 
 class Trial(Section):

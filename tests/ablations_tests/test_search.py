@@ -15,10 +15,12 @@ import pytest
 from ablations.aggregates import log_aggregates
 from ablations.cli import main
 from ablations.run_directory import StoredPlan, StudyDirectory
+from ablations.run_lookup import find_run
 from ablations.search import SearchKeeper, with_stored_search
 from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri
 from reports.sources import load_study as load_results
+from studies.errors import AblationError
 from studies.loading import load_study
 from studies.metrics import FINAL_LOSS
 from studies.plan import Plan
@@ -220,3 +222,16 @@ def test_the_command_says_what_it_will_do(tmp_path, capsys, monkeypatch) -> None
     unequal = ["--set", 'factors={"training.max_steps": [10, 20]}']
     assert main(["check", str(study), "--home", str(tmp_path), *unequal]) == 2
     assert "budgets differ" in capsys.readouterr().err
+
+
+def test_a_run_at_searched_values_has_a_name_of_its_own(swept) -> None:
+    plan, directory = swept
+    home = directory.path.parent
+    for run in plan.runs:
+        name = f"tiny/{run.variant}/{run.place}"
+        found = find_run(home, name)
+        assert (found.planned, found.name) == (run, name)
+    assert find_run(home, "tiny/layer/0").planned.settings == {}
+    assert find_run(home, "tiny/layer/10000@learning_rate=0.001").planned.stage == "search"
+    with pytest.raises(AblationError, match="10000@learning_rate=0.003"):
+        find_run(home, "tiny/layer/10000")
