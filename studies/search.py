@@ -279,7 +279,8 @@ def _with_runs(plan: Plan) -> Plan:
                 add(trial.variant, seed, trial.settings, "search")
     for seed in plan.study.seeds:
         for variant, choice in plan.choices.items():
-            add(variant, seed, choice.settings, "report")
+            is_shared = choice.settings == plan.settings(variant, NO_SETTINGS)
+            add(variant, seed, NO_SETTINGS if is_shared else choice.settings, "report")
     for seed in plan.study.seeds:
         for cell in plan.cells:
             add(cell.variant, seed, NO_SETTINGS, "report")

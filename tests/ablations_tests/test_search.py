@@ -233,5 +233,5 @@ def test_a_run_at_searched_values_has_a_name_of_its_own(swept) -> None:
         assert (found.planned, found.name) == (run, name)
     assert find_run(home, "tiny/layer/0").planned.settings == {}
     assert find_run(home, "tiny/layer/10000@learning_rate=0.001").planned.stage == "search"
-    with pytest.raises(AblationError, match="10000@learning_rate=0.003"):
+    with pytest.raises(AblationError, match=r"10000@learning_rate=0\.003"):
         find_run(home, "tiny/layer/10000")
