@@ -24,7 +24,7 @@ def store_plan(plan: Plan, study_text: str, directory: StudyDirectory) -> Plan:
 
 def with_stored_search(plan: Plan, directory: StudyDirectory) -> Plan:
     """A plan made anew, with what the search of the study has come to in its folder."""
-    if not directory.plan_path.exists():
+    if plan.is_settled or not directory.plan_path.exists():
         return plan
     return take_up(plan, directory.load_plan())
 
