@@ -20,6 +20,7 @@ from ablations.run_directory import (
     StudyDirectory,
 )
 from studies.diagnostics import TAPS
+from studies.digests import digest_tags
 from studies.metrics import split_series
 from studies.plan import Plan, PlannedRun
 from studies.records import Outcome, RunRecord
@@ -250,6 +251,7 @@ def _tags(record: RunRecord) -> dict[str, object]:
         "host": record.provenance.get("host"),
         **{f"version.{name}": version for name, version in versions.items() if version},
         **{name: value for name, value in record.facts.items() if value is not None},
+        **digest_tags(record.digests),
         **({"error": record.error} if record.error else {}),
         # Written last: a store that has it has everything.
         "recorded_attempt": record.attempt,

@@ -218,6 +218,7 @@ class Worker:
                 "summary": result.summary,
                 "facts": result.facts,
                 "definitions": result.definitions,
+                "digests": result.digests,
                 "wall_time_s": round(time.monotonic() - started, 3),
             }
         )

@@ -15,6 +15,7 @@ from torch import Tensor
 from lightning_modules.clock import Clock
 from lightning_modules.diagnostics.base import NO_READINGS, Readings
 from lightning_modules.diagnostics.suite import DiagnosticSuite
+from lightning_modules.digests import SeenBatches, digest_of_batches, read_initial_values
 from lightning_modules.evaluation import evaluation_loss, loss_of
 from lightning_modules.losses import LossWatch, TargetWatch
 from lightning_modules.manners import TerminationHandler
@@ -25,6 +26,7 @@ from lightning_modules.schedule import Schedule
 from lightning_modules.seeding import seed_global_generators, stream_seed
 from lightning_modules.stream import FixedBatches
 from lightning_modules.trainers import refuse_scaled_gradients
+from studies.digests import EVALUATION_DATA, PROBE_DATA, parameter_entries, training_entries
 from studies.metrics import (
     EARLY_LOSS,
     FINAL_LOSS,
@@ -48,6 +50,8 @@ class RunContext:
     """Validation loss whose first reaching is noted, nats per token."""
     batches: FixedBatches
     """On the host."""
+    seen: SeenBatches
+    """What the training stream hands out."""
     sink: MetricSink
     directory: Path
     """Where checkpoints go."""
@@ -75,6 +79,8 @@ class RunCallback(pl.Callback):
         self.step = 0
         """Optimiser steps done."""
         self.interrupted = False
+        self._initial_values: dict[str, str] = {}
+        """Entry of each parameter in the digests."""
         self._recorder = Recorder(context.sink, self.losses)
         self._saver = Saver(context.directory, context.checkpoint_every_s)
         self._termination = TerminationHandler()
@@ -89,6 +95,8 @@ class RunCallback(pl.Callback):
         device = pl_module.device
         self.step = trainer.global_step
         self.losses.start(self.step)
+        if self.step == 0:
+            self._initial_values = parameter_entries(read_initial_values(pl_module))
         batches, config = self._context.batches, self._context.spec.diagnostics
         self._evaluation_BT = [batch.to(device) for batch in batches.evaluation_BT]
         probe_BT = batches.probe_BT.to(device)
@@ -166,6 +174,8 @@ class RunCallback(pl.Callback):
             "target": self.target.state_dict(),
             "clock": self.clock.state_dict(),
             "diagnostics": self._diagnostics.state_dict(),
+            "seen": self._context.seen.after_steps(self.step),
+            "initial_values": dict(self._initial_values),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -176,11 +186,22 @@ class RunCallback(pl.Callback):
         self.target.load_state_dict(state_dict["target"])
         self.clock.load_state_dict(state_dict["clock"])
         self._diagnostics_state = state_dict["diagnostics"]
+        self._context.seen.resume(state_dict["seen"])
+        self._initial_values = dict(state_dict["initial_values"])
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the books while the device is still there."""
         self._note_memory(pl_module.device)
         self.clock.read()
+
+    def digests(self) -> dict[str, str]:
+        """What the run was given so far, and what it started from, by keys of `studies.digests`."""
+        return {
+            **training_entries(self._context.seen.after_steps(self.step)),
+            EVALUATION_DATA: digest_of_batches(self._context.batches.evaluation_BT),
+            PROBE_DATA: digest_of_batches([self._context.batches.probe_BT]),
+            **self._initial_values,
+        }
 
     def _wishes(self, trainer: pl.Trainer) -> tuple[bool, bool]:
         """Whether to stop, and whether to save; the same on every rank."""

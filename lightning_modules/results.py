@@ -42,6 +42,7 @@ def run_result(
         leak=facts.leak,
         facts={**_tags(spec, store, device), TARGET_LOSS: run.target.target},
         definitions=METRICS | definitions_of(spec.diagnostics.enabled),
+        digests=run.digests(),
     )
 
 

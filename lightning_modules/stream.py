@@ -15,6 +15,7 @@ from lightning_modules.data.batches import (
     training_sample,
 )
 from lightning_modules.data.token_store import TokenStore
+from lightning_modules.digests import SeenBatches
 from studies.errors import AblationError
 from studies.run_spec import RunSpec
 
@@ -64,11 +65,14 @@ class TrainingStream:
     """Micro-batches (b, T+1) from the trainer's current step on: one rank's share of them.
 
     Nothing is remembered between steps: a batch is a function of the seed and the step, so a
-    resumed run needs no more than the step to see what it would have seen.
+    resumed run needs no more than the step to see what it would have seen. What is handed out is
+    entered in `seen`, all ranks' shares of it.
     """
 
-    def __init__(self, store: TokenStore, spec: RunSpec, trainer: pl.Trainer) -> None:
-        self._store, self._spec, self._trainer = store, spec, trainer
+    def __init__(
+        self, store: TokenStore, spec: RunSpec, trainer: pl.Trainer, seen: SeenBatches
+    ) -> None:
+        self._store, self._spec, self._trainer, self._seen = store, spec, trainer, seen
 
     def __iter__(self) -> Iterator[Tensor]:
         training = self._spec.training
@@ -82,4 +86,5 @@ class TrainingStream:
             )
         for step in range(self._trainer.global_step, training.max_steps):
             batch = training_batch(self._store, self._spec, step)
+            self._seen.hand_out(step, batch)
             yield from batch.chunk(parts)[rank::world_size]

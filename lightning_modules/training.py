@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightning_modules.callbacks import RunCallback, RunContext
 from lightning_modules.data.token_store import build_token_store
+from lightning_modules.digests import SeenBatches
 from lightning_modules.manners import quiet_lightning
 from lightning_modules.model_facts import model_facts
 from lightning_modules.modules import build_module
@@ -62,6 +63,7 @@ def train_run(
         vocabulary_size=store.vocabulary_size,
         target_loss=store.train_entropy if target is None else target,
         batches=fixed_batches(store, spec),
+        seen=SeenBatches(),
         sink=sink,
         directory=directory,
         checkpoint_every_s=execution.checkpoint_every_s,
@@ -74,7 +76,7 @@ def train_run(
         trainer = build_trainer(spec, execution, directory, callback)
         # Lightning converts once a checkpoint is loaded, which has by then lost the precision.
         trainer.precision_plugin.convert_module(module)
-        stream = TrainingStream(store, spec, trainer)
+        stream = TrainingStream(store, spec, trainer, context.seen)
         trainer.fit(module, train_dataloaders=stream, ckpt_path=resume_from)
     if callback.interrupted:
         raise RunInterrupted(callback.step)

@@ -59,6 +59,9 @@ class RunResult:
     """Resolved choices and digests worth a tag: initialisation, device, data digest."""
     definitions: dict[str, Metric] = field(default_factory=dict)
     """Definition of each recorded metric or family of curves."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """Of the data that the run was given and the values that it started from, by the keys of
+    `studies.digests`."""
 
 
 class RunRecord(BaseModel):
@@ -80,6 +83,8 @@ class RunRecord(BaseModel):
     summary: dict[str, float] = {}
     facts: dict[str, Scalar] = {}
     definitions: dict[str, Metric] = {}
+    digests: dict[str, str] = {}
+    """As of `RunResult`; empty for a run that failed."""
     error: str | None = None
     """Last line of the error of a failed run."""
     provenance: dict[str, Any] = {}

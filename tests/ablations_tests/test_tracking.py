@@ -16,6 +16,7 @@ from ablations.tracking import TrackedRun, Tracking
 from ablations.tracking_store import default_tracking_uri, sqlite_path
 from reports.mlflow_source import load_tracked_study
 from reports.sources import load_study
+from studies.digests import digest_tags
 from studies.plan import Plan
 from studies.schema import ExecutionConfig
 from tests.ablations_tests.tiny_studies import STUDY, queue
@@ -84,6 +85,10 @@ def test_a_run_carries_params_tags_and_the_numbers_of_its_directory(
         assert (tags["outcome"], tags["leak"]) == ("completed", "causal")
         assert tags["git_commit"] == (record.provenance["git"]["commit"] or "not known")
         assert tags["version.torch"] == record.provenance["packages"]["torch"]
+        digests = digest_tags(record.digests)
+        assert len(digests) == 3
+        assert digests.items() <= tags.items()
+        assert not any(tag.startswith("parameter/") for tag in tags)
         history = pd.read_parquet(directory.history_path).sort_values("step")
         last = dict(zip(history["metric"], history["value"], strict=True))
         tracked = {name: value for name, value in last.items() if is_tracked(name, SENT)}

@@ -95,7 +95,7 @@ def states(plan: Plan, directory: StudyDirectory) -> list[str]:
 
 
 def numbers(plan: Plan, directory: StudyDirectory) -> dict[str, Any]:
-    """What each run measured: outcome, summary and history, without times and memory."""
+    """What each run measured: outcome, scalars and history, without times and memory."""
     return {key: numbers_of(directory, key) for key in keys_of(plan)}
 
 
@@ -107,7 +107,8 @@ def numbers_of(directory: StudyDirectory, key: str) -> Any:
     assert record is not None, f"run {key} has no record"
     history = pd.read_parquet(run.history_path).values.tolist()
     summary = {k: v for k, v in record.summary.items() if k not in MACHINE_NUMBERS}
-    return record.outcome.value, summary, [row for row in history if row[0] not in MACHINE_NUMBERS]
+    rows = [row for row in history if row[0] not in MACHINE_NUMBERS]
+    return record.outcome.value, summary | record.digests, rows
 
 
 def checkpoints(directory: StudyDirectory) -> list[Path]:

@@ -63,3 +63,4 @@ def test_killed_and_resumed_is_bit_identical(tmp_path, case):
         assert {n: expected[step][n] for n in values} == values, where
     assert after == {s: row for s, row in expected.items() if s > checkpoint.step}, where
     assert resumed.summary[INITIAL_LOSS] == whole.summary[INITIAL_LOSS]
+    assert resumed.digests == whole.digests, where

@@ -172,6 +172,7 @@ def test_an_asked_stop_saves_and_the_rest_is_the_same(corpus, tmp_path):
         n: v for n, v in whole.summary.items() if n not in timed
     }
     assert resumed.summary[TRAINING_TIME_S] > 0
+    assert resumed.digests == whole.digests
 
 
 def test_a_run_that_was_saved_at_its_last_step_just_ends(corpus, tmp_path):
@@ -183,6 +184,7 @@ def test_a_run_that_was_saved_at_its_last_step_just_ends(corpus, tmp_path):
     assert again.outcome is Outcome.COMPLETED
     for name in (FINAL_LOSS, EARLY_LOSS, INITIAL_LOSS, LAST_TRAIN_LOSS, STEPS, PARAMETERS):
         assert again.summary[name] == whole.summary[name]
+    assert again.digests == whole.digests
 
 
 def test_a_stop_at_the_last_step_is_no_interruption(corpus, tmp_path):

@@ -23,6 +23,12 @@ def test_a_record_survives_json():
     assert record.record_version == 1
 
 
+def test_a_record_of_an_earlier_version_has_no_digests():
+    assert RunRecord(**RECORD).digests == {}
+    record = RunRecord(**RECORD, digests={"evaluation_data": "0123456789abcdef"})
+    assert RunRecord.model_validate_json(record.model_dump_json()) == record
+
+
 def test_a_record_is_frozen_and_complete():
     with pytest.raises(ValidationError, match="frozen"):
         RunRecord(**RECORD).seed = 1
