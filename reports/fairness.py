@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from reports.frame import StudyResults
+from reports.pairing import Pairing, collect_pairing
 from reports.style import layout_of
 from reports.words import plain_value
 from studies.budgets import training_tokens
@@ -62,6 +63,8 @@ class FairnessLedger:
     """How budgets differ, if they do."""
     outcomes: dict[Outcome, int]
     """Of the compared runs."""
+    pairing: Pairing
+    """Of the compared runs, as their digests have it."""
 
 
 def collect(results: StudyResults) -> FairnessLedger:
@@ -77,6 +80,7 @@ def collect(results: StudyResults) -> FairnessLedger:
         mismatched={results.labels[v]: size for v, size in mismatched(plan).items()},
         unequal=unequal_budgets(plan),
         outcomes=results.compared.outcomes(),
+        pairing=collect_pairing(results.compared),
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.fairness import Account, FairnessLedger, collect
 from reports.sections.base import Section
+from reports.sections.pairing_words import pairing_sentences
 from reports.words import (
     ABSENT,
     EDGE_MARK,
@@ -79,7 +80,7 @@ def _sentences(data: FairnessLedger) -> list[str]:
     trials = {account.trials for account in data.accounts}
     if len(trials) > 1:
         found.append("Searches do not have the same number of trials yet.")
-    return found
+    return [*found, *pairing_sentences(data.pairing)]
 
 
 def _matched(data: FairnessLedger) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -173,6 +174,37 @@ def test_the_ledger_counts_search_and_report_runs(results):
 def test_what_is_unequal_is_said(raw, words):
     results = searched(lambda variant, settings, seed: 3.0, seeds=2, **raw)
     assert words in " ".join(SECTIONS["fairness"].render(collect_fairness(results)).sentences)
+
+
+def test_pairing_is_told_as_the_runs_recorded_it():
+    raw = {"factors": NORMS, "seeds": 2}
+    plain = searched(lambda variant, settings, seed: 3.0, **raw)
+    assert "is not known" in fairness_text(plain)
+    same = {"training_data/1": "a", "evaluation_data": "e", "parameter/w": "2x2:aa"}
+    paired = with_digests(plain, lambda run: same)
+    text = fairness_text(paired)
+    assert "all variants had the same training batches" in text
+    assert "1 of 1 parameters that variants share" in text
+    moved = {**same, "training_data/1": "b", "parameter/w": "2x2:bb"}
+    unpaired = with_digests(plain, lambda run: moved if run.variant == "rms" else same)
+    text = fairness_text(unpaired)
+    assert "different training batches where they should have had the same: not paired" in text
+    assert "0 of 1 parameters" in text
+    assert "; w do not." in text
+    partly = with_digests(plain, lambda run: same if run.seed == 0 else {})
+    assert "2 compared runs left no digest" in fairness_text(partly)
+
+
+def fairness_text(results):
+    return " ".join(SECTIONS["fairness"].render(collect_fairness(results)).sentences)
+
+
+def with_digests(results, digests_of):
+    records = {
+        key: record.model_copy(update={"digests": digests_of(record)})
+        for key, record in results.records.items()
+    }
+    return dataclasses.replace(results, records=records)
 
 
 def test_runs_of_a_search_that_diverged_are_listed_with_their_setting(results):
