@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ablations import commands
+from ablations import commands, query
 from studies.errors import AblationError
 
 BROKEN_PIPE = 128 + 13
@@ -165,11 +165,50 @@ def _add_results(add: _Adder) -> None:
     report.add_argument(
         "--from-tracking", action="store_true", help="read MLflow and not the run directories"
     )
+    _add_query(add)
     ui = add(
         "ui", commands.ui, "open the MLflow UI on a study", "ablate ui quickstart", tracked=True
     )
     ui.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     ui.add_argument("--port", type=_positive, default=5000, help="port (default: %(default)s)")
+
+
+def _add_query(add: _Adder) -> None:
+    parser = add(
+        "query",
+        query.query,
+        "find tracked runs by their params, metrics and tags",
+        'ablate query \'params.norm = "layer" and metrics."val/loss" < 2.1\'',
+        study=False,
+        tracked=True,
+    )
+    parser.add_argument(
+        "filter",
+        nargs="?",
+        default="",
+        metavar="FILTER",
+        help="comparisons joined by `and`, in MLflow's grammar (default: every run); params and "
+        "tags may also be compared with numbers and lists",
+    )
+    parser.add_argument("--study", help="search this study alone, by name or by its file")
+    parser.add_argument(
+        "--kind",
+        choices=("run", "variant", "study", "all"),
+        help="runs of one seed each, means over the seeds of a variant, the runs that stand for "
+        "studies, or all of these with runs of earlier plans (default: run, or what FILTER says "
+        "of tags.kind)",
+    )
+    parser.add_argument(
+        "--columns",
+        metavar="NAME,...",
+        help="show these params, metrics and tags, such as norm,val/loss",
+    )
+    parser.add_argument("--sort", metavar="NAME", help="order by a param, metric or tag")
+    parser.add_argument("--descending", action="store_true", help="with --sort, the largest first")
+    parser.add_argument("--limit", type=_positive, help="show so many runs, and count the others")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--csv", action="store_true", help="print CSV, with numbers in full")
+    output.add_argument("--json", action="store_true", help="print all that the runs have as JSON")
 
 
 class _Adder:

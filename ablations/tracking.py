@@ -236,6 +236,7 @@ class Tracking:
             "cells": len(plan.cells),
             "runs": len(plan.runs),
             "baseline": plan.baseline,
+            "factors": ", ".join(map(leaf_name, plan.cells[0].levels)),
             **_protocol_tags(plan),
             "overrides": plan.overrides or "none",
         }

@@ -13,6 +13,9 @@ from ablations.cli import main
 from ablations.run_directory import StudyDirectory
 from studies.plan import Plan
 from tests.ablations_tests.tiny_studies import LONG, write_study
+from tests.ablations_tests.tracked_grid import query, store
+
+__all__ = ["query", "store"]
 
 
 @dataclass(frozen=True)

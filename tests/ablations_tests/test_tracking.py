@@ -126,7 +126,7 @@ def test_the_study_run_carries_plan_and_study_file(finished: FinishedStudy) -> N
     found = artifacts(finished, run)
     assert Plan.model_validate_json(found["plan.json"].read_text()) == finished.plan
     assert found["study.yaml"].read_text() == (finished.directory.path / "study.yaml").read_text()
-    assert run.data.tags["runs"] == "4"
+    assert (run.data.tags["runs"], run.data.tags["factors"]) == ("4", "activation")
     assert run.info.status == "FINISHED"
 
 
