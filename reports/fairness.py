@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from reports.frame import StudyResults
 from reports.pairing import Pairing, collect_pairing
@@ -11,7 +12,7 @@ from reports.style import layout_of
 from reports.words import plain_value
 from studies.budgets import training_tokens
 from studies.edges import Span
-from studies.fairness import Size, mismatched, size_of, unequal_budgets
+from studies.fairness import Size, size_against, unequal_budgets
 from studies.metrics import FLOPS_PER_TOKEN, PARAMETERS, PEAK_MEMORY_GIB
 from studies.plan import Cell, Plan
 from studies.protocol import Fixed, Protocol
@@ -71,13 +72,15 @@ def collect(results: StudyResults) -> FairnessLedger:
     """The ledger of a study, from all its runs."""
     plan = results.plan
     styles, search = layout_of(results).styles, plan.study.protocol.search
+    accounts = [_account(results, c, styles[c.variant].color) for c in plan.cells]
+    accounts = _with_sizes(accounts, plan)
     return FairnessLedger(
-        accounts=tuple(_account(results, c, styles[c.variant].color) for c in plan.cells),
+        accounts=tuple(accounts),
         protocol=plan.study.protocol,
         baseline=results.labels[plan.baseline],
         ranges={key: _tried(plan, key) for key in plan.nuisance},
         search_seeds=0 if isinstance(search, Fixed) else len(search.seeds),
-        mismatched={results.labels[v]: size for v, size in mismatched(plan).items()},
+        mismatched={a.label: a.size for a in accounts if a.size and not a.size.within},
         unequal=unequal_budgets(plan),
         outcomes=results.compared.outcomes(),
         pairing=collect_pairing(results.compared),
@@ -96,7 +99,7 @@ def _account(results: StudyResults, cell: Cell, color: str) -> Account:
         color=color,
         parameters=_first(summaries, PARAMETERS, cell.parameters),
         flops_per_token=_first(summaries, FLOPS_PER_TOKEN, cell.flops_per_token),
-        size=size_of(plan, cell),
+        size=None,
         tokens=training_tokens(cell.configuration),
         trials=sum(trial.variant == cell.variant for trial in plan.trials),
         edges=tuple(choice.edges) if choice else (),
@@ -106,6 +109,20 @@ def _account(results: StudyResults, cell: Cell, color: str) -> Account:
         seeds=sum(outcomes.values()),
         outcomes=outcomes,
     )  # fmt: skip
+
+
+def _with_sizes(accounts: Sequence[Account], plan: Plan) -> list[Account]:
+    """The accounts with their sizes against the baseline, as the runs counted them."""
+    protocol = plan.study.protocol
+    if protocol.match == "none":
+        return list(accounts)
+    name = "parameters" if protocol.match == "parameters" else "flops_per_token"
+    known = {a.variant: v for a in accounts if math.isfinite(v := getattr(a, name))}
+    target = known.get(plan.baseline)
+    return [
+        replace(a, size=size_against(known.get(a.variant), target, protocol.tolerance))
+        for a in accounts
+    ]
 
 
 def _first(summaries: list[dict[str, float]], metric: str, estimated: float | int | None) -> float:

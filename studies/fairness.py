@@ -31,10 +31,14 @@ class Size:
 def size_of(plan: Plan, cell: Cell) -> Size | None:
     """Parameters or FLOPs per token of a variant; None where nothing is matched, or known."""
     achieved, target = (_matched(plan, c) for c in (cell, plan.cell(plan.baseline)))
+    return size_against(achieved, target, plan.study.protocol.tolerance)
+
+
+def size_against(achieved: float | None, target: float | None, tolerance: float) -> Size | None:
+    """What was achieved against a target; None where one of them is not known."""
     if achieved is None or not target:
         return None
-    within = abs(achieved / target - 1) <= plan.study.protocol.tolerance
-    return Size(achieved, target, within)
+    return Size(achieved, target, abs(achieved / target - 1) <= tolerance)
 
 
 def _matched(plan: Plan, cell: Cell) -> float | None:

@@ -15,6 +15,7 @@ from reports.fairness import collect as collect_fairness
 from reports.frame import StudyResults
 from reports.search_results import collect
 from reports.sections.contents import SECTIONS
+from studies.metrics import PARAMETERS
 from studies.records import Outcome
 from tests.reports_tests.searched import INITIAL, RATE, searched
 
@@ -222,3 +223,20 @@ def test_the_report_of_a_search_is_whole_and_the_same_twice(results, tmp_path):
     for theme in (PAPER, PAGE):
         figure = SECTIONS["search"].render(collect(results)).figures[0]
         assert draw_files(figure.draw, theme, ["svg"])["svg"]
+
+
+def test_sizes_are_those_that_the_runs_counted():
+    results = searched(lambda variant, settings, seed: 3.0, seeds=2, factors=NORMS)
+    counts = {"layer": 1000.0, "rms": 1030.0}
+    counted = {
+        key: record.model_copy(
+            update={"summary": {**record.summary, PARAMETERS: counts[record.variant]}}
+        )
+        for key, record in results.records.items()
+    }
+    data = collect_fairness(dataclasses.replace(results, records=counted))
+    assert data.accounts[1].size.deviation == pytest.approx(0.03)
+    assert set(data.mismatched) == {"RMSNorm"}
+    table = SECTIONS["fairness"].render(data).tables[0]
+    assert table.rows[1].cells[1].text == "1\u202f030§"
+    assert "§ Beyond the tolerance" in table.caption
