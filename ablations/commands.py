@@ -129,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
     """Run what is missing of a study; exit status 1 where a run failed, 130 after a stop."""
     from ablations.display import progress_display, show_remarks, size_line
     from ablations.driver import Driver, RunSettings
+    from ablations.registering import register_once
     from ablations.search import store_plan, with_stored_search
 
     loaded, plan = _loaded_plan(options)
@@ -147,6 +148,8 @@ def run(options: argparse.Namespace) -> int:
         with console.status("pre-flight") as status:
             driver.check(status.update)
     driver.plan = store_plan(plan, loaded.path.read_text(encoding="utf-8"), directory)
+    if told := register_once(driver.plan, directory):
+        console.print(told, soft_wrap=True)
     with progress_display(console) as show:
         summary = driver.run(show)
     with console.status("sending what the tracking store lacks"):

@@ -122,6 +122,8 @@ def show_plan(console: Console, plan: Plan) -> None:
         console.print(f"merged    {_levels(merge.levels)} → {merge.into}: {'; '.join(merge.rules)}")
     for excluded in plan.excluded:
         console.print(f"excluded  {_levels(excluded.levels)}: {excluded.because}")
+    for line in _hypothesis_lines(plan):
+        console.print(line)
     console.print(
         f"{plan.combinations} combinations, {len(plan.merged)} merged, {len(plan.excluded)} "
         f"excluded: {size_line(plan)} of {_steps(plan)} steps",
@@ -178,6 +180,13 @@ def _deviation(size: Size | None) -> str:
     if size is None:
         return "–"
     return f"{size.deviation:+.2%}{'' if size.within else ' !'}"
+
+
+def _hypothesis_lines(plan: Plan) -> Iterator[str]:
+    for name, contrast in plan.contrasts.items():
+        hypothesis, of = plan.study.hypotheses[name], len(contrast.of)
+        cells = f"{of} {'cell' if of == 1 else 'cells'} against {len(contrast.against)}"
+        yield f"hypothesis {name}: {cells}, {hypothesis.direction}: {hypothesis.claim}"
 
 
 def show_remarks(console: Console, plan: Plan) -> None:

@@ -93,6 +93,52 @@ def proportion_interval(successes: int, trials: int, confidence: float) -> Inter
     return Interval(successes / trials, float(low), float(high))
 
 
+def one_sided_p(difference: PairedDifference, null: float = 0.0, *, above: bool = False) -> float:
+    """The p of a paired t test that the mean is below (or above) a null value; NaN for n < 2."""
+    t = _t_statistic(difference, null)
+    return float(stats.t.sf(t if above else -t, difference.n - 1))
+
+
+def two_sided_p(difference: PairedDifference) -> float:
+    """The p of a paired t test that the mean is not 0; NaN for n < 2."""
+    return float(2 * stats.t.sf(abs(_t_statistic(difference, 0.0)), difference.n - 1))
+
+
+def equivalence_p(difference: PairedDifference, margin: float) -> float:
+    """The p of a paired test that the mean lies within ±margin; NaN for n < 2.
+
+    It is the larger p of two one-sided tests, and is below alpha where the interval of level
+    1 - 2 alpha lies within the margin.
+
+    Source: Schuirmann 1987.
+    """
+    is_above_low = one_sided_p(difference, -margin, above=True)
+    return max(is_above_low, one_sided_p(difference, margin))
+
+
+def _t_statistic(difference: PairedDifference, null: float) -> float:
+    """Distance of the mean from a null value in standard errors."""
+    if difference.n < 2:
+        return NAN
+    distance, standard_error = difference.mean - null, difference.sd / math.sqrt(difference.n)
+    if standard_error:
+        return distance / standard_error
+    return math.copysign(math.inf, distance) if distance else 0.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p values, adjusted for their number: each at most alpha where Holm's test rejects.
+
+    Source: Holm 1979.
+    """
+    adjusted = [NAN] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
+
+
 def smallest_detectable_difference(
     sd: float, n: int, confidence: float, power: float = 0.8
 ) -> float:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from studies.design_kinds import Design, Exclusion, FullFactorial
 from studies.diagnostics import DEFAULT_DIAGNOSTICS
+from studies.hypotheses import Hypothesis, HypothesisName
 from studies.protocol import Protocol
 from studies.section import Section, Settings
 from studies.values import Scalar, Seed, Slug, different, level_of
@@ -239,6 +240,9 @@ class Study(Section):
     )
     """Seeds, paired over the variants; a number n stands for 0 to n-1."""
     protocol: Protocol = Field(default_factory=Protocol)
+    hypotheses: dict[HypothesisName, Hypothesis] = Field(default_factory=dict)
+    """What is expected to be found, by name, said before anything is run: the first `ablate run`
+    registers it, and the report tells it apart from what was added or changed afterwards."""
     report: ReportConfig = Field(default_factory=ReportConfig)
 
     def base(self) -> dict[str, Any]:
