@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from reports.frame import StudyResults
 from reports.style import layout_of
 from reports.words import plain_value
-from studies.budgets import training_tokens
+from studies.budgets import length_text, seen_tokens
 from studies.edges import Span
-from studies.fairness import Size, mismatched, size_of, unequal_budgets
-from studies.metrics import FLOPS_PER_TOKEN, PARAMETERS, PEAK_MEMORY_GIB
+from studies.fairness import Size, budget_unit, mismatched, size_of, unequal_budgets
+from studies.metrics import FLOPS_PER_TOKEN, PARAMETERS, PEAK_MEMORY_GIB, STEPS
 from studies.plan import Cell, Plan
 from studies.protocol import Fixed, Protocol
 from studies.records import Outcome
@@ -29,8 +29,9 @@ class Account:
     flops_per_token: float
     size: Size | None
     """Against the baseline, in what the protocol matches."""
-    tokens: int
-    """Training tokens of each run."""
+    tokens: float
+    """Training tokens of each run; of runs of minutes the mean of the compared ones that completed,
+    NaN until one has."""
     trials: int
     """Settings that its search tried."""
     edges: tuple[str, ...]
@@ -58,6 +59,8 @@ class FairnessLedger:
     search_seeds: int
     mismatched: dict[str, Size]
     """Label of a variant to its size, where that is beyond the tolerance."""
+    budget: str
+    """What variants have to be given alike, and how much where that is in minutes."""
     unequal: str | None
     """How budgets differ, if they do."""
     outcomes: dict[Outcome, int]
@@ -75,8 +78,20 @@ def collect(results: StudyResults) -> FairnessLedger:
         ranges={key: _tried(plan, key) for key in plan.nuisance},
         search_seeds=0 if isinstance(search, Fixed) else len(search.seeds),
         mismatched={results.labels[v]: size for v, size in mismatched(plan).items()},
+        budget=_budget(plan),
         unequal=unequal_budgets(plan),
         outcomes=results.compared.outcomes(),
+    )
+
+
+def _budget(plan: Plan) -> str:
+    budget = plan.study.protocol.budget
+    if budget is None or budget.minutes is None:
+        return budget_unit(plan)
+    length = length_text(cell.configuration for cell in plan.cells)
+    return (
+        f"{budget_unit(plan)} ({length}, evaluations and diagnostics left out); how many tokens "
+        "its runs saw in them depends on the machine, and here is their mean"
     )
 
 
@@ -93,7 +108,7 @@ def _account(results: StudyResults, cell: Cell, color: str) -> Account:
         parameters=_first(summaries, PARAMETERS, cell.parameters),
         flops_per_token=_first(summaries, FLOPS_PER_TOKEN, cell.flops_per_token),
         size=size_of(plan, cell),
-        tokens=training_tokens(cell.configuration),
+        tokens=_tokens(results, cell),
         trials=sum(trial.variant == cell.variant for trial in plan.trials),
         edges=tuple(choice.edges) if choice else (),
         wall_time_h=float(runs["wall_time_s"].sum()) / 3600,
@@ -102,6 +117,11 @@ def _account(results: StudyResults, cell: Cell, color: str) -> Account:
         seeds=sum(outcomes.values()),
         outcomes=outcomes,
     )  # fmt: skip
+
+
+def _tokens(results: StudyResults, cell: Cell) -> float:
+    seen = seen_tokens(cell.configuration, results.compared.values(STEPS, cell.variant))
+    return math.nan if seen is None else float(seen)
 
 
 def _first(summaries: list[dict[str, float]], metric: str, estimated: float | int | None) -> float:

@@ -60,8 +60,7 @@ def _sentences(data: FairnessLedger) -> list[str]:
     elif data.unequal:
         found.append(f"Budgets differ, so that losses do not compare: {data.unequal}.")
     else:
-        unit = "FLOPs" if protocol.budget and protocol.budget.flops else "training tokens"
-        found.append(f"Every variant has the same budget in {unit}.")
+        found.append(f"Every variant has the same budget in {data.budget}.")
     if protocol.match == "none":
         found.append("The size of variants is not matched.")
     elif data.mismatched:
@@ -116,7 +115,10 @@ def _cells(account: Account, data: FairnessLedger) -> tuple[Cell, ...]:
             order=flops,
             detail=deviation if in_flops else "",
         ),
-        Cell(grouped(account.tokens), order=account.tokens),
+        Cell(
+            grouped(account.tokens) if math.isfinite(account.tokens) else ABSENT,
+            order=account.tokens,
+        ),
         Cell(f"{account.trials}{EDGE_MARK if account.edges else ''}", order=account.trials),
         _measured(account.wall_time_h),
         _measured(account.peak_memory_gib),
