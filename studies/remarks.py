@@ -83,6 +83,11 @@ def _minutes(plan: Plan) -> Iterator[str]:
             "machine does. Keep it idle, of one kind, and with one worker for each device (on a "
             "machine without a GPU --workers 1). A repeated run gives other numbers"
         )
+        if plan.study.module is not None:
+            yield (
+                "protocol.budget.minutes: the schedule of a module's own learning rate does not "
+                "know the time. It may take max_minutes, and measure; max_steps is only a bound"
+            )
 
 
 def _absent_maps(plan: Plan) -> Iterator[str]:
