@@ -29,9 +29,9 @@ class RunningRun:
         return self.step / self.max_steps
 
     def place(self) -> str:
-        """Where it stands: `step 15/30`, `step 812, 1.4/5 minutes`."""
+        """Where it stands: `step 15/30`, `step 812, 1.38/5 minutes`."""
         if self.max_minutes is not None:
-            return f"step {self.step}, {self.minutes:.1f}/{self.max_minutes:g} minutes"
+            return f"step {self.step}, {self.minutes:.3g}/{self.max_minutes:g} minutes"
         return f"step {self.step}/{self.max_steps}"
 
 

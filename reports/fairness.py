@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reports.frame import StudyResults
 from reports.style import layout_of
 from reports.words import plain_value
-from studies.budgets import length_text, seen_tokens
+from studies.budgets import length_text, seen_tokens, training_tokens
 from studies.edges import Span
 from studies.fairness import Size, budget_unit, mismatched, size_of, unequal_budgets
 from studies.metrics import FLOPS_PER_TOKEN, PARAMETERS, PEAK_MEMORY_GIB, STEPS
@@ -63,6 +63,9 @@ class FairnessLedger:
     """What variants have to be given alike, and how much where that is in minutes."""
     unequal: str | None
     """How budgets differ, if they do."""
+    uneven_steps: float
+    """In runs of minutes, by how much the steps of one variant's compared runs differ at most, as a
+    share of the fewest; else 0."""
     outcomes: dict[Outcome, int]
     """Of the compared runs."""
 
@@ -80,6 +83,7 @@ def collect(results: StudyResults) -> FairnessLedger:
         mismatched={results.labels[v]: size for v, size in mismatched(plan).items()},
         budget=_budget(plan),
         unequal=unequal_budgets(plan),
+        uneven_steps=max(_uneven(results, cell) for cell in plan.cells),
         outcomes=results.compared.outcomes(),
     )
 
@@ -122,6 +126,13 @@ def _account(results: StudyResults, cell: Cell, color: str) -> Account:
 def _tokens(results: StudyResults, cell: Cell) -> float:
     seen = seen_tokens(cell.configuration, results.compared.values(STEPS, cell.variant))
     return math.nan if seen is None else float(seen)
+
+
+def _uneven(results: StudyResults, cell: Cell) -> float:
+    steps = results.compared.values(STEPS, cell.variant)
+    if training_tokens(cell.configuration) is not None or steps.empty:
+        return 0.0
+    return float(steps.max() / steps.min()) - 1
 
 
 def _first(summaries: list[dict[str, float]], metric: str, estimated: float | int | None) -> float:

@@ -108,7 +108,10 @@ METRICS: dict[str, Metric] = {
         "final loss", "nats/token", "lower", "validation loss at the last step; no selection"
     ),
     EARLY_LOSS: Metric(
-        "early loss", "nats/token", "lower", "validation loss at early_step_fraction of the steps"
+        "early loss",
+        "nats/token",
+        "lower",
+        "validation loss at early_step_fraction of the steps, or minutes",
     ),
     INITIAL_LOSS: Metric(
         "initial loss", "nats/token", "neither", "validation loss before the first step"

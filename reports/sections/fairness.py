@@ -20,6 +20,8 @@ from reports.words import (
     outcome_text,
 )
 
+UNEVEN = 0.05
+"""Relative difference between the steps of one variant's runs that is worth a word."""
 BEYOND_MARK = "§"
 """Behind a size that is beyond the protocol's tolerance."""
 
@@ -61,6 +63,11 @@ def _sentences(data: FairnessLedger) -> list[str]:
         found.append(f"Budgets differ, so that losses do not compare: {data.unequal}.")
     else:
         found.append(f"Every variant has the same budget in {data.budget}.")
+    if data.uneven_steps > UNEVEN:
+        found.append(
+            f"Runs of one variant differ in their steps by up to {data.uneven_steps:.0%}: the "
+            "machine was not alike for all, and differences between variants may come of that."
+        )
     if protocol.match == "none":
         found.append("The size of variants is not matched.")
     elif data.mismatched:

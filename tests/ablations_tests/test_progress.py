@@ -35,7 +35,7 @@ def test_runs_of_minutes_are_measured_in_minutes(tmp_path):
     statuses[keys_of(plan)[0]] = RunStatus(RunState.RUNNING, step=812, minutes=1.25)
     found = measure(plan, statuses)
     assert found.work_done == 0.25
-    assert found.running[0].place() == "step 812, 1.2/5 minutes"
+    assert found.running[0].place() == "step 812, 1.25/5 minutes"
 
 
 def test_failed_and_diverged_runs_have_ended(tmp_path):

@@ -212,6 +212,7 @@ def test_of_runs_of_minutes_the_tokens_are_those_that_they_saw():
     assert [account.tokens for account in data.accounts] == [125 * 16 * 64] * 2
     text = " ".join(SECTIONS["fairness"].render(data).sentences)
     assert "same budget in minutes of training (5 minutes, evaluations" in text
+    assert "differ in their steps by up to 50%: the machine was not alike" in text
     assert "2 seeds, 5 minutes." in SECTIONS["main"].render(compare(results)).tables[0].caption
     facts = {fact.name: fact.value for fact in collect_overview(results).protocol}
     assert facts["budget"] == "5 minutes of training in steps of 16 × 64 tokens"
