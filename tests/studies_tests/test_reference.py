@@ -29,6 +29,7 @@ CELLS = {
     "what-matters": (5, 5),
     "published-recipes": (3, 3),
     "warmup-by-placement": (18, 13),
+    "norms-in-five-minutes": (3, 3),
     "lstm-width": (6, 6),
 }
 """Example to its combinations and cells, as the text around it says."""
