@@ -35,7 +35,7 @@ GRACE_S = 30.0
 MAX_LOST_ATTEMPTS = 5
 """Attempts at a run that may die without a word before the run counts as failed."""
 
-RUN_KEY, OWNER, BEAT, STEP = "run_key", "owner", "beat", "step"
+RUN_KEY, OWNER, BEAT, STEP, MINUTES = "run_key", "owner", "beat", "step", "minutes"
 OUTCOME, ERROR, RELEASED = "outcome", "error", "released"
 RETRY_OF = "retry_of"
 """Number of the failed trial that a trial was queued to retry."""
@@ -65,6 +65,8 @@ class RunStatus:
     """Trial that the state comes from."""
     step: int = 0
     """Last step that a running attempt told."""
+    minutes: float = 0.0
+    """Of training up to there, in a run of minutes."""
     owner: str = ""
     error: str = ""
 
@@ -91,8 +93,7 @@ class Ledger:
 
     def statuses(self, run_keys: Iterable[str]) -> dict[str, RunStatus]:
         """The status of each run."""
-        by_key = self._by_run_key(run_keys)
-        return {key: _status(trials) for key, trials in by_key.items()}
+        return {key: _status(trials) for key, trials in self._by_run_key(run_keys).items()}
 
     def reconcile(self, run_keys: Iterable[str], *, retry_failed: bool = False) -> None:
         """Queue every run that is neither done, queued, running nor failed; fail silent attempts.
@@ -172,9 +173,8 @@ class Ledger:
             return  # it ended by itself in the meantime
 
     def _trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
-        trials = patiently(
-            self._storage.get_all_trials, self._study_id, deepcopy=False, states=states
-        )
+        get = self._storage.get_all_trials
+        trials = patiently(get, self._study_id, deepcopy=False, states=states)
         return sorted(trials, key=lambda trial: trial.number)
 
     def _by_run_key(self, run_keys: Iterable[str]) -> dict[str, list[FrozenTrial]]:
@@ -193,14 +193,13 @@ def _status(trials: Sequence[FrozenTrial]) -> RunStatus:
     for state in (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING):
         trial = next((t for t in trials if t.state is state), None)
         if trial is not None:
-            attrs = trial.user_attrs
-            name = (
-                attrs.get(OUTCOME, Outcome.COMPLETED) if trial.state.is_finished() else state.name
-            )
+            attrs, ended = trial.user_attrs, trial.state.is_finished()
+            name = attrs.get(OUTCOME, Outcome.COMPLETED) if ended else state.name
             return RunStatus(
                 RunState(str(name).lower()),
                 trial.number,
                 step=attrs.get(STEP, 0),
+                minutes=attrs.get(MINUTES, 0.0),
                 owner=attrs.get(OWNER, ""),
             )
     retried = _last_retried(trials)
@@ -240,8 +239,8 @@ class Claim:
         self.attempt = number
         self.run_key = key
         self._owner = owner
-        self.step = 0
-        """Told with each beat; set it while training."""
+        self.step, self.minutes = 0, 0.0
+        """Told with each beat; set them while training, the minutes in a run of minutes."""
         self.fenced = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"beat-{number}", daemon=True)
@@ -291,6 +290,8 @@ class Claim:
                 self._storage.set_trial_user_attr(self._trial_id, BEAT, beat)
                 if (step := self.step) != told:
                     self._storage.set_trial_user_attr(self._trial_id, STEP, step)
+                    if self.minutes:
+                        self._storage.set_trial_user_attr(self._trial_id, MINUTES, self.minutes)
                     told = step
             except UpdateFinishedTrialError:
                 self.fenced = True

@@ -12,6 +12,7 @@ from lightning_modules.manners import quiet_lightning
 from lightning_modules.model_facts import model_facts
 from lightning_modules.modules import build_module
 from lightning_modules.results import run_result
+from lightning_modules.schedule import Schedule
 from lightning_modules.seeding import isolated_rng
 from lightning_modules.stream import TrainingStream, fixed_batches
 from lightning_modules.trainers import build_trainer
@@ -41,7 +42,8 @@ def train_run(
     """Train a run to its last step, or until it diverges.
 
     Equal specs give equal numbers on one machine, whether or not the run was interrupted and
-    resumed on the way. Random state, signal handlers and log levels are left as they were.
+    resumed on the way; with a budget in minutes they see the same data in the same order, as far as
+    the time reaches. Random state, signal handlers and log levels are left as they were.
 
     Args:
         spec: the run.
@@ -60,6 +62,7 @@ def train_run(
     target = spec.diagnostics.target_loss
     context = RunContext(
         spec=spec,
+        schedule=Schedule.of(spec),
         vocabulary_size=store.vocabulary_size,
         target_loss=store.train_entropy if target is None else target,
         batches=fixed_batches(store, spec),
@@ -71,7 +74,7 @@ def train_run(
     )
     callback = RunCallback(context)
     with isolated_rng(), quiet_lightning():
-        module = build_module(spec, store.vocabulary_size)
+        module = build_module(spec, store.vocabulary_size, context.schedule)
         facts = model_facts(module, spec, store.vocabulary_size)
         trainer = build_trainer(spec, execution, directory, callback)
         # Lightning converts once a checkpoint is loaded, which has by then lost the precision.

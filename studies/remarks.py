@@ -29,12 +29,15 @@ def remarks(plan: Plan) -> list[str]:
         *_absent_maps(plan),
         *_mismatches(plan),
         *_unbalanced_contrasts(plan),
+        *_minutes(plan),
     ]
     return list(dict.fromkeys(found))
 
 
 def _long_cadences(spec: RunSpec) -> Iterator[str]:
-    """Cadences that never come round in a run."""
+    """Cadences that never come round in a run, whose steps are known."""
+    if spec.training.max_minutes is not None:
+        return
     steps = spec.training.max_steps
     for key, (every, effect) in _cadences(spec.diagnostics).items():
         if every is not None and every > steps:
@@ -73,6 +76,22 @@ def _mismatches(plan: Plan) -> Iterator[str]:
             f"{beyond[worst].deviation:+.1%}): the report says so, too. If size is the question, "
             "set protocol.match: none"
         )
+
+
+def _minutes(plan: Plan) -> Iterator[str]:
+    """What runs of minutes ask of the machine that trains them."""
+    budget = plan.study.protocol.budget
+    if budget is not None and budget.minutes is not None:
+        yield (
+            "protocol.budget.minutes: what a run gets done in its time depends on what else the "
+            "machine does. Keep it idle, of one kind, and with one worker for each device (on a "
+            "machine without a GPU --workers 1). A repeated run gives other numbers"
+        )
+        if plan.study.module is not None:
+            yield (
+                "protocol.budget.minutes: the schedule of a module's own learning rate does not "
+                "know the time. It may take max_minutes, and measure; max_steps is only a bound"
+            )
 
 
 def _absent_maps(plan: Plan) -> Iterator[str]:

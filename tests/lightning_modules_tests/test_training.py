@@ -25,6 +25,7 @@ from studies.metrics import (
     STEPS_TO_TARGET,
     TRAIN_LOSS,
     TRAIN_SET_LOSS,
+    TRAINING_MINUTES,
     TRAINING_TIME_S,
     VALIDATION_LOSS,
 )
@@ -57,7 +58,7 @@ def test_a_run_records_what_its_cadences_ask_for(corpus, tmp_path):
 
 def test_the_summary_has_every_number_of_the_record(corpus, tmp_path):
     result, rows = train(tiny_spec(corpus), tmp_path)
-    series = {TRAIN_LOSS, LEARNING_RATE, VALIDATION_LOSS}
+    series = {TRAIN_LOSS, LEARNING_RATE, TRAINING_MINUTES, VALIDATION_LOSS}
     assert set(result.summary) == set(METRICS) - series - {DIVERGED_AT_STEP}
     losses = {INITIAL_LOSS: 0, EARLY_LOSS: 2, FINAL_LOSS: 12}
     assert {n: result.summary[n] for n in losses} == {

@@ -12,10 +12,11 @@ from reports.build import build_report
 from reports.comparison import compare
 from reports.drawing import PAGE, PAPER, draw_files
 from reports.fairness import collect as collect_fairness
-from reports.frame import StudyResults
+from reports.frame import StudyResults, assemble
+from reports.overview import collect_overview
 from reports.search_results import collect
 from reports.sections.contents import SECTIONS
-from studies.metrics import PARAMETERS
+from studies.metrics import PARAMETERS, STEPS
 from studies.records import Outcome
 from tests.reports_tests.searched import INITIAL, RATE, searched
 
@@ -240,3 +241,27 @@ def test_sizes_are_those_that_the_runs_counted():
     table = SECTIONS["fairness"].render(data).tables[0]
     assert table.rows[1].cells[1].text == "1\u202f030§"
     assert "§ Beyond the tolerance" in table.caption
+
+
+def test_of_runs_of_minutes_the_tokens_are_those_that_they_saw():
+    raw = {"factors": NORMS, "seeds": 2, "protocol": {"budget": {"minutes": 5}}}
+    bare = searched(lambda variant, settings, seed: 3.0, **raw)
+    assert all(math.isnan(account.tokens) for account in collect_fairness(bare).accounts)
+    assert (
+        SECTIONS["fairness"].render(collect_fairness(bare)).tables[0].rows[0].cells[3].text == "–"
+    )
+    records = {
+        key: record.model_copy(
+            update={"summary": {**record.summary, STEPS: 100 + 50 * record.seed}}
+        )
+        for key, record in bare.records.items()
+    }
+    results = assemble(bare.plan, records, {})
+    data = collect_fairness(results)
+    assert [account.tokens for account in data.accounts] == [125 * 16 * 64] * 2
+    text = " ".join(SECTIONS["fairness"].render(data).sentences)
+    assert "same budget in minutes of training (5 minutes, evaluations" in text
+    assert "differ in their steps by up to 50%: the machine was not alike" in text
+    assert "2 seeds, 5 minutes." in SECTIONS["main"].render(compare(results)).tables[0].caption
+    facts = {fact.name: fact.value for fact in collect_overview(results).protocol}
+    assert facts["budget"] == "5 minutes of training in steps of 16 × 64 tokens"
