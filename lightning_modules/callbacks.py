@@ -43,6 +43,7 @@ class RunContext:
     """What the callback needs to know about a run."""
 
     spec: RunSpec
+    schedule: Schedule
     vocabulary_size: int
     target_loss: float
     """Validation loss whose first reaching is noted, nats per token."""
@@ -65,7 +66,7 @@ class RunCallback(pl.Callback):
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._schedule = Schedule.of(context.spec)
+        self._schedule = context.schedule
         limit = context.spec.training.divergence_factor * math.log(context.vocabulary_size)
         self.losses = LossWatch(limit)
         self.target = TargetWatch(context.target_loss)

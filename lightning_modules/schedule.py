@@ -58,9 +58,9 @@ class Schedule:
         """Whether the evaluation set is read: also at the start, at the early step, at the end."""
         return step % self.evaluate_every_steps == 0 or step in (self.early_step, self.last_step)
 
-    def looks(self, name: str, cost: Cost, step: int) -> bool:
-        """Whether a diagnostic has its turn: also at the end, and (step 0) at the start."""
-        every = (
+    def cadence(self, name: str, cost: Cost) -> int:
+        """Steps between the looks of a diagnostic."""
+        return (
             self.every_steps.get(name)
             or {
                 Cost.STEP: self.log_every_steps,
@@ -68,4 +68,8 @@ class Schedule:
                 Cost.RARE: self.rare_every_steps,
             }[cost]
         )
+
+    def looks(self, name: str, cost: Cost, step: int) -> bool:
+        """Whether a diagnostic has its turn: also at the end, and (step 0) at the start."""
+        every = self.cadence(name, cost)
         return step % every == 0 or step == self.last_step or (cost is Cost.STEP and step == 1)

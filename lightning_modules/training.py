@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
+
+import torch
 
 from lightning_modules.callbacks import RunCallback, RunContext
-from lightning_modules.data.token_store import build_token_store
+from lightning_modules.data.token_store import TokenStore, build_token_store
 from lightning_modules.manners import quiet_lightning
-from lightning_modules.model_facts import model_facts
+from lightning_modules.model_facts import ModelFacts, model_facts
 from lightning_modules.modules import build_module
 from lightning_modules.results import run_result
+from lightning_modules.schedule import Schedule
 from lightning_modules.seeding import isolated_rng
 from lightning_modules.stream import TrainingStream, fixed_batches
 from lightning_modules.trainers import build_trainer
@@ -59,6 +63,7 @@ def train_run(
     target = spec.diagnostics.target_loss
     context = RunContext(
         spec=spec,
+        schedule=Schedule.of(spec),
         vocabulary_size=store.vocabulary_size,
         target_loss=store.train_entropy if target is None else target,
         batches=fixed_batches(store, spec),
@@ -68,14 +73,34 @@ def train_run(
         should_stop=should_stop,
     )
     callback = RunCallback(context)
+    fitted = fit(context, callback, store, execution, resume_from)
+    if callback.interrupted:
+        raise RunInterrupted(callback.step)
+    return run_result(spec, fitted.facts, store, fitted.device, callback)
+
+
+class Fitted(NamedTuple):
+    """What is left of a training that has ended."""
+
+    facts: ModelFacts
+    device: torch.device
+
+
+def fit(
+    context: RunContext,
+    callback: RunCallback,
+    store: TokenStore,
+    execution: ExecutionConfig,
+    resume_from: Path | None,
+) -> Fitted:
+    """Build the module of a run and train it until the callback or the last step ends it."""
+    spec = context.spec
     with isolated_rng(), quiet_lightning():
         module = build_module(spec, store.vocabulary_size)
         facts = model_facts(module, spec, store.vocabulary_size)
-        trainer = build_trainer(spec, execution, directory, callback)
+        trainer = build_trainer(spec, execution, context.directory, callback)
         # Lightning converts once a checkpoint is loaded, which has by then lost the precision.
         trainer.precision_plugin.convert_module(module)
         stream = TrainingStream(store, spec, trainer)
         trainer.fit(module, train_dataloaders=stream, ckpt_path=resume_from)
-    if callback.interrupted:
-        raise RunInterrupted(callback.step)
-    return run_result(spec, facts, store, trainer.strategy.root_device, callback)
+    return Fitted(facts, trainer.strategy.root_device)

@@ -1,0 +1,87 @@
+"""How far paired differences scatter over seeds, from runs that a study has already had."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ablations.run_directory import StudyDirectory
+from studies.configuration import flatten
+from studies.metrics import FINAL_LOSS
+from studies.plan import Plan
+from studies.records import Outcome
+
+Losses = Mapping[str, Mapping[int, float]]
+"""Variant to seed to final loss."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The scatter of differences to the baseline, paired by seed."""
+
+    sd: float
+    """Pooled over the variants, weighted by degrees of freedom; nats per token."""
+    least: float
+    most: float
+    """Smallest and largest SD of a variant."""
+    variants: int
+    seeds: int
+    """Most seeds that a variant has in common with the baseline."""
+    source: str
+    """Which runs these are."""
+
+
+def known_spread(plan: Plan, directory: StudyDirectory) -> Spread | None:
+    """The spread in a study's own runs, or else in those of a pilot: of its plan as last run."""
+    found = _spread(_losses(plan, directory), plan.baseline, "runs of this study")
+    if found or not directory.plan_path.exists():
+        return found
+    pilot = directory.load_plan()
+    changed = _differences(plan, pilot)
+    source = f"a pilot with {changed}" if changed else "a pilot"
+    return _spread(_losses(pilot, directory), plan.baseline, source)
+
+
+def _losses(plan: Plan, directory: StudyDirectory) -> Losses:
+    """Final losses of the completed runs at the shared values."""
+    found: dict[str, dict[int, float]] = defaultdict(dict)
+    for run in plan.runs:
+        if run.stage != "report" or run.settings:
+            continue
+        record = directory.run(run.run_key).record()
+        if record and record.outcome is Outcome.COMPLETED and FINAL_LOSS in record.summary:
+            found[run.variant][run.seed] = record.summary[FINAL_LOSS]
+    return found
+
+
+def _spread(losses: Losses, baseline: str, source: str) -> Spread | None:
+    reference = losses.get(baseline, {})
+    differences = [
+        [loss - reference[seed] for seed, loss in own.items() if seed in reference]
+        for variant, own in losses.items()
+        if variant != baseline
+    ]
+    tested = [found for found in differences if len(found) > 1]
+    if not tested:
+        return None
+    variances = [statistics.variance(found) for found in tested]
+    freedoms = [len(found) - 1 for found in tested]
+    weighted = math.fsum(v * f for v, f in zip(variances, freedoms, strict=True))
+    return Spread(
+        sd=math.sqrt(weighted / sum(freedoms)),
+        least=math.sqrt(min(variances)),
+        most=math.sqrt(max(variances)),
+        variants=len(tested),
+        seeds=1 + max(freedoms),
+        source=source,
+    )
+
+
+def _differences(plan: Plan, pilot: Plan) -> str:
+    """The settings in which a pilot was run otherwise, factors aside."""
+    ours, theirs = (flatten(p.study.base()) for p in (plan, pilot))
+    keys = [key for key, value in theirs.items() if key in ours and ours[key] != value]
+    return ", ".join(f"{key} = {theirs[key]}" for key in keys[:3]) + (" ..." if keys[3:] else "")
