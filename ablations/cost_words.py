@@ -48,14 +48,19 @@ def show_cost(console: Console, plan: Plan, costing: Costing) -> None:
             "`ablate check` says more."
         )
     console.print(_stages(estimate))
-    console.print(_lengths(costing.run_s()))
-    console.print(
-        f"in all {estimate.count:,} runs: {spending(estimate)}, {estimate.machine.device}"
-    )
+    for line in _lines(plan, estimate, costing):
+        console.print(line, soft_wrap=not console.is_terminal)
+
+
+def _lines(plan: Plan, estimate: Estimate, costing: Costing) -> Iterator[Text]:
+    """What it comes to, and what that rests on."""
+    yield Text(_lengths(costing.run_s()))
+    total = f"in all {estimate.count:,} runs: {spending(estimate)}"
+    yield Text(f"{total}, {estimate.machine.device}")
     for line in unmeasured(costing):
-        console.print(Text.assemble(("note: ", "yellow"), line))
+        yield Text.assemble(("note: ", "yellow"), line)
     for line in _assumptions(plan, estimate, costing.paces):
-        console.print(f"assumed: {line}")
+        yield Text(f"assumed: {line}")
 
 
 def _stages(estimate: Estimate) -> Table:

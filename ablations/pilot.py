@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ablations.run_directory import StudyDirectory
@@ -36,24 +36,31 @@ class Spread:
 
 def known_spread(plan: Plan, directory: StudyDirectory) -> Spread | None:
     """The spread in a study's own runs, or else in those of a pilot: of its plan as last run."""
-    found = _spread(_losses(plan, directory), plan.baseline, "runs of this study")
-    if found or not directory.plan_path.exists():
+    stored = directory.load_plan() if directory.plan_path.exists() else plan
+    ours = {cell.cell_key: cell.variant for cell in plan.cells}
+    losses = _losses((stored, plan), directory, ours)
+    if found := _spread(losses, plan.baseline, "runs of this study"):
         return found
-    pilot = directory.load_plan()
-    changed = _differences(plan, pilot)
+    theirs = {cell.cell_key: cell.variant for cell in stored.cells}
+    changed = _differences(plan, stored)
     source = f"a pilot with {changed}" if changed else "a pilot"
-    return _spread(_losses(pilot, directory), plan.baseline, source)
+    return _spread(_losses((stored,), directory, theirs), plan.baseline, source)
 
 
-def _losses(plan: Plan, directory: StudyDirectory) -> Losses:
-    """Final losses of the completed runs at the shared values."""
+def _losses(plans: Iterable[Plan], directory: StudyDirectory, names: Mapping[str, str]) -> Losses:
+    """Final losses of the completed runs at the shared values, of cells that have a name."""
     found: dict[str, dict[int, float]] = defaultdict(dict)
-    for run in plan.runs:
-        if run.stage != "report" or run.settings:
-            continue
-        record = directory.run(run.run_key).record()
-        if record and record.outcome is Outcome.COMPLETED and FINAL_LOSS in record.summary:
-            found[run.variant][run.seed] = record.summary[FINAL_LOSS]
+    for plan in plans:
+        variants = {cell.variant: names.get(cell.cell_key) for cell in plan.cells}
+        for run in plan.runs:
+            variant = variants[run.variant]
+            if variant is None or run.stage != "report" or run.settings:
+                continue
+            if run.seed in found[variant]:
+                continue
+            record = directory.run(run.run_key).record()
+            if record and record.outcome is Outcome.COMPLETED and FINAL_LOSS in record.summary:
+                found[variant][run.seed] = record.summary[FINAL_LOSS]
     return found
 
 

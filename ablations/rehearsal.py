@@ -80,20 +80,19 @@ def rehearse_elsewhere(
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     command = [sys.executable, "-P", "-m", "ablations.rehearsal"]
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as log:
+        asked.write(json.dumps(job).encode())
+        asked.seek(0)
         process = subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,
+            stdin=asked,
             stdout=subprocess.PIPE,
             stderr=log,
             env=environment,
             start_new_session=True,  # Ctrl-C is for the process that asks
         )
-        assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(json.dumps(job).encode())
-            process.stdin.close()
             for _ in specs:
                 line = process.stdout.readline()
                 yield _read(line) if line else Rehearsed(None, _last_line(process, log))

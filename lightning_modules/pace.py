@@ -11,7 +11,6 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from itertools import repeat
 from pathlib import Path
 from statistics import median, median_low
 from typing import Any
@@ -31,14 +30,14 @@ from studies.pace import Pace, Part
 from studies.run_spec import RunSpec
 from studies.schema import ExecutionConfig
 
-REHEARSAL_S = 1.0
+REHEARSAL_S = 0.7
 """How long a rehearsal goes on after its warm-up, once every kind of step has come up."""
 MOST_ROUNDS = 5
 """Rounds of all kinds of steps that a rehearsal has at most."""
 BLOCK_S = 0.2
-"""Length of the blocks of plain steps."""
-BLOCK_STEPS = (2, 20)
-"""Steps that such a block has at least and at most. A GPU is waited for at its ends alone."""
+"""Length of the blocks of plain steps, of one step at least. A GPU is waited for at its ends."""
+MOST_BLOCK_STEPS = 20
+"""Plain steps in a block at most."""
 EVALUATION_BATCHES = 4
 """Batches that stand for the evaluation set: what the others cost follows from their number."""
 LEAST_MAX_STEPS = 1000
@@ -127,6 +126,7 @@ class _Rehearsal(RunCallback):
         self._script, self._counted = context.schedule.acts, counted
         self._checkpoint_every_s, self._began_s = checkpoint_every_s, began_s
         self._ready_s = began_s
+        self._warm_up_steps = 0
         self._steps_s: list[float] = []
         self._acts_s: dict[Act, list[float]] = defaultdict(list)
         self._save_s = 0.0
@@ -168,7 +168,8 @@ class _Rehearsal(RunCallback):
         """What the run is made of, with all the batches that it is measured on."""
         step_s, evaluation_s = self._step_s, self._extra_s(EVALUATION)
         sequence_s = evaluation_s / sum(map(len, self._context.batches.evaluation_BT))
-        start_s = self._ready_s - self._began_s - WARM_UP_STEPS * step_s - evaluation_s
+        trained_s = self._warm_up_steps * step_s
+        start_s = self._ready_s - self._began_s - trained_s - evaluation_s
         yield Part(name="start", times=1, seconds=max(0.0, start_s))
         yield Part(name="step", times=self._counted.steps, seconds=step_s)
         for act, times in self._counted.looks.items():
@@ -184,8 +185,7 @@ class _Rehearsal(RunCallback):
 
     def _direct(self, trainer: pl.Trainer, device: torch.device) -> Iterator[Act]:
         """The acts in their order; when the next is asked for, the last has been played."""
-        yield from repeat(PLAIN, WARM_UP_STEPS)
-        self._ready_s = time_of(device)
+        yield from self._warm_up(device)
         for _ in range(MOST_ROUNDS):
             yield from self._block(device)
             for act in (EVALUATION, *self._counted.looks):
@@ -199,10 +199,17 @@ class _Rehearsal(RunCallback):
             self._save(trainer, device)
             self._save_s = time_of(device) - before_s
 
+    def _warm_up(self, device: torch.device) -> Iterator[Act]:
+        """Steps that may take longer than others; fewer where they take long anyway."""
+        before_s = time_of(device)
+        while self._warm_up_steps < WARM_UP_STEPS and self._ready_s - before_s < REHEARSAL_S:
+            yield PLAIN
+            self._warm_up_steps += 1
+            self._ready_s = time_of(device)
+
     def _block(self, device: torch.device) -> Iterator[Act]:
-        least, most = BLOCK_STEPS
         before_s, steps = time_of(device), 0
-        while steps < least or (steps < most and time.perf_counter() - before_s < BLOCK_S):
+        while steps < MOST_BLOCK_STEPS and (steps == 0 or time.perf_counter() - before_s < BLOCK_S):
             yield PLAIN
             steps += 1
         self._steps_s.append((time_of(device) - before_s) / steps)
