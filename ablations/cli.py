@@ -84,7 +84,19 @@ def _add_planning(add: _Adder) -> None:
         "ablate plan quickstart --set seeds=5",
         settable=True,
     )
-    plan.add_argument("--json", action="store_true", help="print the plan as JSON")
+    output = plan.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print the plan as JSON")
+    output.add_argument(
+        "--cost",
+        action="store_true",
+        help="rehearse each variant for a second or two, and print what the study will take",
+    )
+    plan.add_argument(
+        "--detect", type=_above_zero, metavar="NATS", help="how many seeds detect this difference"
+    )
+    plan.add_argument(
+        "--workers", type=_positive, help="with --cost: as if with so many worker processes"
+    )
     add(
         "check",
         commands.check,
@@ -105,6 +117,14 @@ def _add_training(add: _Adder) -> None:
     )
     run.add_argument("--workers", type=_positive, help="worker processes (default: GPUs or cores)")
     run.add_argument("--retry-failed", action="store_true", help="run failed runs once more")
+    run.add_argument(
+        "--budget-hours",
+        type=_hours,
+        metavar="HOURS",
+        help="ask before more GPU-hours (on a CPU, core-hours) than this are spent (default: "
+        "ABLATE_BUDGET_HOURS, or else 1)",
+    )
+    run.add_argument("--yes", action="store_true", help="start whatever it costs")
     worker = add(
         "worker",
         commands.worker,
@@ -260,6 +280,20 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _hours(text: str) -> float:
+    number = float(text)
+    if not number >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
+    return number
+
+
+def _above_zero(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return number
 
 

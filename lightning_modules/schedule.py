@@ -117,9 +117,9 @@ class Schedule:
         """Whether the evaluation set is read: also at the start, at the early step, at the end."""
         return step % self.evaluate_every_steps == 0 or step in (self.early_step, self.last_step)
 
-    def looks(self, name: str, cost: Cost, step: int) -> bool:
-        """Whether a diagnostic has its turn: also at the end, and (step 0) at the start."""
-        every = (
+    def cadence(self, name: str, cost: Cost) -> int | None:
+        """Steps between the looks of a diagnostic; None where they go by the minutes."""
+        return (
             self.every_steps.get(name)
             or {
                 Cost.STEP: self.log_every_steps,
@@ -127,5 +127,9 @@ class Schedule:
                 Cost.RARE: self.rare_every_steps,
             }[cost]
         )
+
+    def looks(self, name: str, cost: Cost, step: int) -> bool:
+        """Whether a diagnostic has its turn: also at the end, and (step 0) at the start."""
+        every = self.cadence(name, cost)
         due = step in (0, self.rare_step) if every is None else step % every == 0
         return due or step == self.last_step or (cost is Cost.STEP and step == 1)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reports.frame import StudyResults
+from reports.power import smallest_detectable_difference
 from reports.statistics import (
     Interval,
     PairedDifference,
     Summary,
     paired_difference,
     proportion_interval,
-    smallest_detectable_difference,
     summarize,
 )
 from reports.style import layout_of

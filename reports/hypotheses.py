@@ -10,13 +10,13 @@ from enum import Enum, StrEnum
 import pandas as pd
 
 from reports.frame import StudyResults
+from reports.power import smallest_detectable_difference
 from reports.statistics import (
     PairedDifference,
     equivalence_p,
     holm,
     one_sided_p,
     paired_difference,
-    smallest_detectable_difference,
     summarize,
     two_sided_p,
 )

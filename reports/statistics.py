@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import stats
 
 NAN = math.nan
 
@@ -137,27 +137,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = largest
     return adjusted
-
-
-def smallest_detectable_difference(
-    sd: float, n: int, confidence: float, power: float = 0.8
-) -> float:
-    """Smallest true mean difference that a paired t test finds with the given power.
-
-    Args:
-        sd: of the differences by seed.
-        n: number of pairs.
-        confidence: 1 - alpha of the two-sided test.
-        power: probability to detect the difference.
-
-    Returns:
-        The difference to about 4 digits; NaN for n < 2, and where the search fails (n = 2 with a
-        confidence above .99).
-    """
-    if n < 2 or not math.isfinite(sd):
-        return NAN
-    # t² has a non-central F distribution, stable where the non-central t of few degrees is not.
-    critical = t_quantile(n, confidence) ** 2
-    noncentrality = float(special.ncfdtrinc(1, n - 1, 1 - power, critical))
-    reached = 1 - float(special.ncfdtr(1, n - 1, noncentrality, critical))
-    return sd * math.sqrt(noncentrality / n) if abs(reached - power) < 0.01 else NAN

@@ -41,5 +41,8 @@ def finished(tmp_path_factory) -> FinishedStudy:
 @pytest.fixture
 def home(tmp_path, finished) -> Path:
     """A home folder of its own, with the data of the finished study."""
-    (tmp_path / "cache").symlink_to(finished.home / "cache")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for part in ("stores", "index", "locks"):
+        (cache / part).symlink_to(finished.home / "cache" / part)
     return tmp_path

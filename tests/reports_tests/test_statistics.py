@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
@@ -16,7 +15,6 @@ from reports.statistics import (
     one_sided_p,
     paired_difference,
     proportion_interval,
-    smallest_detectable_difference,
     summarize,
     two_sided_p,
 )
@@ -91,18 +89,6 @@ def test_proportion_of_nothing_is_unknown() -> None:
     found = proportion_interval(0, 0, 0.95)
     assert math.isnan(found.estimate)
     assert (found.low, found.high) == (0, 1)
-
-
-@pytest.mark.parametrize("n", [3, 5, 10, 20])
-def test_smallest_detectable_difference_agrees_with_statsmodels(n: int) -> None:
-    expected = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8, alternative="two-sided")
-    assert smallest_detectable_difference(2.0, n, 0.95) == pytest.approx(2 * expected, rel=1e-3)
-
-
-def test_smallest_detectable_difference_needs_a_spread() -> None:
-    assert math.isnan(smallest_detectable_difference(0.1, 1, 0.95))
-    assert math.isnan(smallest_detectable_difference(math.nan, 5, 0.95))
-    assert math.isnan(smallest_detectable_difference(0.1, 2, 0.9999))
 
 
 def pairs(n: int, shift: float) -> tuple[np.ndarray, np.ndarray, PairedDifference]:
