@@ -10,11 +10,12 @@ import pytest
 import sqlalchemy
 from optuna.trial import TrialState
 
+import ablations.claims
 import ablations.ledger
+from ablations.claims import Fenced
 from ablations.ledger import (
     GRACE_S,
     MAX_LOST_ATTEMPTS,
-    Fenced,
     Ledger,
     RunState,
     owner_prefix,
@@ -272,7 +273,7 @@ def test_an_attempt_given_up_for_dead_can_change_nothing(ledger, end):
 
 
 def test_a_beating_attempt_learns_that_it_was_given_up(ledger, monkeypatch):
-    monkeypatch.setattr(ablations.ledger, "BEAT_S", 0.01)
+    monkeypatch.setattr(ablations.claims, "BEAT_S", 0.01)
     ledger.reconcile(["a"])
     claim = ledger.claim(["a"])
     ledger.fail_attempts_of(owner_prefix())
@@ -297,7 +298,7 @@ def test_an_answer_that_was_lost_on_the_way_is_no_fence(ledger, monkeypatch):
 
 
 def test_beats_and_steps_go_on_after_the_database_was_away(ledger, monkeypatch):
-    monkeypatch.setattr(ablations.ledger, "BEAT_S", 0.01)
+    monkeypatch.setattr(ablations.claims, "BEAT_S", 0.01)
     ledger.reconcile(["a"])
     claim = ledger.claim(["a"])
     write, failures, told = ledger._storage.set_trial_user_attr, [], threading.Event()
