@@ -1,52 +1,32 @@
-"""Pruners by name, and what they do to runs that are really trained."""
+"""Pruners by name, and what they answer to the attempts at a run."""
 
 from __future__ import annotations
 
 import inspect
-import os
-import signal
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 
-import ablations.pruning
-from ablations.ledger import RunState
-from ablations.listing import statuses_of
+from ablations.ledger import Ledger
 from ablations.pruning import PRUNERS, RunPruning, build_pruner, run_pruning
-from ablations.run_directory import StudyDirectory
-from ablations.storage import sqlite_url
+from ablations.run_directory import MetricRow, StudyDirectory
 from studies import pruners
 from studies.metrics import (
-    FINAL_LOSS,
-    LAST_VALIDATION_LOSS,
-    PRUNED_AT_STEP,
-    STEPS,
     VALIDATION_LOSS,
 )
-from studies.plan import Plan, PlannedRun
+from studies.plan import Plan
 from studies.records import Outcome
+from tests.ablations_tests.pruned_studies import (
+    STEPWISE,
+    comparisons,
+    rates,
+)
 from tests.ablations_tests.tiny_studies import (
-    STUDY,
-    keys_of,
-    numbers,
     queue,
-    states,
-    trials,
-    work,
 )
 
-RATE = "training.learning_rate"
-HOPELESS = 1e-7
-STEPWISE: dict[str, dict[str, Any]] = {
-    "median": {"n_startup_trials": 1},
-    "percentile": {"percentile": 40.0, "n_startup_trials": 1},
-    "successive_halving": {"min_resource": 10, "reduction_factor": 2},
-    "hyperband": {"min_resource": 10, "max_resource": 10, "reduction_factor": 2},
-    "threshold": {"upper": 5.0, "n_warmup_steps": 10},
-    "patient": {"patience": 0, "min_delta": 0.0, "wrapped_pruner": "median", "n_startup_trials": 1},
-}
 REAL = {
     "median": optuna.pruners.MedianPruner,
     "percentile": optuna.pruners.PercentilePruner,
@@ -90,40 +70,67 @@ def test_the_least_that_an_option_takes_is_taken_and_less_is_not(name: str) -> N
                 build_pruner(name, {**own, option: int(least) - 1})
 
 
-def sweep(pruner: str, options: dict[str, Any], **search: Any) -> dict[str, Any]:
-    rates = [3e-3, 1e-2, 3e-2, HOPELESS]
-    return {
-        "search": {"kind": "sweep", "values": {RATE: rates}, "seeds": 1, "extend": 0, **search},
-        "pruning": {"pruner": pruner, "options": options},
-    }
-
-
-def one_variant(protocol: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    diagnostics = {**STUDY["diagnostics"], "enabled": []}
-    return {"factors": {"model.norm": ["rms"]}, "seeds": 1, "diagnostics": diagnostics,
-            "protocol": protocol, **changes}  # fmt: skip
-
-
-def hopeless_run(plan: Plan) -> PlannedRun:
-    return max((r for r in plan.runs if r.stage == "search"), key=lambda r: r.settings[RATE] < 1e-5)
-
-
-def optuna_studies(directory: StudyDirectory) -> list[optuna.Study]:
-    """The studies of the ledger's storage beside the queue."""
-    url = sqlite_url(directory.ledger_path)
-    names = optuna.study.get_all_study_names(url)
-    return [
-        optuna.load_study(study_name=name, storage=url) for name in names if name != directory.study
-    ]
+def pruning_of(plan: Plan, number: int, ledger: Ledger, losses: dict[int, float]) -> RunPruning:
+    rows = [MetricRow(step, {VALIDATION_LOSS: loss}) for step, loss in losses.items()]
+    found = run_pruning(plan, plan.runs[number], ledger.storage, rows)
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize("name", STEPWISE)
-def test_each_pruner_ends_a_hopeless_run(name: str, tmp_path: Path) -> None:
-    study = one_variant(sweep(name, STEPWISE[name]))
-    # grown by search below
-    plan, directory, ledger = queue(tmp_path, **study)
-    keys = [r.run_key for r in sorted(plan.runs, key=lambda r: r == hopeless_run(plan))]
-    work(directory)
-    record = directory.run(hopeless_run(plan).run_key).record()
-    assert record is not None
-    assert record.outcome is Outcome.PRUNED
+def test_an_attempt_that_died_is_no_rival_of_anybody(name: str, tmp_path: Path) -> None:
+    """The answers are the same whether or not the best run was begun four times."""
+    answers = []
+    for deaths in (0, 3):
+        (tmp_path / str(deaths)).mkdir()
+        study = rates(1e-2, 2e-2, 3e-2, 4e-2, pruner=name)
+        plan, _, ledger = queue(tmp_path / str(deaths), **study)
+        told = []
+        for number, loss in enumerate((4.0, 2.9, 3.0, 2.95)):
+            for _ in range(deaths if loss == 2.9 else 0):
+                dead = pruning_of(plan, number, ledger, {})
+                assert [dead.should_prune(step, loss) for step in (4, 10)] == [False, False]
+            alive = pruning_of(plan, number, ledger, {})
+            told += [alive.should_prune(step, loss) for step in (4, 10, 20)]
+            alive.end(Outcome.COMPLETED, loss)
+        answers.append(told)
+    assert answers[0] == answers[1]
+
+
+def test_what_a_dead_attempt_was_told_holds_for_the_next(tmp_path: Path) -> None:
+    plan, _, ledger = queue(tmp_path, **rates(1e-2, 3e-2))
+    first = pruning_of(plan, 0, ledger, {})
+    assert not first.should_prune(4, 3.0)
+    first.end(Outcome.COMPLETED, 3.0)
+    dead = pruning_of(plan, 1, ledger, {})
+    assert dead.should_prune(4, 5.0)
+    dead.end(Outcome.PRUNED, 5.0)  # and dies before the queue knows
+    assert pruning_of(plan, 1, ledger, {}).should_prune(4, 5.0)
+
+
+def test_a_storage_that_is_away_ends_no_run(tmp_path: Path, monkeypatch) -> None:
+    plan, _, ledger = queue(tmp_path, **rates(1e-2, 3e-2))
+    first = pruning_of(plan, 0, ledger, {})
+    first.should_prune(4, 3.0)
+    first.end(Outcome.COMPLETED, 3.0)
+    second = pruning_of(plan, 1, ledger, {})
+
+    def away(*_: object, **__: object) -> None:
+        raise StorageInternalError("the database is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna, "create_study", away)
+        assert not second.should_prune(4, 5.0)
+        second.end(Outcome.COMPLETED, 5.0)
+    assert second.should_prune(10, 5.0) is False  # nothing to compare with at that step
+    [study] = comparisons(StudyDirectory(tmp_path, plan.study.name))
+    assert study.trials[1].intermediate_values == {4: 5.0, 10: 5.0}
+
+
+def test_a_diverged_run_is_no_measure_for_others(tmp_path: Path) -> None:
+    plan, directory, ledger = queue(tmp_path, **rates(1e-2, 3e-2))
+    first = pruning_of(plan, 0, ledger, {})
+    first.should_prune(4, 3.0)
+    first.end(Outcome.DIVERGED, 9.0)
+    assert comparisons(directory)[0].trials[0].state.name == "FAIL"
+    assert not pruning_of(plan, 1, ledger, {}).should_prune(4, 5.0)
