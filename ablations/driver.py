@@ -74,7 +74,7 @@ class Driver:
         self._ledger.reconcile(
             self._keys, retry_failed=retry_failed, retry_pruned=self._no_longer_pruned
         )
-        give_up_seeds(self.plan, self.directory, self._ledger)
+        give_up_seeds(self.plan, self._search.record, self.directory, self._ledger)
 
     @property
     def _no_longer_pruned(self) -> frozenset[str]:

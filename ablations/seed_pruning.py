@@ -15,7 +15,7 @@ from optuna.trial import create_trial
 
 from ablations.claims import Fenced
 from ablations.ended_runs import finish, ledger_value, new_record
-from ablations.ledger import Ledger
+from ablations.ledger import Ledger, RunState
 from ablations.pruning import build_pruner
 from ablations.run_directory import StudyDirectory
 from studies.plan import Plan, PlannedRun
@@ -30,14 +30,17 @@ Candidate = tuple[PlannedRun, ...]
 """Runs that differ in their seed alone, in the order of the seeds."""
 
 
-def give_up_seeds(plan: Plan, directory: StudyDirectory, ledger: Ledger) -> None:
+def give_up_seeds(
+    plan: Plan, record_of: RecordOf, directory: StudyDirectory, ledger: Ledger
+) -> None:
     """End the waiting runs of candidates that are worse already, without training them."""
     pruning = plan.study.protocol.pruning
     if pruning is None or not PRUNERS[pruning.pruner].of_seeds:
         return
-    given_up = hopeless(plan, pruning, lambda key: directory.run(key).record())
+    given_up = ledger.statuses(hopeless(plan, pruning, record_of))
     for planned in plan.runs:
-        if planned.run_key in given_up:
+        status = given_up.get(planned.run_key)
+        if status is not None and status.state is RunState.WAITING:
             _give_up(plan, planned, directory, ledger)
 
 
