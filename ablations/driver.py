@@ -21,6 +21,7 @@ from ablations.preflight import Preflight, preflight
 from ablations.progress import Progress, measure
 from ablations.run_directory import StudyDirectory
 from ablations.search import SearchKeeper
+from ablations.seed_pruning import give_up_seeds
 from ablations.storage import sqlite_url
 from studies.errors import AblationError
 from studies.plan import Plan
@@ -66,13 +67,27 @@ class Driver:
         self._ledger = Ledger(sqlite_url(self.directory.ledger_path), plan.study.name)
         self._stopping = False
 
+    def _statuses(self) -> dict[str, RunStatus]:
+        return self._ledger.statuses(self._keys, retry_pruned=self._no_longer_pruned)
+
+    def _reconcile(self, *, retry_failed: bool = False) -> None:
+        self._ledger.reconcile(
+            self._keys, retry_failed=retry_failed, retry_pruned=self._no_longer_pruned
+        )
+        give_up_seeds(self.plan, self._search.record, self.directory, self._ledger)
+
+    @property
+    def _no_longer_pruned(self) -> frozenset[str]:
+        """Runs that the protocol prunes no more: what was pruned of them is trained again."""
+        return frozenset(run.run_key for run in self.plan.runs if not self.plan.prunes(run))
+
     @property
     def _keys(self) -> list[str]:
         return [run.run_key for run in self.plan.runs]
 
     def progress(self) -> Progress:
         """Where the study stands."""
-        return measure(self.plan, self._ledger.statuses(self._keys))
+        return measure(self.plan, self._statuses())
 
     def is_done(self) -> bool:
         """Whether every run has ended, and the search asks for no more."""
@@ -80,7 +95,7 @@ class Driver:
 
     def unfinished_plan(self) -> Plan:
         """The plan without the cells of which every run has ended."""
-        statuses = self._ledger.statuses(self._keys)
+        statuses = self._statuses()
         open_variants = {
             run.variant
             for run in self.plan.runs
@@ -107,13 +122,13 @@ class Driver:
             AblationError: workers cannot start, or another `ablate run` changed the plan.
         """
         self._go_on()
-        self._ledger.reconcile(self._keys, retry_failed=self._settings.retry_failed)
+        self._reconcile(retry_failed=self._settings.retry_failed)
         progress = self.progress()
         on_progress(progress)
         if not progress.is_complete:
             self._train(on_progress)
         self.repair()
-        statuses = self._ledger.statuses(self._keys)
+        statuses = self._statuses()
         return RunSummary(measure(self.plan, statuses), statuses, self._stopping)
 
     def _train(self, on_progress: Callable[[Progress], None]) -> None:
@@ -133,7 +148,7 @@ class Driver:
 
     def repair(self) -> None:
         """Publish the ended runs whose worker died before it could."""
-        statuses = self._ledger.statuses(self._keys)
+        statuses = self._statuses()
         for planned in self.plan.runs:
             status = statuses[planned.run_key]
             run = self.directory.run(planned.run_key)
@@ -159,7 +174,7 @@ class Driver:
         while not self._stopping:
             deaths += sum(self._bury(worker) for worker in launcher.reap())
             self._go_on()
-            self._ledger.reconcile(self._keys)
+            self._reconcile()
             progress = self.progress()
             on_progress(progress)
             if progress.is_complete and not self._go_on():

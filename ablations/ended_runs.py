@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ablations.provenance import provenance
 from ablations.run_directory import RunDirectory
-from studies.metrics import FINAL_LOSS, INITIAL_LOSS, LAST_TRAIN_LOSS
+from studies.metrics import FINAL_LOSS, INITIAL_LOSS, LAST_TRAIN_LOSS, LAST_VALIDATION_LOSS
 from studies.plan import Plan, PlannedRun
 from studies.records import Outcome, RunRecord
 
@@ -34,8 +34,8 @@ def finish(run: RunDirectory, record: RunRecord) -> None:
 
 
 def ledger_value(summary: Mapping[str, float]) -> float:
-    """A finite number for the trial: the final loss, or the last that a diverged run had."""
-    for name in (FINAL_LOSS, LAST_TRAIN_LOSS, INITIAL_LOSS):
+    """A finite number for the trial: the final loss, or the last that another run had."""
+    for name in (FINAL_LOSS, LAST_VALIDATION_LOSS, LAST_TRAIN_LOSS, INITIAL_LOSS):
         if name in summary:
             return summary[name]
     return 0.0

@@ -4,7 +4,7 @@ Each run of a plan is trained to its end exactly once, whoever plans and however
 
 1. a run waits as a WAITING trial that carries its run key; WAITING to RUNNING is compare-and-set;
 2. a worker that claimed a trial gives it up when a lower-numbered trial of the run is live, or
-   ended in an error that nobody has asked to retry;
+   was pruned or ended in an error, which nobody has asked to retry;
 3. FAIL is the fence: Optuna refuses every later write to a failed trial, so a worker that was
    presumed dead and comes back can finish nothing;
 4. `reconcile` works from the state and not from events, so that whoever runs it next repairs what
@@ -15,30 +15,28 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from ablations.claims import BEAT, ERROR, MINUTES, OUTCOME, OWNER, RELEASED, STEP, Claim
 from ablations.storage import open_storage, patiently
 from studies.records import Outcome
 
-BEAT_S = 2.0
 GRACE_S = 30.0
 MAX_LOST_ATTEMPTS = 5
 """Attempts at a run that may die without a word before the run counts as failed."""
 
-RUN_KEY, OWNER, BEAT, STEP, MINUTES = "run_key", "owner", "beat", "step", "minutes"
-OUTCOME, ERROR, RELEASED = "outcome", "error", "released"
+RUN_KEY = "run_key"
 RETRY_OF = "retry_of"
-"""Number of the failed trial that a trial was queued to retry."""
+"""Number of the failed or pruned trial that a trial was queued to retry."""
 
 
 class RunState(StrEnum):
@@ -49,11 +47,12 @@ class RunState(StrEnum):
     RUNNING = "running"
     COMPLETED = "completed"
     DIVERGED = "diverged"
+    PRUNED = "pruned"
     FAILED = "failed"
 
     def is_ended(self) -> bool:
         """Whether nothing more happens to the run by itself."""
-        return self in (RunState.COMPLETED, RunState.DIVERGED, RunState.FAILED)
+        return self not in (RunState.UNQUEUED, RunState.WAITING, RunState.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,6 @@ class RunStatus:
     """Of training up to there, in a run of minutes."""
     owner: str = ""
     error: str = ""
-
-
-class Fenced(Exception):
-    """This attempt was given up for dead; its worker must write nothing more."""
 
 
 class Ledger:
@@ -91,21 +86,40 @@ class Ledger:
         self._watched: dict[int, tuple[object, float]] = {}
         self._watched_at = time.monotonic()
 
-    def statuses(self, run_keys: Iterable[str]) -> dict[str, RunStatus]:
-        """The status of each run."""
-        return {key: _status(trials) for key, trials in self._by_run_key(run_keys).items()}
+    @property
+    def storage(self) -> optuna.storages.BaseStorage:
+        """Where the ledger is kept."""
+        return self._storage
 
-    def reconcile(self, run_keys: Iterable[str], *, retry_failed: bool = False) -> None:
-        """Queue every run that is neither done, queued, running nor failed; fail silent attempts.
+    def statuses(
+        self, run_keys: Iterable[str], *, retry_pruned: Collection[str] = ()
+    ) -> dict[str, RunStatus]:
+        """The status of each run; of those in `retry_pruned`, pruned ones are as if not queued."""
+        statuses = {key: _status(trials) for key, trials in self._by_run_key(run_keys).items()}
+        again = {k: s for k, s in statuses.items() if s.state is RunState.PRUNED}
+        return statuses | {
+            key: replace(status, state=RunState.UNQUEUED)
+            for key, status in again.items()
+            if key in retry_pruned
+        }
+
+    def reconcile(
+        self,
+        run_keys: Iterable[str],
+        *,
+        retry_failed: bool = False,
+        retry_pruned: Collection[str] = (),
+    ) -> None:
+        """Queue every run that has neither ended nor is queued or running; fail silent attempts.
 
         Any number of processes may do this at once: a run that is queued twice is trained once.
         """
         self._fail_silent_attempts()
-        for key, trials in self._by_run_key(run_keys).items():
-            status = _status(trials)
-            retry = retry_failed and status.state is RunState.FAILED
-            if retry or status.state is RunState.UNQUEUED:
-                attrs = {RUN_KEY: key, **({RETRY_OF: status.attempt} if retry else {})}
+        for key, status in self.statuses(run_keys, retry_pruned=retry_pruned).items():
+            failed = status.state is RunState.FAILED
+            if status.state is RunState.UNQUEUED or (failed and retry_failed):
+                ended = status.attempt is not None
+                attrs = {RUN_KEY: key, **({RETRY_OF: status.attempt} if ended else {})}
                 template = create_trial(state=TrialState.WAITING, user_attrs=attrs)
                 patiently(self._storage.create_new_trial, self._study_id, template)
 
@@ -190,8 +204,10 @@ def owner_prefix(pid: int | None = None) -> str:
 
 
 def _status(trials: Sequence[FrozenTrial]) -> RunStatus:
-    for state in (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING):
-        trial = next((t for t in trials if t.state is state), None)
+    retried = _last_retried(trials)
+    standing = [t for t in trials if t.state is not TrialState.PRUNED or t.number > retried]
+    for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING):
+        trial = next((t for t in standing if t.state is state), None)
         if trial is not None:
             attrs, ended = trial.user_attrs, trial.state.is_finished()
             name = attrs.get(OUTCOME, Outcome.COMPLETED) if ended else state.name
@@ -202,7 +218,6 @@ def _status(trials: Sequence[FrozenTrial]) -> RunStatus:
                 minutes=attrs.get(MINUTES, 0.0),
                 owner=attrs.get(OWNER, ""),
             )
-    retried = _last_retried(trials)
     recent = [t for t in trials if RELEASED not in t.user_attrs and t.number > retried]
     last = recent[-1] if recent else None
     if last is not None and ERROR in last.user_attrs:
@@ -218,83 +233,13 @@ def _is_superseded(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
     earlier = [t for t in trials if t.number < trial.number]
     retried = _last_retried([*earlier, trial])
     return any(
-        t.state is not TrialState.FAIL or (ERROR in t.user_attrs and t.number > retried)
+        t.number > retried and (t.state is TrialState.PRUNED or ERROR in t.user_attrs)
+        if t.state in (TrialState.FAIL, TrialState.PRUNED)
+        else True
         for t in earlier
     )
 
 
 def _last_retried(trials: Sequence[FrozenTrial]) -> int:
-    """The failed trial up to which failures of a run no longer count, -1 for none."""
+    """The trial up to which failures and prunings of a run no longer count, -1 for none."""
     return max((int(t.user_attrs.get(RETRY_OF, -1)) for t in trials), default=-1)
-
-
-class Claim:
-    """One attempt at a run, kept alive by a thread that beats until the attempt ends."""
-
-    def __init__(
-        self, storage: optuna.storages.BaseStorage, trial_id: int, number: int, key: str, owner: str
-    ) -> None:
-        self._storage = storage
-        self._trial_id = trial_id
-        self.attempt = number
-        self.run_key = key
-        self._owner = owner
-        self.step, self.minutes = 0, 0.0
-        """Told with each beat; set them while training, the minutes in a run of minutes."""
-        self.fenced = False
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"beat-{number}", daemon=True)
-        self._thread.start()
-
-    def complete(self, outcome: Outcome, value: float) -> None:
-        """Record the run as done.
-
-        Raises:
-            Fenced: the attempt was given up for dead; another one owns the run.
-        """
-        self._set(OUTCOME, outcome.value)
-        self._end(TrialState.COMPLETE, [value])
-
-    def fail(self, error: str) -> None:
-        """Record that the run cannot be trained as it is."""
-        self._set(ERROR, error[:2000])
-        self._end(TrialState.FAIL)
-
-    def release(self, why: str) -> None:
-        """Give the run back to the queue: the next reconcile queues it again."""
-        self._set(RELEASED, why)
-        self._end(TrialState.FAIL)
-
-    def _set(self, key: str, value: object) -> None:
-        try:
-            patiently(self._storage.set_trial_user_attr, self._trial_id, key, value)
-        except UpdateFinishedTrialError:
-            raise Fenced from None
-
-    def _end(self, state: TrialState, values: Sequence[float] | None = None) -> None:
-        self._ended.set()
-        self._thread.join()
-        try:
-            patiently(self._storage.set_trial_state_values, self._trial_id, state, values)
-        except UpdateFinishedTrialError:
-            # Given up for dead, or our own commit went through before its answer was lost.
-            trial = patiently(self._storage.get_trial, self._trial_id)
-            if trial.state is not state or trial.user_attrs.get(OWNER) != self._owner:
-                raise Fenced from None
-
-    def _beat(self) -> None:
-        beat, told = 0, -1
-        while not self._ended.wait(BEAT_S if beat else 0):
-            beat += 1
-            try:
-                self._storage.set_trial_user_attr(self._trial_id, BEAT, beat)
-                if (step := self.step) != told:
-                    self._storage.set_trial_user_attr(self._trial_id, STEP, step)
-                    if self.minutes:
-                        self._storage.set_trial_user_attr(self._trial_id, MINUTES, self.minutes)
-                    told = step
-            except UpdateFinishedTrialError:
-                self.fenced = True
-                return
-            except Exception:  # the database is away: the next beat tries again
-                continue

@@ -70,8 +70,9 @@ class Progress:
     def line(self) -> str:
         """Counts in a line: `12/56 runs ended, 1 diverged, 0 failed, 2 running`."""
         count = self.counts.get
+        pruned = f"{self.counts[RunState.PRUNED]} pruned, " if count(RunState.PRUNED) else ""
         return (
-            f"{self.ended}/{self._of} runs ended, {count(RunState.DIVERGED, 0)} diverged, "
+            f"{self.ended}/{self._of} runs ended, {count(RunState.DIVERGED, 0)} diverged, {pruned}"
             f"{count(RunState.FAILED, 0)} failed, {count(RunState.RUNNING, 0)} running"
         )
 

@@ -48,16 +48,16 @@ class SearchKeeper:
 
     def _advanced(self, plan: Plan) -> Plan:
         while True:
-            further = advance(plan, self._record, _propose)
+            further = advance(plan, self.record, _propose)
             if further is plan:
                 return plan
             plan = further
 
-    def _record(self, run_key: str) -> RunRecord | None:
-        """The record of a run; a failed run may be tried again, so it is read again."""
+    def record(self, run_key: str) -> RunRecord | None:
+        """The record of a run; one that may be trained again is read again."""
         if run_key not in self._records:
             record = self._directory.run(run_key).record()
-            if record is None or record.outcome is Outcome.FAILED:
+            if record is None or record.outcome in (Outcome.FAILED, Outcome.PRUNED):
                 return record
             self._records[run_key] = record
         return self._records[run_key]

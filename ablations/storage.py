@@ -20,6 +20,8 @@ from sqlalchemy import event
 P = ParamSpec("P")
 R = TypeVar("R")
 
+AWAY = (StorageInternalError, sqlalchemy.exc.OperationalError, ConnectionError)
+"""What a database raises that does not answer just now."""
 LOCK_TIMEOUT_S = 60
 """How long a transaction waits for the one writer that SQLite admits."""
 
@@ -71,7 +73,7 @@ def patiently(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     while True:
         try:
             return call(*args, **kwargs)
-        except (StorageInternalError, sqlalchemy.exc.OperationalError, ConnectionError):
+        except AWAY:
             if time.monotonic() > deadline:
                 raise
             time.sleep(wait_s * random.uniform(0.5, 1.5))

@@ -14,8 +14,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from ablations.claims import Claim, Fenced
 from ablations.ended_runs import finish, ledger_value, new_record
-from ablations.ledger import Claim, Fenced, Ledger
+from ablations.ledger import Ledger
+from ablations.pruning import run_pruning
 from ablations.publishing import PublishingThread, RunPublisher
 from ablations.ranks import Assignment, Ranks
 from ablations.run_directory import (
@@ -190,7 +192,7 @@ class Worker:
     def _train(self, job: Job) -> RunRecord:
         from lightning_modules.checkpoints import newest_checkpoint
         from lightning_modules.diagnostics.suite import definitions_of
-        from lightning_modules.training import train_run
+        from lightning_modules.training import go_on, train_run
 
         started = time.monotonic()
         job.run.save_spec(job.spec)
@@ -201,6 +203,8 @@ class Worker:
             job.attempt.continue_from(AttemptDirectory(earlier.path.parent), earlier.step)
         job.attempt.save_definitions(definitions_of(job.spec.diagnostics.enabled))
         metrics = MetricsFile(job.attempt)
+        rows = job.attempt.read_metrics()
+        pruning = run_pruning(self._plan, job.planned, self._ledger.storage, rows)
         resume_from = str(earlier.path) if earlier else None
         self._ranks.tell(Assignment(job.planned.run_key, job.attempt.number, resume_from))
         result = train_run(
@@ -211,8 +215,11 @@ class Worker:
             resume_from=earlier.path if earlier else None,
             sink=_ProgressSink(metrics, job.claim),
             should_stop=lambda: job.claim.fenced or self._must_stop(),
+            should_prune=pruning.should_prune if pruning else go_on,
         )
         metrics.close()
+        if pruning:
+            pruning.end(result.outcome, ledger_value(result.summary))
         return new_record(self._plan, job.planned, job.attempt.number, result.outcome).model_copy(
             update={
                 "leak": result.leak,

@@ -32,6 +32,7 @@ from studies.metrics import (
     FINAL_LOSS,
     GENERALIZATION_GAP,
     INITIAL_LOSS,
+    LAST_VALIDATION_LOSS,
     LEARNING_RATE,
     PEAK_MEMORY_GIB,
     TRAIN_SET_LOSS,
@@ -40,6 +41,9 @@ from studies.metrics import (
 )
 from studies.records import MetricSink
 from studies.run_spec import RunSpec
+
+ShouldPrune = Callable[[int, float], bool]
+"""Whether to end a run here, from the optimiser step and the validation loss, nats per token."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class RunContext:
     checkpoint_every_s: float
     should_stop: Callable[[], bool]
     """Asked after every optimiser step."""
+    should_prune: ShouldPrune
+    """Asked on the first rank after each evaluation but the last."""
 
 
 class RunCallback(pl.Callback):
@@ -83,6 +89,7 @@ class RunCallback(pl.Callback):
         self.step = 0
         """Optimiser steps done."""
         self.interrupted = False
+        self.pruned_at_step: int | None = None
         self._initial_values: dict[str, str] = {}
         """Entry of each parameter in the digests."""
         self._recorder = Recorder(context.sink, self.losses)
@@ -162,7 +169,7 @@ class RunCallback(pl.Callback):
         self._record(trainer, self._step_readings(batch), must=must)
         if self.losses.diverged_at_step is None and self._schedule.evaluates(self.step):
             self._evaluate(trainer)
-        if self.losses.diverged_at_step is not None:
+        if self.losses.diverged_at_step is not None or self.pruned_at_step is not None:
             trainer.should_stop = True
             return
         self._probe(trainer)
@@ -226,10 +233,8 @@ class RunCallback(pl.Callback):
 
     def _wishes(self, trainer: pl.Trainer) -> tuple[bool, bool]:
         """Whether to stop, and whether to save; the same on every rank."""
-        stop, save = self._context.should_stop(), self._saver.is_due()
-        if trainer.world_size > 1:
-            wishes = torch.tensor([stop, save], device=trainer.strategy.root_device)
-            stop, save = trainer.strategy.reduce(wishes.int(), reduce_op="sum").bool().tolist()
+        wishes = self._context.should_stop(), self._saver.is_due()
+        stop, save = _of_any_rank(trainer, *wishes)
         return stop, save
 
     def _step_readings(self, batch: Tensor) -> Readings:
@@ -270,6 +275,16 @@ class RunCallback(pl.Callback):
         self.summary.update({name: loss for name, step in kept.items() if step == self.step})
         if self.step == self._schedule.last_step:
             self._compare_with_training(trainer, loss)
+        elif self.step > 0:
+            self._prune(trainer, loss)
+
+    def _prune(self, trainer: pl.Trainer, loss: float) -> None:
+        """Ask whether to go on; what is pruned has a last loss and no final one."""
+        leads = trainer.is_global_zero
+        (pruned,) = _of_any_rank(trainer, leads and self._context.should_prune(self.step, loss))
+        if pruned:
+            self.pruned_at_step = self.step
+            self.summary[LAST_VALIDATION_LOSS] = loss
 
     def _compare_with_training(self, trainer: pl.Trainer, loss: float) -> None:
         device = trainer.lightning_module.device
@@ -296,3 +311,12 @@ class RunCallback(pl.Callback):
     def _note_memory(self, device: torch.device) -> None:
         peak = peak_memory_gib(device)
         self.summary[PEAK_MEMORY_GIB] = max(self.summary.get(PEAK_MEMORY_GIB, 0.0), peak)
+
+
+def _of_any_rank(trainer: pl.Trainer, *wishes: bool) -> list[bool]:
+    """Each wish, if any rank has it; the same on every rank."""
+    if trainer.world_size == 1:
+        return list(wishes)
+    own = torch.tensor(wishes, device=trainer.strategy.root_device).int()
+    all_: list[bool] = trainer.strategy.reduce(own, reduce_op="sum").bool().tolist()
+    return all_

@@ -82,6 +82,7 @@ def measure_pace(
         directory=directory,
         checkpoint_every_s=math.inf,
         should_stop=lambda: False,
+        should_prune=lambda step, loss: False,
     )
     rehearsal = _Rehearsal(context, programme(spec), execution.checkpoint_every_s, began_s)
     with interruptible():

@@ -20,6 +20,7 @@ from studies.metrics import (
     OVERHEAD_PERCENT,
     PARAMETERS,
     PARAMETERS_NON_EMBEDDING,
+    PRUNED_AT_STEP,
     STEPS,
     STEPS_TO_TARGET,
     TARGET_LOSS,
@@ -34,16 +35,21 @@ from studies.values import Scalar
 def run_result(
     spec: RunSpec, facts: ModelFacts, store: TokenStore, device: torch.device, run: RunCallback
 ) -> RunResult:
-    """The result of a run that ended, completed or diverged."""
-    diverged = run.losses.diverged_at_step is not None
+    """The result of a run that ended."""
     return RunResult(
-        outcome=Outcome.DIVERGED if diverged else Outcome.COMPLETED,
+        outcome=_outcome(run),
         summary=_summary(spec, facts, run),
         leak=facts.leak,
         facts={**_tags(spec, store, device), TARGET_LOSS: run.target.target},
         definitions=METRICS | definitions_of(spec.diagnostics.enabled),
         digests=run.digests(),
     )
+
+
+def _outcome(run: RunCallback) -> Outcome:
+    if run.losses.diverged_at_step is not None:
+        return Outcome.DIVERGED
+    return Outcome.COMPLETED if run.pruned_at_step is None else Outcome.PRUNED
 
 
 def _summary(spec: RunSpec, facts: ModelFacts, run: RunCallback) -> dict[str, float]:
@@ -57,6 +63,7 @@ def _summary(spec: RunSpec, facts: ModelFacts, run: RunCallback) -> dict[str, fl
         **run.summary,
         LAST_TRAIN_LOSS: run.losses.last_finite,
         DIVERGED_AT_STEP: run.losses.diverged_at_step,
+        PRUNED_AT_STEP: run.pruned_at_step,
         LOSS_SPIKES: run.losses.spikes,
         STEPS_TO_TARGET: run.target.reached_at,
         TOKENS_PER_S: steps * tokens_per_step / seconds if seconds else None,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from lightning_modules.callbacks import RunCallback, RunContext
+from lightning_modules.callbacks import RunCallback, RunContext, ShouldPrune
 from lightning_modules.data.token_store import TokenStore, build_token_store
 from lightning_modules.digests import SeenBatches
 from lightning_modules.manners import quiet_lightning
@@ -32,6 +32,11 @@ class RunInterrupted(Exception):
         self.step = step
 
 
+def go_on(step: int, loss: float) -> bool:
+    """Prunes nothing."""
+    return False
+
+
 def train_run(
     spec: RunSpec,
     *,
@@ -41,8 +46,9 @@ def train_run(
     resume_from: Path | None,
     sink: MetricSink,
     should_stop: Callable[[], bool],
+    should_prune: ShouldPrune = go_on,
 ) -> RunResult:
-    """Train a run to its last step, or until it diverges.
+    """Train a run to its last step, or until it diverges or is pruned.
 
     Equal specs give equal numbers on one machine, whether or not the run was interrupted and
     resumed on the way; with a budget in minutes they see the same data in the same order, as far as
@@ -56,6 +62,8 @@ def train_run(
         resume_from: a checkpoint of this run to go on from.
         sink: takes the numbers as they come.
         should_stop: asked after every optimiser step.
+        should_prune: asked on the first rank after each evaluation but the last, with the
+            optimiser step and the validation loss.
 
     Raises:
         RunInterrupted: `should_stop()` turned true; a checkpoint was written.
@@ -74,6 +82,7 @@ def train_run(
         directory=directory,
         checkpoint_every_s=execution.checkpoint_every_s,
         should_stop=should_stop,
+        should_prune=should_prune,
     )
     callback = RunCallback(context)
     fitted = fit(context, callback, store, execution, resume_from)

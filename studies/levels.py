@@ -17,6 +17,7 @@ from studies.hypothesis_levels import checked_hypotheses
 from studies.paths import PathFinder
 from studies.protocol import Protocol
 from studies.protocol_levels import check_budget, checked_search
+from studies.pruning import check_pruning
 from studies.schema import (
     ExecutionConfig,
     Study,
@@ -142,6 +143,7 @@ class _LevelCheck:
 
     def _protocol(self) -> Protocol:
         check_budget(self.study, self.findings)
+        check_pruning(self.study, self.findings)
         search = checked_search(self.study, self._converted, self.findings)
         return self.study.protocol.model_copy(update={"search": search})
 

@@ -76,6 +76,8 @@ EARLY_LOSS = "summary/val_loss_early"
 INITIAL_LOSS = "summary/val_loss_initial"
 LAST_TRAIN_LOSS = "summary/train_loss_last_finite"
 DIVERGED_AT_STEP = "summary/diverged_at_step"
+PRUNED_AT_STEP = "summary/pruned_at_step"
+LAST_VALIDATION_LOSS = "summary/val_loss_last"
 TOKENS_PER_S = "summary/tokens_per_s"
 PEAK_MEMORY_GIB = "summary/peak_memory_gib"
 PARAMETERS = "summary/parameters"
@@ -150,6 +152,15 @@ METRICS: dict[str, Metric] = {
         "evaluations; absent where it never does",
     ),
     DIVERGED_AT_STEP: Metric("diverged at step", "steps", "neither", "step of the divergence"),
+    PRUNED_AT_STEP: Metric(
+        "pruned at step", "steps", "neither", "step after which a pruned run was ended"
+    ),
+    LAST_VALIDATION_LOSS: Metric(
+        "last validation loss",
+        "nats/token",
+        "neither",
+        "of a pruned run, at the step after which it was ended; never ranked",
+    ),
     TOKENS_PER_S: Metric(
         "throughput", "tokens/s", "higher", "training tokens over training time, evaluations out"
     ),

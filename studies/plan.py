@@ -107,6 +107,8 @@ class Choice(Section):
     """Mean over the search seeds of min(final loss, loss at initialisation), nats per token."""
     edges: dict[str, Literal["low", "high"]]
     """Nuisance key to the end of its range on which the choice lies, where it does."""
+    pruned: bool = False
+    """Whether every trial of the variant was pruned, this one too: its loss is of a partial run."""
 
 
 class Plan(Section):
@@ -148,6 +150,11 @@ class Plan(Section):
     def is_settled(self) -> bool:
         """Whether the search has chosen for every variant, so that the list of runs is final."""
         return not self.nuisance or len(self.choices) == len(self.cells)
+
+    def prunes(self, run: PlannedRun) -> bool:
+        """Whether a run may be pruned."""
+        pruning = self.study.protocol.pruning
+        return pruning is not None and pruning.stage == run.stage
 
     @property
     def run_keys(self) -> frozenset[str]:

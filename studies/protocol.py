@@ -116,6 +116,19 @@ class Budget(Settings):
         return self
 
 
+class Pruning(Section):
+    """Ending early what is hopeless. What was pruned has no final loss and is never ranked."""
+
+    pruner: Annotated[str, level_of("protocol.pruning.pruner")] = "median"
+    """Optuna pruner. All but `wilcoxon` look at the validation loss of a run at its evaluations;
+    `wilcoxon` looks at the seeds of a setting or variant that have ended."""
+    options: dict[str, Scalar] = Field(default_factory=dict)
+    """Options of the pruner, as Optuna names them; a step is an optimiser step."""
+    stage: Literal["search", "report"] = "search"
+    """Which runs may be pruned: those of the search, compared with the others of their variant, or
+    those that the report compares."""
+
+
 class Protocol(Section):
     """What makes the comparison fair."""
 
@@ -132,6 +145,8 @@ class Protocol(Section):
     """What becomes of a variant that deviates by more: a mark in plan and report, or an error."""
     budget: Budget | None = None
     """What each run may spend, in tokens, FLOPs or minutes; null is `training.max_steps` steps."""
+    pruning: Pruning | None = None
+    """Which runs are ended early; null prunes nothing."""
     unequal_budgets: str | None = Field(None, min_length=1)
     """Why variants are given different numbers of training tokens, where they are meant to be:
     without a reason, `ablate check` and `ablate run` refuse. Printed in the report."""

@@ -50,7 +50,7 @@ class RunResult:
     """What training one run gave."""
 
     outcome: Outcome
-    """`completed` or `diverged`."""
+    """`completed`, `diverged` or `pruned`."""
     summary: dict[str, float]
     """Finite scalars by metric name; a number that could not be had is absent."""
     leak: Leak | None

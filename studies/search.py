@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from studies.configuration import flatten, with_values
 from studies.edges import Side, Span, span_of
-from studies.metrics import FINAL_LOSS, INITIAL_LOSS
-from studies.plan import NO_SETTINGS, Cell, Choice, Extension, Plan, PlannedRun, Stage, Trial
+from studies.metrics import FINAL_LOSS, INITIAL_LOSS, LAST_VALIDATION_LOSS
+from studies.plan import Cell, Choice, Extension, Plan, Trial
 from studies.protocol import Fixed, Sweep, Tune
 from studies.records import Outcome, RunRecord
 from studies.rules import RULES
+from studies.run_list import with_runs
 from studies.run_spec import digest
 from studies.values import Scalar
 
@@ -32,6 +33,8 @@ class Tried:
     settings: Settings
     loss: float
     """Mean over the search seeds of min(final loss, loss at initialisation)."""
+    pruned: bool = False
+    """Whether a run of it was pruned: then the mean is over the last losses that there are."""
 
 
 Propose = Callable[[Tune, int, Sequence[Tried], int], list[dict[str, Scalar]]]
@@ -45,13 +48,17 @@ NEVER_FINITE = 1000.0
 def clipped_loss(record: RunRecord) -> float:
     """What a run counts for in a search: min(final loss, loss at initialisation), nats per token.
 
-    A diverged run counts as untrained: there is always the model that one started with.
+    A diverged run counts as untrained: there is always the model that one started with. A pruned
+    one counts for its last validation loss; one that was given up before it began for NaN.
 
     Source: Wortsman et al. 2023, section 2.
     """
     initial = record.summary.get(INITIAL_LOSS, NEVER_FINITE)
     if record.outcome is Outcome.COMPLETED:
         return min(record.summary.get(FINAL_LOSS, initial), initial)
+    if record.outcome is Outcome.PRUNED:
+        last = record.summary.get(LAST_VALIDATION_LOSS)
+        return math.nan if last is None else min(last, initial)
     return initial
 
 
@@ -72,7 +79,7 @@ def begin(plan: Plan) -> Plan:
             for number, settings in enumerate(grid)
             for cell in plan.cells
         ]
-    return _with_runs(plan.model_copy(update={"trials": tuple(trials)}))
+    return with_runs(plan.model_copy(update={"trials": tuple(trials)}))
 
 
 def advance(plan: Plan, record_of: RecordOf, propose: Propose) -> Plan:
@@ -94,7 +101,8 @@ def take_up(plan: Plan, stored: Plan) -> Plan:
     length = {"trials": True, "extend": True}
     if search.model_dump(exclude=length) != earlier.model_dump(exclude=length):
         return plan
-    same = search == earlier
+    pruning = plan.study.protocol.pruning
+    same = search == earlier and pruning == stored.study.protocol.pruning
     names = {_searched(cell, search): cell.variant for cell in plan.cells}
     renamed = {c.variant: names[k] for c in stored.cells if (k := _searched(c, search)) in names}
     limit = search.trials if isinstance(search, Tune) else math.inf
@@ -111,7 +119,7 @@ def take_up(plan: Plan, stored: Plan) -> Plan:
         "extensions": stored.extensions if same else (),
         "choices": choices,
     }
-    return _with_runs(plan.model_copy(update=update))
+    return with_runs(plan.model_copy(update=update))
 
 
 def _searched(cell: Cell, search: Sweep | Tune) -> str:
@@ -160,7 +168,7 @@ class _Searching:
         choices = {v: self._choice(t) for v, t in ready.items() if v not in plan.choices}
         if not choices:  # the rest wait for runs that failed
             return self._plan
-        return _with_runs(plan.model_copy(update={"choices": {**plan.choices, **choices}}))
+        return with_runs(plan.model_copy(update={"choices": {**plan.choices, **choices}}))
 
     def _tried(self, cell: Cell) -> list[Tried] | None:
         """The trials of a variant up to the first that has not ended; None where a run failed.
@@ -170,14 +178,20 @@ class _Searching:
         found = []
         for trial in self._trials[cell.variant]:
             keys = (cell.spec(s, trial.settings).run_key for s in self._search.seeds)
-            records = [record for key in keys if (record := self._record_of(key)) is not None]
+            records = [record for key in keys if (record := self._ended(key)) is not None]
             if any(record.outcome is Outcome.FAILED for record in records):
                 return None
             if len(records) < len(self._search.seeds):
                 break
-            loss = math.fsum(map(clipped_loss, records)) / len(records)
-            found.append(Tried(trial.settings, loss))
+            found.append(_tried(trial.settings, records))
         return found
+
+    def _ended(self, run_key: str) -> RunRecord | None:
+        """The record of a run; what was pruned by a protocol that pruned is trained again."""
+        record, pruning = self._record_of(run_key), self._plan.study.protocol.pruning
+        was_pruned = record is not None and record.outcome is Outcome.PRUNED
+        prunes = pruning is not None and pruning.stage == "search"
+        return None if was_pruned and not prunes else record
 
     def _proposed(self, variant: str, tried: Sequence[Tried]) -> Iterator[Trial]:
         """The next trials of a variant whose trials have all ended."""
@@ -213,12 +227,21 @@ class _Searching:
             trial=tried.index(best),
             loss=best.loss,
             edges=self._edges(best.settings),
+            pruned=best.pruned,
         )
 
     def _with_trials(self, new: Sequence[Trial], plan: Plan | None = None) -> Plan:
         plan = plan or self._plan
         trials = _in_order((*plan.trials, *new), plan.cells)
-        return _with_runs(plan.model_copy(update={"trials": trials}))
+        return with_runs(plan.model_copy(update={"trials": trials}))
+
+
+def _tried(settings: Settings, records: Sequence[RunRecord]) -> Tried:
+    """What a trial counts for, by the records of all its seeds."""
+    losses = [loss for loss in map(clipped_loss, records) if not math.isnan(loss)]
+    pruned = any(record.outcome is Outcome.PRUNED for record in records)
+    mean = math.fsum(losses) / len(losses) if losses else NEVER_FINITE
+    return Tried(settings, mean, pruned)
 
 
 def _in_order(trials: Iterable[Trial], cells: Sequence[Cell]) -> tuple[Trial, ...]:
@@ -228,8 +251,8 @@ def _in_order(trials: Iterable[Trial], cells: Sequence[Cell]) -> tuple[Trial, ..
 
 
 def _best(tried: Sequence[Tried]) -> Tried:
-    """The trial of lowest loss, the first of equals."""
-    return min(tried, key=lambda trial: trial.loss)
+    """The trial of lowest loss, the first of equals; a pruned one only where all are."""
+    return min(tried, key=lambda trial: (trial.pruned, trial.loss))
 
 
 def _extensions(plan: Plan, trials: Sequence[Trial], tried: Sequence[Tried]) -> Iterator[Trial]:
@@ -255,33 +278,3 @@ def _is_possible(plan: Plan, key: str, value: Scalar) -> bool:
         if key in rule.keys
         for cell in plan.cells
     )
-
-
-def _with_runs(plan: Plan) -> Plan:
-    """The plan with the list of its runs: of the search, of its choices, of the shared values."""
-    search = plan.study.protocol.search
-    cells = {cell.variant: cell for cell in plan.cells}
-    known = {(r.variant, r.seed, str(r.settings)): r.run_key for r in plan.runs}
-    planned: dict[str, PlannedRun] = {}
-
-    def add(variant: str, seed: int, settings: Settings, stage: Stage) -> None:
-        settings = dict(settings)
-        key = known.get((variant, seed, str(settings)))
-        key = key or cells[variant].spec(seed, settings).run_key
-        if key not in planned:
-            planned[key] = PlannedRun(
-                run_key=key, variant=variant, seed=seed, settings=settings, stage=stage
-            )
-
-    if not isinstance(search, Fixed):
-        for trial in plan.trials:
-            for seed in search.seeds:
-                add(trial.variant, seed, trial.settings, "search")
-    for seed in plan.study.seeds:
-        for variant, choice in plan.choices.items():
-            is_shared = choice.settings == plan.settings(variant, NO_SETTINGS)
-            add(variant, seed, NO_SETTINGS if is_shared else choice.settings, "report")
-    for seed in plan.study.seeds:
-        for cell in plan.cells:
-            add(cell.variant, seed, NO_SETTINGS, "report")
-    return plan.model_copy(update={"runs": tuple(planned.values())})

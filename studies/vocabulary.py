@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from studies.diagnostics import DIAGNOSTICS, MODULE_ROLES, TAPS
+from studies.pruners import PRUNERS
 from studies.registry import Level, Registry
 
 
@@ -213,6 +214,7 @@ VOCABULARIES: dict[str, Mapping[str, Level]] = {
     "diagnostics.modules": MODULE_ROLES,
     "execution.tracked_taps": TAPS,
     "protocol.search.sampler": SAMPLERS,
+    "protocol.pruning.pruner": PRUNERS,
 }
 """Registry of the levels of each configuration key that takes a name."""
 

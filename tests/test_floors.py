@@ -35,8 +35,11 @@ ONLY_IN = {
     ("reports", "mlflow"): ("reports/mlflow_source.py",),
     ("ablations", "mlflow"): ("ablations/tracking*.py",),
     ("ablations", "optuna"): (
+        "ablations/claims.py",
         "ablations/ledger.py",
+        "ablations/pruning.py",
         "ablations/sampling.py",
+        "ablations/seed_pruning.py",
         "ablations/storage.py",
     ),
     ("ablations", "sqlalchemy"): ("ablations/storage.py",),

@@ -4,7 +4,8 @@ import sys
 import time
 from pathlib import Path
 
-from ablations.ledger import Fenced, Ledger
+from ablations.claims import Fenced
+from ablations.ledger import Ledger
 from studies.records import Outcome
 
 

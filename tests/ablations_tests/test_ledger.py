@@ -10,11 +10,12 @@ import pytest
 import sqlalchemy
 from optuna.trial import TrialState
 
+import ablations.claims
 import ablations.ledger
+from ablations.claims import Fenced
 from ablations.ledger import (
     GRACE_S,
     MAX_LOST_ATTEMPTS,
-    Fenced,
     Ledger,
     RunState,
     owner_prefix,
@@ -272,7 +273,7 @@ def test_an_attempt_given_up_for_dead_can_change_nothing(ledger, end):
 
 
 def test_a_beating_attempt_learns_that_it_was_given_up(ledger, monkeypatch):
-    monkeypatch.setattr(ablations.ledger, "BEAT_S", 0.01)
+    monkeypatch.setattr(ablations.claims, "BEAT_S", 0.01)
     ledger.reconcile(["a"])
     claim = ledger.claim(["a"])
     ledger.fail_attempts_of(owner_prefix())
@@ -297,7 +298,7 @@ def test_an_answer_that_was_lost_on_the_way_is_no_fence(ledger, monkeypatch):
 
 
 def test_beats_and_steps_go_on_after_the_database_was_away(ledger, monkeypatch):
-    monkeypatch.setattr(ablations.ledger, "BEAT_S", 0.01)
+    monkeypatch.setattr(ablations.claims, "BEAT_S", 0.01)
     ledger.reconcile(["a"])
     claim = ledger.claim(["a"])
     write, failures, told = ledger._storage.set_trial_user_attr, [], threading.Event()
@@ -322,3 +323,33 @@ def test_beats_and_steps_go_on_after_the_database_was_away(ledger, monkeypatch):
 def test_a_ledger_that_is_only_read_needs_no_second_study(ledger, url):
     ledger.reconcile(["a"])
     assert Ledger(url, "study", existing=True).statuses(["a"])["a"].state is RunState.WAITING
+
+
+def test_a_pruned_run_has_ended_until_somebody_asks_for_it_again(ledger):
+    ledger.reconcile(["a", "a"])
+    ledger.reconcile(["a"])
+    ledger.claim(["a"]).complete(Outcome.PRUNED, 3.0)
+    assert state(ledger, "a") is RunState.PRUNED
+    assert RunState.PRUNED.is_ended()
+    ledger.reconcile(["a"], retry_failed=True)
+    assert ledger.claim(["a"]) is None
+    again = {"retry_pruned": ["a"]}
+    assert ledger.statuses(["a"], **again)["a"].state is RunState.UNQUEUED
+    for _ in range(2):
+        ledger.reconcile(["a"], **again)
+    ledger.claim(["a"]).release("stopped")
+    ledger.reconcile(["a"])  # whoever queues it now need not know why
+    ledger.claim(["a"]).complete(Outcome.COMPLETED, 1.0)
+    assert state(ledger, "a") is RunState.COMPLETED
+    assert len(ledger.storage.get_all_trials(ledger._study_id)) == 3
+
+
+def test_a_run_that_was_queued_twice_is_pruned_once(ledger, url):
+    ledger.reconcile(["a"])
+    first = ledger.claim(["a"])
+    template = ledger.storage.get_all_trials(ledger._study_id)[0]
+    template.state = TrialState.WAITING
+    ledger.storage.create_new_trial(ledger._study_id, template)
+    first.complete(Outcome.PRUNED, 3.0)
+    assert ledger.claim(["a"]) is None
+    assert state(ledger, "a") is RunState.PRUNED

@@ -79,7 +79,7 @@ def test_runs_survive_every_way_of_stopping_with_the_same_numbers(home, undistur
 
 
 def test_a_fenced_worker_stops_and_publishes_nothing(home, monkeypatch):
-    monkeypatch.setattr("ablations.ledger.BEAT_S", 0.01)
+    monkeypatch.setattr("ablations.claims.BEAT_S", 0.01)
     plan, directory, ledger = queue(home, **ONE_RUN)
 
     def give_to_another():

@@ -1,13 +1,14 @@
 import pytest
 
-from studies.protocol import Tune
+from studies.protocol import Pruning, Tune
 from studies.schema import Study
 from studies.vocabulary import ACTIVATIONS, NORMS, PLACEMENTS, VOCABULARIES, label_of
 
 
 def section_at(key):
     """The class of the section of a key, such as `model`."""
-    return Tune if key == "protocol.search" else type(getattr(Study(name="a"), key))
+    inner = {"protocol.search": Tune, "protocol.pruning": Pruning}
+    return inner.get(key) or type(getattr(Study(name="a"), key))
 
 
 @pytest.mark.parametrize("key", VOCABULARIES)
