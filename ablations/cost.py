@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 from ablations.machine import Machine
@@ -72,9 +73,11 @@ class Estimate:
 class Costing:
     """Estimates what is to come of a plan, and measures no more than it is asked to."""
 
-    def __init__(self, plan: Plan, paces: Paces, machine: Machine, ended: Collection[str]) -> None:
+    def __init__(self, plan: Plan, cache: Path, machine: Machine, ended: Collection[str]) -> None:
+        execution = plan.study.execution
         self._machine, self._rounds = machine, rounds(plan)
-        self.paces = paces
+        self.paces = Paces(cache, execution, machine)
+        self._alone = Paces(cache, execution, replace(machine, workers=1))
         self.expected = expected_runs(plan, ended)
         specs = dict(_specs(plan, self.expected))
         self._timed_s = {n: 60 * m for n, s in specs.items() if (m := s.training.max_minutes)}
@@ -82,20 +85,27 @@ class Costing:
         self._specs = {name: spec for name, spec in specs.items() if name not in self._timed_s}
 
     @property
+    def kinds(self) -> int:
+        """Runs that differ in more than the seed."""
+        return len(self._specs)
+
+    @property
     def largest(self) -> str:
         """What to call the run with the most FLOPs."""
         return max(self._specs, key=lambda name: _flops(self._specs[name]))
 
     def rough_estimate(self, on_step: Callable[[str], None]) -> Estimate | None:
-        """As if every run were the one with the most FLOPs, which alone is measured.
+        """As if every run were the one with the most FLOPs, rehearsed alone unless it is known.
 
         None where that run cannot be rehearsed, or runs take as long as they are told.
         """
         if self._timed_s:
             return None
         spec = self._specs[self.largest]
-        self.paces.measure({self.largest: spec}, on_step)
         pace = self.paces.of(spec)
+        if pace is None:
+            self._alone.measure({self.largest: spec}, on_step)
+            pace = self._alone.of(spec)
         return self._priced(lambda _: pace.run_s) if pace else None
 
     def estimate(self, on_step: Callable[[str], None]) -> Estimate | None:

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from ablations.cost import Costing, Estimate
 from ablations.numerals import significant
-from ablations.paces import Paces
 from studies.errors import AblationError
 from studies.expected_runs import most_extension_runs
 from studies.plan import Plan, Stage
@@ -59,7 +58,7 @@ def _lines(plan: Plan, estimate: Estimate, costing: Costing) -> Iterator[Text]:
     yield Text(f"{total}, {estimate.machine.device}")
     for line in unmeasured(costing):
         yield Text.assemble(("note: ", "yellow"), line)
-    for line in _assumptions(plan, estimate, costing.paces):
+    for line in _assumptions(plan, estimate, costing):
         yield Text(f"assumed: {line}")
 
 
@@ -93,16 +92,21 @@ def unmeasured(costing: Costing) -> Iterator[str]:
         yield f"{name} could not be rehearsed, and counts as the slowest ({error})"
 
 
-def _assumptions(plan: Plan, estimate: Estimate, paces: Paces) -> Iterator[str]:
+def _assumptions(plan: Plan, estimate: Estimate, costing: Costing) -> Iterator[str]:
     yield "no run diverges, fails or is stopped"
     if estimate.machine.workers > 1:
-        yield "workers do not slow each other down; side by side they share memory bandwidth"
+        at_once = min(estimate.machine.workers, costing.kinds)
+        yield (
+            f"workers, who share memory bandwidth, slow each other down as {at_once} rehearsing at "
+            "once did"
+        )
     if estimate.machine.devices_per_worker > 1:
         yield "devices of one run lose no time in talking to each other"
     if more := most_extension_runs(plan):
         yield f"no search is extended; up to {more:,} runs come on top (protocol.search.extend)"
     if not plan.is_settled:
         yield "no search chooses the shared values; where one does, their runs serve for both"
+    paces = costing.paces
     if paces.remembered:
         yield (
             f"{len(paces.remembered)} paces are still as they were when measured earlier "

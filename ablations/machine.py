@@ -23,6 +23,12 @@ class Machine:
     workers: int
     devices_per_worker: int
 
+    def gpus_of(self, slot: int) -> tuple[str, ...]:
+        """The GPUs of a worker; none where runs train on the CPU."""
+        size = self.devices_per_worker
+        groups = [self.gpus[i : i + size] for i in range(0, len(self.gpus), size)]
+        return groups[slot % len(groups)] if groups else ()
+
     @property
     def devices(self) -> str:
         """All that is used at once: `8 GPUs`, `1 core`."""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ablations.files import write_atomically
 from ablations.machine import Machine
-from ablations.rehearsal import THREADS, Rehearsed, rehearse, rehearse_elsewhere
+from ablations.rehearsal import THREADS, Rehearsed, rehearse, rehearse_side_by_side
 from studies.pace import Pace
 from studies.run_spec import RunSpec, digest
 from studies.schema import ExecutionConfig
@@ -52,7 +52,7 @@ class Paces:
         return self._cache / "paces"
 
     def key(self, spec: RunSpec) -> str:
-        """What runs of one pace have in common: configuration, machine and software."""
+        """What runs of one pace have in common: configuration, machine, software and company."""
         return digest(
             {
                 "pace_version": PACE_VERSION,
@@ -62,6 +62,7 @@ class Paces:
                 "checkpoint_every_s": self._execution.checkpoint_every_s,
                 "device": self._machine.device,
                 "threads": THREADS,
+                "workers": self._machine.workers,
                 "packages": {p: metadata.version(p) for p in ("torch", "pytorch-lightning")},
             }
         )
@@ -101,10 +102,10 @@ class Paces:
             write_atomically(self._path(key), pace.model_dump_json(indent=1))
 
     def _rehearsals(self, specs: list[RunSpec]) -> Iterator[Rehearsed]:
-        gpus = self._machine.gpus[: self._execution.devices]
-        if gpus:
-            return rehearse_elsewhere(specs, self._execution, self._cache, gpus)
-        return rehearse(specs, self._execution, self._cache)
+        """In this process where it is one worker's work, and leaves no trace on a GPU."""
+        if self._machine.workers == 1 and not self._machine.gpus:
+            return rehearse(specs, self._execution, self._cache)
+        return rehearse_side_by_side(specs, self._execution, self._cache, self._machine)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"

@@ -9,7 +9,6 @@ import pytest
 
 from ablations.cost import BETWEEN_RUNS_S, HOUR_S, WORKER_START_S, Costing, Estimate, PricedRuns
 from ablations.machine import Machine
-from ablations.paces import Paces
 from ablations.rehearsal import Rehearsed
 from studies.expected_runs import ExpectedRuns
 from studies.pace import Pace, Part
@@ -44,16 +43,23 @@ class Stage:
             else:
                 yield Rehearsed(pace(self.lengths[name] * (1 + spec.model.dropout)))
 
+    def side_by_side(self, specs, execution, cache, machine) -> Iterator[Rehearsed]:
+        return self(specs, execution, cache)
+
+    def set(self, monkeypatch) -> Stage:
+        """Let every rehearsal be played here."""
+        monkeypatch.setattr("ablations.paces.rehearse", self)
+        monkeypatch.setattr("ablations.paces.rehearse_side_by_side", self.side_by_side)
+        return self
+
 
 @pytest.fixture
 def stage(monkeypatch) -> Stage:
-    stage = Stage()
-    monkeypatch.setattr("ablations.paces.rehearse", stage)
-    return stage
+    return Stage().set(monkeypatch)
 
 
 def costing_of(plan: Plan, folder, machine=TWO_CORES, ended=()) -> Costing:
-    return Costing(plan, Paces(folder, plan.study.execution, machine), machine, ended)
+    return Costing(plan, folder, machine, ended)
 
 
 def quietly(_: str) -> None:
@@ -92,6 +98,10 @@ def test_a_rough_estimate_rehearses_the_run_of_most_flops_alone(stage, tmp_path)
     assert (spec.model.activation, spec.model.n_layers) == ("gelu", 2)
     assert costing.largest == "gelu-n_layers=2"
     assert rough.device_hours * HOUR_S == pytest.approx(6 * (20 + BETWEEN_RUNS_S))
+    costing.estimate(quietly)
+    assert len(stage.rehearsed) == 1 + 3
+    assert costing_of(plan, tmp_path).rough_estimate(quietly) == rough
+    assert len(stage.rehearsed) == 1 + 3
 
 
 def test_longer_runs_are_larger_ones(stage, tmp_path):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from ablations import driver
-from ablations.machine import this_machine, usable_cores, visible_gpus
+from ablations.machine import Machine, this_machine, usable_cores, visible_gpus
 from studies.schema import ExecutionConfig
 
 
@@ -42,6 +42,12 @@ def test_a_worker_for_each_core_where_there_is_no_gpu(monkeypatch):
     assert machine.device
     assert this_machine(ExecutionConfig(), workers=1).devices == "1 core"
     assert this_machine(ExecutionConfig(), workers=7).devices == "7 cores"
+
+
+def test_gpus_are_dealt_out_as_to_workers():
+    machine = Machine(("0", "1", "2", "3"), "a GPU", workers=3, devices_per_worker=2)
+    assert [machine.gpus_of(slot) for slot in range(3)] == [("0", "1"), ("2", "3"), ("0", "1")]
+    assert Machine((), "a CPU", 2, 1).gpus_of(1) == ()
 
 
 def test_runs_on_the_cpu_use_no_gpu(monkeypatch, tool):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from ablations.machine import Machine
 from ablations.paces import Paces
 from ablations.rehearsal import Rehearsed
 from studies.run_spec import RunSpec
@@ -18,9 +19,7 @@ EXECUTION = ExecutionConfig()
 
 @pytest.fixture
 def stage(monkeypatch) -> Stage:
-    stage = Stage()
-    monkeypatch.setattr("ablations.paces.rehearse", stage)
-    return stage
+    return Stage().set(monkeypatch)
 
 
 def spec_of(seed: int = 0, **raw) -> RunSpec:
@@ -78,11 +77,15 @@ def test_machine_execution_and_software_make_other_paces(tmp_path, monkeypatch):
     keys = {
         Paces(tmp_path, execution, machine).key(spec)
         for execution in (EXECUTION, ExecutionConfig(accelerator="cpu"), ExecutionConfig(devices=2))
-        for machine in (TWO_CORES, replace(TWO_CORES, device="another CPU"))
+        for machine in (
+            TWO_CORES,
+            replace(TWO_CORES, device="another CPU"),
+            replace(TWO_CORES, workers=1),
+        )
     }
     monkeypatch.setattr("ablations.paces.metadata.version", lambda package: "99.9")
     keys.add(Paces(tmp_path, EXECUTION, TWO_CORES).key(spec))
-    assert len(keys) == 7
+    assert len(keys) == 10
 
 
 def test_a_broken_file_is_measured_again(stage, tmp_path):
@@ -110,15 +113,22 @@ def test_what_failed_is_not_tried_twice_and_not_kept(stage, tmp_path):
     assert again.of(spec) == pace(20)
 
 
-def test_with_gpus_a_process_of_its_own_rehearses_on_those_of_one_run(stage, tmp_path, monkeypatch):
-    asked = []
+@pytest.mark.parametrize(
+    ("gpus", "workers", "here"), [((), 1, True), ((), 2, False), (("0",), 1, False)]
+)
+def test_what_needs_a_process_of_its_own_gets_one(tmp_path, monkeypatch, gpus, workers, here):
+    """Workers side by side do, and whatever takes memory of a GPU."""
+    played = []
 
-    def elsewhere(specs, execution, cache, gpus):
-        asked.append(gpus)
-        yield from (Rehearsed(pace(1)) for _ in specs)
+    def play(place):
+        def rehearsed(specs, *_):
+            played.append(place)
+            yield from (Rehearsed(pace(1)) for _ in specs)
 
-    monkeypatch.setattr("ablations.paces.rehearse_elsewhere", elsewhere)
-    machine = replace(TWO_CORES, gpus=("4", "5", "6", "7"), devices_per_worker=2)
-    Paces(tmp_path, ExecutionConfig(devices=2), machine).measure({"a": spec_of()}, quietly)
-    assert asked == [("4", "5")]
-    assert stage.rehearsed == []
+        return rehearsed
+
+    monkeypatch.setattr("ablations.paces.rehearse", play("here"))
+    monkeypatch.setattr("ablations.paces.rehearse_side_by_side", play("elsewhere"))
+    machine = Machine(gpus, "a device", workers, 1)
+    Paces(tmp_path, EXECUTION, machine).measure({"a": spec_of()}, quietly)
+    assert played == ["here" if here else "elsewhere"]

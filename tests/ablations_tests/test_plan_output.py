@@ -44,8 +44,9 @@ def test_a_plan_with_its_cost_rehearses_once_and_remembers(home, capsys, monkeyp
     assert re.search(r"in all 4 runs: [\d.e-]+ core-hours on 3 cores \([\d.]+ s\)", first)
     assert re.search(r"a run takes [\d.]+ s \((layer|rms)\) to [\d.]+ s \((layer|rms)\)", first)
     assert "assumed: no run diverges" in first
+    assert "slow each other down as 2 rehearsing at once did" in first
 
-    monkeypatch.setattr("ablations.paces.rehearse", None)
+    monkeypatch.setattr("ablations.paces.rehearse_side_by_side", None)
     assert main(command) == 0
     again = capsys.readouterr().out
     assert "2 paces are still as they were when measured earlier" in again
@@ -54,7 +55,7 @@ def test_a_plan_with_its_cost_rehearses_once_and_remembers(home, capsys, monkeyp
 
 
 def test_the_cost_of_a_search_counts_what_will_come(home, capsys, monkeypatch):
-    monkeypatch.setattr("ablations.paces.rehearse", Stage())
+    Stage().set(monkeypatch)
     file = str(write_study(home, protocol={"search": SEARCH}))
     assert main(["plan", file, "--home", str(home), "--cost"]) == 0
     output = " ".join(capsys.readouterr().out.split())
@@ -71,7 +72,7 @@ def test_a_finished_study_costs_nothing(finished, capsys):
 
 
 def test_a_study_that_cannot_be_rehearsed_has_no_cost(home, capsys, monkeypatch):
-    monkeypatch.setattr("ablations.paces.rehearse", Stage(broken=tuple(Stage.lengths)))
+    Stage(broken=tuple(Stage.lengths)).set(monkeypatch)
     assert main(["plan", str(write_study(home)), "--home", str(home), "--cost"]) == 2
     error = capsys.readouterr().err
     assert "no run of study 'tiny' can be rehearsed" in error

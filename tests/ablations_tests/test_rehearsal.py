@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
+import subprocess
 
 import pytest
 import torch
 
-from ablations.rehearsal import THREADS, Rehearsed, rehearse, rehearse_elsewhere
+from ablations.machine import Machine
+from ablations.rehearsal import THREADS, Rehearsed, rehearse, rehearse_side_by_side
 from studies.loading import load_study
 from studies.planning import make_plan
 from tests.ablations_tests.tiny_studies import STUDY, write_study
@@ -22,6 +23,10 @@ def specs(home):
     (home / "long.yaml").write_text(text)
     [long, *_] = make_plan(load_study(str(home / "long.yaml")).study).cells
     return [good[0], long.spec(0), good[1]], plan.study.execution
+
+
+def cores(workers: int) -> Machine:
+    return Machine((), "a CPU", workers, devices_per_worker=1)
 
 
 def check(found: list[Rehearsed]) -> None:
@@ -53,32 +58,35 @@ def test_one_after_the_other_with_the_threads_of_a_worker(home, specs, monkeypat
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-    assert not [p for p in (home / "cache").iterdir() if p.name.startswith("tmp")]
+    assert sorted(p.name for p in (home / "cache").iterdir()) == ["index", "locks", "stores"]
 
 
-def test_a_process_of_its_own_answers_alike(home, specs):
-    check(list(rehearse_elsewhere(*specs, home / "cache", ())))
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_side_by_side_the_answers_are_alike(home, specs, workers):
+    check(list(rehearse_side_by_side(*specs, home / "cache", cores(workers))))
 
 
-def test_a_process_that_dies_says_how(home, specs, monkeypatch):
+def test_processes_that_die_say_how(home, specs, monkeypatch):
     monkeypatch.setattr("ablations.rehearsal.sys.executable", "/bin/false")
-    found = list(rehearse_elsewhere(*specs, home / "cache", ()))
+    found = list(rehearse_side_by_side(*specs, home / "cache", cores(2)))
     assert found == [Rehearsed(None, "the rehearsal ended with 1")] * 3
 
 
-def test_a_process_that_nobody_waits_for_any_more_is_ended(home, specs, monkeypatch):
-    processes = []
-    popen = __import__("subprocess").Popen
+def test_processes_that_nobody_waits_for_any_more_are_ended(home, specs, monkeypatch):
+    processes, environments = [], []
+    popen = subprocess.Popen
 
     def noted(*arguments, **options):
+        environments.append(options["env"])
         processes.append(popen(*arguments, **options))
         return processes[-1]
 
     monkeypatch.setattr("ablations.rehearsal.subprocess.Popen", noted)
-    running = rehearse_elsewhere(*specs, home / "cache", ("0",))
+    machine = Machine(("6", "7"), "a GPU", workers=2, devices_per_worker=1)
+    running = rehearse_side_by_side(*specs, home / "cache", machine)
     assert next(running).pace is not None
     running.close()
-    [process] = processes
-    assert process.returncode is not None
-    with pytest.raises(ProcessLookupError):
-        os.kill(process.pid, 0)
+    assert sorted(p.name for p in (home / "cache").iterdir()) == ["index", "locks", "stores"]
+    assert [process.returncode is not None for process in processes] == [True, True]
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == ["6", "7"]
+    assert {environment["OMP_NUM_THREADS"] for environment in environments} == {"1"}

@@ -27,9 +27,7 @@ def no_gpus_and_no_budget(monkeypatch):
 @pytest.fixture
 def stage(monkeypatch) -> Stage:
     """Runs of 10, 20 and 30 s: two seeds of each are 2 minutes, or 0.033 hours."""
-    stage = Stage()
-    monkeypatch.setattr("ablations.paces.rehearse", stage)
-    return stage
+    return Stage().set(monkeypatch)
 
 
 @pytest.fixture
@@ -83,13 +81,13 @@ def test_what_costs_more_than_the_budget_is_asked(desk, stage, terminal, answer,
     assert desk.agrees(budget_hours=0.03) is starts
     assert terminal.asked == [QUESTION]
     assert desk.said.getvalue() == ("" if starts else "nothing was started\n")
-    assert len(stage.rehearsed) == 3
+    assert len(stage.rehearsed) == 1 + 3
 
 
 def test_what_costs_less_than_the_budget_is_told(desk, stage, terminal):
     assert desk.agrees(budget_hours=0.04)
     assert desk.said.getvalue() == "some takes about 0.034 core-hours on 2 cores (65 s)\n"
-    assert len(stage.rehearsed) == 3
+    assert len(stage.rehearsed) == 1 + 3
 
 
 def test_what_costs_little_is_told_from_one_rehearsal(desk, stage, terminal):
