@@ -25,7 +25,7 @@ from lightning_modules.digests import SeenBatches
 from lightning_modules.manners import interruptible
 from lightning_modules.programme import EVALUATION, PLAIN, Act, Programme, Script, programme
 from lightning_modules.stream import FixedBatches, fixed_batches
-from lightning_modules.training import fit
+from lightning_modules.training import fit, go_on
 from studies.errors import AblationError
 from studies.pace import Pace, Part
 from studies.run_spec import RunSpec
@@ -82,7 +82,7 @@ def measure_pace(
         directory=directory,
         checkpoint_every_s=math.inf,
         should_stop=lambda: False,
-        should_prune=lambda step, loss: False,
+        should_prune=go_on,
     )
     rehearsal = _Rehearsal(context, programme(spec), execution.checkpoint_every_s, began_s)
     with interruptible():
