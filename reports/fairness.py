@@ -62,6 +62,8 @@ class FairnessLedger:
     """How budgets differ, if they do."""
     outcomes: dict[Outcome, int]
     """Of the compared runs."""
+    pruned: int
+    """Runs of search and report that were ended early."""
 
 
 def collect(results: StudyResults) -> FairnessLedger:
@@ -77,6 +79,7 @@ def collect(results: StudyResults) -> FairnessLedger:
         mismatched={results.labels[v]: size for v, size in mismatched(plan).items()},
         unequal=unequal_budgets(plan),
         outcomes=results.compared.outcomes(),
+        pruned=results.outcomes()[Outcome.PRUNED],
     )
 
 
