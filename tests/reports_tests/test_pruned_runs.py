@@ -167,4 +167,3 @@ def test_without_pruning_nothing_is_said_of_it():
 def test_a_report_with_pruned_runs_is_whole(search_stage, tmp_path):
     report = build_report(search_stage, tmp_path)
     assert "10001 at learning rate 0.003 (step 40)" in report.html.read_text()
-    assert "10001 at learning rate 0.003 (step 40)" in report.tex.read_text()
