@@ -10,12 +10,13 @@ from ablations.numerals import clock, significant
 from ablations.run_view import Attempt, RunView
 from studies.budgets import length_text
 from studies.configuration import leaf_name
-from studies.metrics import DIVERGED_AT_STEP, LAST_TRAIN_LOSS
+from studies.metrics import DIVERGED_AT_STEP, LAST_TRAIN_LOSS, LAST_VALIDATION_LOSS, PRUNED_AT_STEP
 from studies.vocabulary import label_of
 
 STATES = {
     "completed": "green",
     "diverged": "yellow",
+    "pruned": "yellow",
     "failed": "red",
     "running": "cyan",
 }
@@ -77,10 +78,16 @@ def _end(view: RunView) -> Iterator[str]:
     record = view.record
     assert record is not None
     at, loss = (record.summary.get(name) for name in (DIVERGED_AT_STEP, LAST_TRAIN_LOSS))
+    pruned_at, last = (record.summary.get(name) for name in (PRUNED_AT_STEP, LAST_VALIDATION_LOSS))
+    at = pruned_at if at is None else at
     if at is not None:
         yield f"at step {at:,.0f}"
+    elif view.state == "pruned":
+        yield "before its first step"
     if view.state == "diverged" and loss is not None:
         yield f"last finite training loss {significant(loss, 4)}"
+    if last is not None:
+        yield f"last validation loss {significant(last, 4)}"
     if record.leak:
         yield record.leak.value.replace("_", " ")
     if record.wall_time_s:

@@ -119,7 +119,7 @@ def compare(whole: StudyResults) -> Comparison:
 def _is_ranked(results: StudyResults, variant: str) -> bool:
     """A leaky variant is never ranked, nor a mean over survivors, nor what has no result."""
     outcomes = results.outcomes(variant)
-    lost = outcomes[Outcome.DIVERGED] + outcomes[Outcome.FAILED]
+    lost = outcomes[Outcome.DIVERGED] + outcomes[Outcome.FAILED] + outcomes[Outcome.PRUNED]
     return (
         results.leaks[variant] is not Leak.LEAKY
         and not lost

@@ -72,6 +72,8 @@ class FairnessLedger:
     """Of the compared runs."""
     pairing: Pairing
     """Of the compared runs, as their digests have it."""
+    pruned: int
+    """Runs of search and report that were ended early."""
 
 
 def collect(results: StudyResults) -> FairnessLedger:
@@ -92,6 +94,7 @@ def collect(results: StudyResults) -> FairnessLedger:
         uneven_steps=max(_uneven(results, cell) for cell in plan.cells),
         outcomes=results.compared.outcomes(),
         pairing=collect_pairing(results.compared),
+        pruned=results.outcomes()[Outcome.PRUNED],
     )
 
 

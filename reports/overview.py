@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.frame import StudyResults
-from reports.words import FINISHED, any_of, factor_label, grouped, level_label, progress_text
+from reports.words import (
+    FINISHED,
+    any_of,
+    factor_label,
+    grouped,
+    level_label,
+    plain_value,
+    progress_text,
+)
 from studies.budgets import length_text
 from studies.metrics import OVERHEAD_PERCENT
 from studies.plan import Plan
@@ -141,6 +149,7 @@ def _protocol(results: StudyResults) -> tuple[Fact, ...]:
             f"{of('model.context_length')} tokens",
         ),
         *_search(results),
+        *_pruning(results),
         Fact("precision", of("training.precision")),
         *(_own_module(study, of) if own else _built_in_model(results, of)),
         *_diagnostics(results),
@@ -153,6 +162,18 @@ def _length(results: StudyResults, of: _Values) -> str:
         length = length_text(cell.configuration for cell in results.plan.cells)
         return f"{length} of training in steps"
     return f"{of('training.max_steps')} steps"
+
+
+def _pruning(results: StudyResults) -> tuple[Fact, ...]:
+    """By what runs were ended early, where the protocol has it so."""
+    pruning = results.plan.study.protocol.pruning
+    if pruning is None:
+        return ()
+    options = "".join(f", {name} {plain_value(v)}" for name, v in pruning.options.items())
+    which = "runs of the search" if pruning.stage == "search" else "compared runs"
+    count = results.outcomes()[Outcome.PRUNED]
+    label = label_of("protocol.pruning.pruner", pruning.pruner)
+    return (Fact("pruning", f"{which}, by {label} (Optuna{options}): {count} pruned"),)
 
 
 def _own_module(study: Study, of: _Values) -> tuple[Fact, ...]:

@@ -21,7 +21,7 @@ from reports.drawing import (
 )
 from reports.exhibits import Figure
 from reports.line_panels import PANELS_PER_ROW, wrapped
-from reports.search_results import SearchResults, VariantSearch
+from reports.search_results import SearchResults, VariantSearch, whole_trials
 from reports.words import counts_caption, factor_label
 from studies.records import Outcome
 
@@ -37,6 +37,7 @@ def search_figure(data: SearchResults) -> Figure | None:
         f"Lines: mean over the search seeds{at_best}." if data.is_sweep else "",
         "Rings: what was chosen. Dashed: loss at initialisation, above which a run counts as it.",
         "Crosses: diverged runs, which count as that, too." if _has_diverged(data) else "",
+        "Half circles: pruned runs at their last loss, in no mean." if _has_pruned(data) else "",
         counts_caption(data.outcomes),
     ]
     caption = " ".join(filter(None, parts))
@@ -75,12 +76,17 @@ def _draw(data: SearchResults, theme: Theme) -> Drawing:
 def _draw_variant(ax: Axes, data: SearchResults, row: VariantSearch, theme: Theme) -> None:
     style, axis = data.layout.styles[row.variant], data.axis
     points = data.points[data.points["variant"] == row.variant]
-    ended = points[points["outcome"] != Outcome.DIVERGED]
+    ended = points[~points["outcome"].isin([Outcome.DIVERGED, Outcome.PRUNED])]
     ax.plot(
         ended[axis], ended["loss"], linestyle="none", marker=style.marker or "o",
         markersize=theme.font_size_pt * 0.3, color=style.color, alpha=0.5, markeredgewidth=0,
     )  # fmt: skip
-    means = points.groupby([axis, "trial"])["loss"].mean().reset_index()
+    pruned = points[points["outcome"] == Outcome.PRUNED]
+    ax.plot(
+        pruned[axis], pruned["loss"], linestyle="none", marker="o", fillstyle="left",
+        markersize=theme.font_size_pt * 0.4, color=style.color, markeredgewidth=0.5,
+    )  # fmt: skip
+    means = whole_trials(points).groupby([axis, "trial"])["loss"].mean().reset_index()
     if data.is_sweep:
         line = means.groupby(axis)["loss"].min()
         ax.plot(line.index, line, color=style.color, linestyle=style.dash, linewidth=theme.line_pt)
@@ -95,6 +101,10 @@ def _draw_variant(ax: Axes, data: SearchResults, row: VariantSearch, theme: Them
 
 def _has_diverged(data: SearchResults) -> bool:
     return bool((data.points["outcome"] == Outcome.DIVERGED).any())
+
+
+def _has_pruned(data: SearchResults) -> bool:
+    return bool((data.points["outcome"] == Outcome.PRUNED).any())
 
 
 def _chosen(row: VariantSearch, means: pd.DataFrame) -> pd.DataFrame:

@@ -32,13 +32,14 @@ class VariantSearch:
     """l0: loss at initialisation, mean over the search seeds."""
     sensitivity: float
     """S: mean over the learning rates of min(final loss, l0) - l*, nats per token; NaN where the
-    search is no sweep of the learning rate, or has not ended."""
+    search is no sweep of the learning rate, has not ended, or pruned a run."""
     by_seed: tuple[float, ...]
     """S of each search seed alone."""
     trials: int
     runs: int
     """Runs of the search that have ended."""
     diverged: int
+    pruned: int
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class SearchResults:
     """The key that losses are drawn over: the learning rate, or else the first that has numbers."""
     points: pd.DataFrame
     """One row per run of the search that has ended: variant, label, trial, seed, one column per
-    nuisance key, outcome, loss (clipped at the loss of initialisation)."""
+    nuisance key, outcome, loss (clipped at the loss of initialisation; of a pruned run the last
+    one, NaN where it was never begun)."""
     rows: tuple[VariantSearch, ...]
     layout: Layout
     seeds: int
@@ -138,20 +140,32 @@ def _variant_search(
     search = results.plan.study.protocol.search
     assert not isinstance(search, Fixed)
     whole = len(own) == len(trials) * len(search.seeds) > 0
-    sensitivity, by_seed = _sensitivity(own, rate) if whole and rate else (math.nan, ())
+    pruned = own["outcome"] == Outcome.PRUNED
+    compared = rate if whole and not pruned.any() else None
+    sensitivity, by_seed = _sensitivity(own, compared) if compared else (math.nan, ())
     return VariantSearch(
         variant=variant,
         label=results.labels[variant],
         color=color,
         choice=results.plan.choices.get(variant),
-        lowest=float(own.groupby("trial")["loss"].mean().min()) if whole else math.nan,
+        lowest=float(whole_trials(own).groupby("trial")["loss"].mean().min())
+        if whole
+        else math.nan,
         initial=float(own["initial_loss"].mean()) if len(own) else math.nan,
         sensitivity=sensitivity,
         by_seed=by_seed,
         trials=len(trials),
         runs=len(own),
         diverged=int((own["outcome"] == Outcome.DIVERGED).sum()),
+        pruned=int(pruned.sum()),
     )
+
+
+def whole_trials(points: pd.DataFrame) -> pd.DataFrame:
+    """The runs of a variant's trials that were not pruned; all of them where every trial was."""
+    pruned = points[points["outcome"] == Outcome.PRUNED]["trial"]
+    whole = points[~points["trial"].isin(pruned)]
+    return points if whole.empty else whole
 
 
 def _sensitivity(points: pd.DataFrame, rate: str) -> tuple[float, tuple[float, ...]]:

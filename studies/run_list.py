@@ -32,7 +32,9 @@ def with_runs(plan: Plan) -> Plan:
                 add(trial.variant, seed, trial.settings, "search")
     for seed, variant in _compared(plan):
         if variant in plan.choices:
-            add(variant, seed, plan.choices[variant].settings, "report")
+            chosen = plan.choices[variant].settings
+            is_shared = chosen == plan.settings(variant, NO_SETTINGS)
+            add(variant, seed, NO_SETTINGS if is_shared else chosen, "report")
     for seed, variant in _compared(plan):
         add(variant, seed, NO_SETTINGS, "report")
     return plan.model_copy(update={"runs": tuple(planned.values())})

@@ -86,6 +86,11 @@ def _sentences(data: FairnessLedger) -> list[str]:
     trials = {account.trials for account in data.accounts}
     if len(trials) > 1:
         found.append("Searches do not have the same number of trials yet.")
+    if data.pruned:
+        found.append(
+            f"{data.pruned} {'run was' if data.pruned == 1 else 'runs were'} pruned and spent less "
+            "than the budget."
+        )
     return [*found, *pairing_sentences(data.pairing)]
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 
 from reports.comparison import Comparison, VariantRow
-from reports.words import EDGE_MARK, counts_caption, number, settings_text
+from reports.words import EDGE_MARK, any_of, counts_caption, number, settings_text
 from studies.records import Leak, Outcome
+
+_LOST = (Outcome.DIVERGED, Outcome.FAILED, Outcome.PRUNED)
+"""Outcomes that leave a mean over survivors."""
 
 _DIFFERENT_TEXTS = (
     "The runs were evaluated on different tokens (another text, split or tokeniser): their losses "
@@ -37,7 +40,7 @@ def caption(data: Comparison) -> str:
         )
     if any(_has_lost_runs(row) for row in data.rows):
         parts.append(
-            "A variant with diverged or failed runs shows the mean of its survivors and is not "
+            f"A variant with {_lost_words(data)} runs shows the mean of its survivors and is not "
             "ranked."
         )
     if data.evaluation_texts > 1:
@@ -114,7 +117,13 @@ def _baseline_sentences(data: Comparison) -> list[str]:
 
 
 def _has_lost_runs(row: VariantRow) -> bool:
-    return bool(row.outcomes[Outcome.DIVERGED] or row.outcomes[Outcome.FAILED])
+    return any(row.outcomes[outcome] for outcome in _LOST)
+
+
+def _lost_words(data: Comparison) -> str:
+    """What there may be of, pruned runs only where some are."""
+    pruned = any(row.outcomes[Outcome.PRUNED] for row in data.rows)
+    return any_of([o.value for o in _LOST if pruned or o is not Outcome.PRUNED], "or")
 
 
 def _unranked(data: Comparison) -> list[str]:
@@ -123,11 +132,16 @@ def _unranked(data: Comparison) -> list[str]:
         return shown + (f" and {len(rows) - 6} more" if len(rows) > 6 else "")
 
     diverged = [row for row in data.rows if row.outcomes[Outcome.DIVERGED]]
-    failed = [row for row in data.rows if _has_lost_runs(row) and row not in diverged]
+    pruned = [row for row in data.rows if row.outcomes[Outcome.PRUNED] and row not in diverged]
+    failed = [
+        row for row in data.rows if row.outcomes[Outcome.FAILED] and row not in diverged + pruned
+    ]
     leaky = [row for row in data.rows if row.leak is Leak.LEAKY]
     found = []
     if diverged:
         found.append(f"Not ranked, because runs diverged: {listed(diverged)}.")
+    if pruned:
+        found.append(f"Not ranked, because runs were pruned: {listed(pruned)}.")
     if failed:
         found.append(f"Not ranked until failed runs are run again: {listed(failed)}.")
     if leaky:

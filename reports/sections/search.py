@@ -14,6 +14,7 @@ from reports.sections.base import Section
 from reports.words import (
     ABSENT,
     EDGE_MARK,
+    OUTCOME_MARKS,
     any_of,
     counts_caption,
     decimals_for,
@@ -22,6 +23,10 @@ from reports.words import (
     number,
     plain_value,
 )
+from studies.records import Outcome
+
+PRUNED_MARK = OUTCOME_MARKS[Outcome.PRUNED]
+"""Behind a loss of partial runs."""
 
 
 def render(data: SearchResults) -> Exhibits:
@@ -54,6 +59,11 @@ def _sentences(data: SearchResults) -> tuple[str, ...]:
             f"The choice lies at the edge of what was tried for {shown}: the best value may lie "
             "beyond, and their results at chosen values may be too weak."
         )
+    partial = [row.label for row in data.rows if row.choice and row.choice.pruned]
+    if partial:
+        found.append(
+            f"Every trial was pruned of {', '.join(partial)}: the choice goes by partial runs."
+        )
     return tuple(found)
 
 
@@ -72,6 +82,8 @@ def _table(data: SearchResults) -> Table:
         Column("Trials", "settings tried, each on every search seed", True, "r"),
         Column("Diverged", "runs of the search", True, "r"),
     ]
+    if _prunes(data):
+        columns.append(Column("Pruned", "runs of the search", True, "r"))
     rows = tuple(Row(_cells(row, data, decimals)) for row in data.rows)
     numbers = pd.DataFrame([_numbers(row, data) for row in data.rows])
     return Table("search", _caption(data), tuple(columns), rows, numbers)
@@ -88,6 +100,12 @@ def _caption(data: SearchResults) -> str:
             "less l* (Wortsman et al. 2023), equally weighted as they were tried. A low S beside a "
             "high l* is a variant that fails at every rate."
         )
+    if _prunes(data):
+        parts.append(
+            "Pruned runs were ended early: a trial with one is not chosen while another has none, "
+            "and its last losses are no part of l*, unless every trial was pruned"
+            f" ({PRUNED_MARK}){'; S is not known' if data.tried else ''}."
+        )
     if any(row.choice and row.choice.edges for row in data.rows):
         parts.append(f"{EDGE_MARK} At the edge of what was tried.")
     return " ".join([*parts, counts_caption(data.outcomes)])
@@ -99,7 +117,7 @@ def _cells(row: VariantSearch, data: SearchResults, decimals: int) -> tuple[Cell
     return (
         Cell(row.label, swatch=row.color),
         *(_chosen(row, key) for key in data.keys),
-        Cell(number(row.lowest, decimals), order=row.lowest),
+        Cell(number(row.lowest, decimals) + _partial_mark(row), order=row.lowest),
         *(
             (Cell(number(row.sensitivity, decimals), order=row.sensitivity, detail=detail),)
             if data.tried
@@ -107,7 +125,16 @@ def _cells(row: VariantSearch, data: SearchResults, decimals: int) -> tuple[Cell
         ),
         Cell(str(row.trials), order=row.trials),
         Cell(f"{row.diverged}/{row.runs}", order=row.diverged),
+        *((Cell(f"{row.pruned}/{row.runs}", order=row.pruned),) if _prunes(data) else ()),
     )
+
+
+def _prunes(data: SearchResults) -> bool:
+    return any(row.pruned for row in data.rows)
+
+
+def _partial_mark(row: VariantSearch) -> str:
+    return PRUNED_MARK if row.choice and row.choice.pruned else ""
 
 
 def _chosen(row: VariantSearch, key: str) -> Cell:
@@ -133,6 +160,8 @@ def _numbers(row: VariantSearch, data: SearchResults) -> dict[str, object]:
         "trials": row.trials,
         "runs": row.runs,
         "diverged": row.diverged,
+        "pruned": row.pruned,
+        "chosen_of_pruned": bool(row.choice and row.choice.pruned),
     }
 
 

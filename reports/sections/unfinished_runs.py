@@ -10,8 +10,10 @@ from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.frame import StudyResults
 from reports.sections.base import Section
 from reports.words import OUTCOME_MARKS, counts_caption, settings_text
-from studies.metrics import DIVERGED_AT_STEP
+from studies.metrics import DIVERGED_AT_STEP, PRUNED_AT_STEP
 from studies.records import Outcome
+
+_STEP_OF = {Outcome.DIVERGED: DIVERGED_AT_STEP, Outcome.PRUNED: PRUNED_AT_STEP}
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,11 @@ def collect(results: StudyResults) -> UnfinishedRuns | None:
         seed = str(run["seed"])
         if run["stage"] == "search":
             seed += f" at {settings_text({key: run[key] for key in results.plan.nuisance})}"
-        if outcome is Outcome.DIVERGED and pd.notna(run.get(DIVERGED_AT_STEP)):
-            seed += f" (step {run[DIVERGED_AT_STEP]:.0f})"
+        at = run.get(_STEP_OF.get(outcome, ""))
+        if at is not None and pd.notna(at):
+            seed += f" (step {at:.0f})"
+        elif outcome is Outcome.PRUNED:
+            seed += " (before its first step)"
         seeds.setdefault((variant, outcome, _reason(outcome, run["error"])), []).append(seed)
     fates = []
     for (variant, outcome, reason), listed in sorted(seeds.items()):
@@ -77,7 +82,7 @@ def render(data: UnfinishedRuns) -> Exhibits:
         Column("Outcome"),
         Column(
             "Seeds",
-            "seeds of the runs; for a divergence, the step at which it was seen",
+            "seeds of the runs; where one diverged or was pruned, at which step",
             tex=r"p{0.22\linewidth}",
         ),
         Column("Reason", "last line of the error", tex=r"p{0.36\linewidth}"),
