@@ -65,7 +65,8 @@ class Finding(Enum):
 class Side:
     """One of the two sets of cells that are compared."""
 
-    text: str
+    levels: str
+    """What its cells have in common: "GEGLU or SwiGLU · LayerNorm"."""
     cells: int
     outcomes: dict[Outcome, int]
     """Of all runs of these cells."""
@@ -181,11 +182,9 @@ def _seeds(results: StudyResults, standing: Standing) -> int:
 
 def _side(results: StudyResults, levels: LevelSets, variants: tuple[str, ...]) -> Side:
     counts = [results.outcomes(variant) for variant in variants]
-    text = " · ".join(_levels_text(key, value) for key, value in levels.items())
-    if len(variants) > 1:
-        text += f" (mean of {len(variants)} cells)"
+    shared = " · ".join(_levels_text(key, value) for key, value in levels.items())
     outcomes = {outcome: sum(count[outcome] for count in counts) for outcome in Outcome}
-    return Side(text, len(variants), outcomes)
+    return Side(shared, len(variants), outcomes)
 
 
 def _levels_text(key: str, value: Scalar | tuple[Scalar, ...]) -> str:

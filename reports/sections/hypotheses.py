@@ -9,7 +9,6 @@ import pandas as pd
 
 from reports.exhibits import Cell, Column, Exhibits, IntervalBar, Row, Table
 from reports.hypotheses import (
-    Finding,
     HypothesisResults,
     HypothesisRow,
     collect,
@@ -101,12 +100,11 @@ def _difference_cell(row: HypothesisRow, decimals: int) -> Cell:
     if difference.n < 2:
         return Cell(mean, order=difference.mean, detail="one seed: no interval")
     low, high = (number(x, decimals, sign=True) for x in (difference.low, difference.high))
-    survivors = ", of survivors" if row.finding is Finding.DIVERGED else ""
     return Cell(
         mean,
         order=difference.mean,
-        detail=f"[{low}, {high}]{survivors}",
-        tex=f"${mean}$ $[{low},\\,{high}]$".replace("−", "-") + survivors,
+        detail=f"[{low}, {high}]",
+        tex=f"${mean}$ $[{low},\\,{high}]$".replace("−", "-"),
         bar=IntervalBar(difference.low, difference.mean, difference.high),
     )
 
@@ -129,7 +127,7 @@ def _numbers(row: HypothesisRow) -> dict[str, object]:
         "hypothesis": row.name,
         "claim": hypothesis.claim,
         "declared": row.standing.value,
-        **{name: side.text for name, side in sides.items()},
+        **{name: side.levels for name, side in sides.items()},
         **{f"{name}_cells": side.cells for name, side in sides.items()},
         "direction": hypothesis.direction,
         "margin": row.margin,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from reports.hypotheses import Finding, HypothesisResults, HypothesisRow, Standing
+from reports.hypotheses import Finding, HypothesisResults, HypothesisRow, Side, Standing
 from reports.words import counts_caption
 from studies.records import Outcome
 from studies.registration import HYPOTHESES, Registration
@@ -81,7 +81,11 @@ def expected(row: HypothesisRow) -> str:
 
 def contrast(row: HypothesisRow) -> str:
     """What is compared, and what was expected of it."""
-    return f"{row.of.text} minus {row.against.text}: expected {expected(row)}"
+    return f"{_mean(row.of)} minus {_mean(row.against)}: expected {expected(row)}"
+
+
+def _mean(side: Side) -> str:
+    return side.levels + (f" (mean of {side.cells} cells)" if side.cells > 1 else "")
 
 
 def standing(row: HypothesisRow, data: HypothesisResults) -> str:
@@ -158,7 +162,7 @@ def _source(registration: Registration) -> str:
 
 def _diverged(row: HypothesisRow) -> str:
     counts = [
-        f"{side.outcomes[Outcome.DIVERGED]} of {sum(side.outcomes.values())} runs of {side.text}"
+        f"{side.outcomes[Outcome.DIVERGED]} of {sum(side.outcomes.values())} runs of {side.levels}"
         for side in (row.of, row.against)
     ]
     n = row.difference.n

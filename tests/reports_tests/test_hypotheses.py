@@ -38,10 +38,8 @@ def test_the_contrast_is_of_means_over_cells_paired_by_seed(tmp_path: Path) -> N
     against = (losses["relu-layer"] + 3 * 2.0) / 4
     assert row.difference.mean == pytest.approx(np.mean(of - against))
     assert row.p == pytest.approx(stats.ttest_rel(of, against).pvalue)
-    assert (row.of.text, row.against.text) == (
-        "SwiGLU (mean of 2 cells)",
-        "ReLU or GELU (mean of 4 cells)",
-    )
+    assert (row.of.levels, row.of.cells) == ("SwiGLU", 2)
+    assert (row.against.levels, row.against.cells) == ("ReLU or GELU", 4)
     low, high = stats.ttest_rel(of, against).confidence_interval(0.95)
     assert (row.difference.low, row.difference.high) == pytest.approx((low, high))
 
@@ -159,3 +157,4 @@ def test_a_search_that_has_not_chosen_leaves_hypotheses_open(tmp_path: Path) -> 
     assert exhibits is not None
     [verdict] = exhibits.tables[0].data["verdict"]
     assert verdict == "not decided yet: the search has not chosen for every variant"
+    assert exhibits.sentences[0].startswith("1 hypothesis was registered before the first run")
