@@ -45,7 +45,7 @@ class Finding(Enum):
     """What a hypothesis came to, the reasons against any verdict first."""
 
     SEARCHING = "the search has not chosen for all variants"
-    DIVERGED = "runs diverged"
+    SURVIVORS = "runs diverged or were pruned"
     LEAKY = "an evaluation leaks"
     DIFFERENT_TEXTS = "losses are on different tokens"
     NO_PAIR = "no seed has all runs"
@@ -70,6 +70,11 @@ class Side:
     cells: int
     outcomes: dict[Outcome, int]
     """Of all runs of these cells."""
+
+    @property
+    def given_up(self) -> int:
+        """Runs whose bad loss is the reason why they have no final one."""
+        return self.outcomes[Outcome.DIVERGED] + self.outcomes[Outcome.PRUNED]
 
 
 @dataclass(frozen=True)
@@ -205,7 +210,7 @@ def _obstacle(
     n = row.difference.n
     reasons = {
         Finding.SEARCHING: not results.plan.is_settled,
-        Finding.DIVERGED: any(s.outcomes[Outcome.DIVERGED] for s in (row.of, row.against)),
+        Finding.SURVIVORS: row.of.given_up + row.against.given_up > 0,
         Finding.LEAKY: any(results.leaks[variant] is Leak.LEAKY for variant in variants),
         Finding.DIFFERENT_TEXTS: len(texts) > 1,
         Finding.NO_PAIR: n == 0,

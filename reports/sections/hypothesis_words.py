@@ -19,7 +19,7 @@ _SCOPE = "under this protocol at this scale"
 
 _WITHOUT_VERDICT = {
     Finding.SEARCHING: "not decided yet: the search has not chosen for every variant",
-    Finding.DIVERGED: "cannot be decided from means over survivors",
+    Finding.SURVIVORS: "cannot be decided from means over survivors",
     Finding.LEAKY: "cannot be decided: later tokens leak into an evaluation",
     Finding.DIFFERENT_TEXTS: "cannot be decided: the losses are on different tokens",
     Finding.NO_PAIR: "not decided yet: no seed has all its runs",
@@ -110,7 +110,7 @@ def sentences(data: HypothesisResults) -> tuple[str, ...]:
         f"Registered, and no longer in the file: {name} ({claim.rstrip('.')})."
         for name, claim in data.removed.items()
     ]
-    found += [_diverged(row) for row in data.rows if row.finding is Finding.DIVERGED]
+    found += [_given_up(row) for row in data.rows if row.finding is Finding.SURVIVORS]
     undeclared = [
         row
         for row in data.rows
@@ -160,15 +160,17 @@ def _source(registration: Registration) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC, digest {registration.digest}, {commit}{changed}"
 
 
-def _diverged(row: HypothesisRow) -> str:
+def _given_up(row: HypothesisRow) -> str:
+    sides = (row.of, row.against)
     counts = [
-        f"{side.outcomes[Outcome.DIVERGED]} of {sum(side.outcomes.values())} runs of {side.levels}"
-        for side in (row.of, row.against)
+        f"{side.given_up} of {sum(side.outcomes.values())} runs of {side.levels}" for side in sides
     ]
+    pruned = any(side.outcomes[Outcome.PRUNED] for side in sides)
+    how = "diverged or were pruned" if pruned else "diverged"
     n = row.difference.n
     return (
-        f"{row.name}: {counts[0]} and {counts[1]} diverged; what is shown is the difference over "
-        f"the {n} {'seed' if n == 1 else 'seeds'} that completed in all cells."
+        f"{row.name}: {counts[0]} and {counts[1]} {how}; what is shown is the difference over the "
+        f"{n} {'seed' if n == 1 else 'seeds'} that completed in all cells."
     )
 
 

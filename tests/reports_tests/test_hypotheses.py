@@ -92,14 +92,20 @@ def test_what_holm_does_not_let_pass_is_not_called_lower(tmp_path: Path) -> None
     assert verdict_of(results) == "interval below 0, but not significant after Holm"
 
 
-def test_a_diverged_run_decides_against_any_verdict(tmp_path: Path) -> None:
-    fates = {("swiglu-layer", 1): Outcome.DIVERGED, ("relu-layer", 2): Outcome.MISSING}
+@pytest.mark.parametrize(
+    ("fate", "words"),
+    [(Outcome.DIVERGED, "diverged;"), (Outcome.PRUNED, "diverged or were pruned;")],
+)
+def test_a_run_that_was_given_up_decides_against_any_verdict(
+    tmp_path: Path, fate: Outcome, words: str
+) -> None:
+    fates = {("swiglu-layer", 1): fate, ("relu-layer", 2): Outcome.MISSING}
     results = results_of(tmp_path, {"h": hypothesis()}, below(0.03), Synthetic(fates))
     row = row_of(results)
-    assert (row.difference.n, row.finding) == (3, Finding.DIVERGED)
+    assert (row.difference.n, row.finding) == (3, Finding.SURVIVORS)
     assert math.isnan(row.p)
     assert verdict_of(results) == "cannot be decided from means over survivors"
-    said = "h: 1 of 5 runs of SwiGLU · LayerNorm and 0 of 5 runs of ReLU · LayerNorm diverged"
+    said = f"h: 1 of 5 runs of SwiGLU · LayerNorm and 0 of 5 runs of ReLU · LayerNorm {words}"
     assert any(s.startswith(said) and "over the 3 seeds" in s for s in sentences_of(results))
 
 
