@@ -31,6 +31,7 @@ CELLS = {
     "warmup-by-placement": (18, 13),
     "norms-at-their-best": (6, 5),
     "placement-tuned": (2, 2),
+    "norms-pruned": (2, 2),
     "lstm-width": (6, 6),
 }
 """Example to its combinations and cells, as the text around it says."""
