@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from reports import search_results
 from reports.frame import assemble
 from reports.statistics import summarize, t_quantile
-from studies.budgets import training_tokens
+from studies.budgets import seen_tokens
 from studies.configuration import leaf_name
 from studies.fairness import size_of
-from studies.metrics import FINAL_LOSS, FLOPS_PER_TOKEN, PARAMETERS, PEAK_MEMORY_GIB
+from studies.metrics import FINAL_LOSS, FLOPS_PER_TOKEN, PARAMETERS, PEAK_MEMORY_GIB, STEPS
 from studies.plan import Cell, Column, Plan
 from studies.records import Outcome, RunRecord, worst_leak
 
@@ -97,7 +97,7 @@ def _ledger(plan: Plan, cell: Cell, records: Sequence[RunRecord]) -> dict[str, f
     values: dict[str, float | None] = {
         "ledger/parameters": _counted(records, PARAMETERS, cell.parameters),
         "ledger/flops_per_token": _counted(records, FLOPS_PER_TOKEN, cell.flops_per_token),
-        "ledger/training_tokens": float(training_tokens(cell.configuration)),
+        "ledger/training_tokens": _tokens(cell, records),
         "ledger/wall_time_h": math.fsum(record.wall_time_s for record in records) / 3600,
         "ledger/peak_memory_gib": max(
             (r.summary[PEAK_MEMORY_GIB] for r in records if PEAK_MEMORY_GIB in r.summary),
@@ -108,6 +108,12 @@ def _ledger(plan: Plan, cell: Cell, records: Sequence[RunRecord]) -> dict[str, f
     if size is not None:
         values["ledger/match_deviation"] = size.deviation
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _tokens(cell: Cell, records: Sequence[RunRecord]) -> float | None:
+    """Training tokens of a run; of runs of minutes the mean of those that completed."""
+    completed = [r.summary for r in records if r.outcome is Outcome.COMPLETED]
+    return seen_tokens(cell.configuration, [s[STEPS] for s in completed if STEPS in s])
 
 
 def _counted(

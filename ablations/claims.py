@@ -14,7 +14,7 @@ from studies.records import Outcome
 
 BEAT_S = 2.0
 
-OWNER, BEAT, STEP = "owner", "beat", "step"
+OWNER, BEAT, STEP, MINUTES = "owner", "beat", "step", "minutes"
 OUTCOME, ERROR, RELEASED = "outcome", "error", "released"
 
 
@@ -33,8 +33,8 @@ class Claim:
         self.attempt = number
         self.run_key = key
         self._owner = owner
-        self.step = 0
-        """Told with each beat; set it while training."""
+        self.step, self.minutes = 0, 0.0
+        """Told with each beat; set them while training, the minutes in a run of minutes."""
         self.fenced = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name=f"beat-{number}", daemon=True)
@@ -85,6 +85,8 @@ class Claim:
                 self._storage.set_trial_user_attr(self._trial_id, BEAT, beat)
                 if (step := self.step) != told:
                     self._storage.set_trial_user_attr(self._trial_id, STEP, step)
+                    if self.minutes:
+                        self._storage.set_trial_user_attr(self._trial_id, MINUTES, self.minutes)
                     told = step
             except UpdateFinishedTrialError:
                 self.fenced = True

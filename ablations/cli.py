@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ablations import commands
+from ablations import commands, query
 from studies.errors import AblationError
 
 BROKEN_PIPE = 128 + 13
@@ -84,7 +84,19 @@ def _add_planning(add: _Adder) -> None:
         "ablate plan quickstart --set seeds=5",
         settable=True,
     )
-    plan.add_argument("--json", action="store_true", help="print the plan as JSON")
+    output = plan.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print the plan as JSON")
+    output.add_argument(
+        "--cost",
+        action="store_true",
+        help="rehearse each variant for a second or two, and print what the study will take",
+    )
+    plan.add_argument(
+        "--detect", type=_above_zero, metavar="NATS", help="how many seeds detect this difference"
+    )
+    plan.add_argument(
+        "--workers", type=_positive, help="with --cost: as if with so many worker processes"
+    )
     add(
         "check",
         commands.check,
@@ -105,6 +117,14 @@ def _add_training(add: _Adder) -> None:
     )
     run.add_argument("--workers", type=_positive, help="worker processes (default: GPUs or cores)")
     run.add_argument("--retry-failed", action="store_true", help="run failed runs once more")
+    run.add_argument(
+        "--budget-hours",
+        type=_hours,
+        metavar="HOURS",
+        help="ask before more GPU-hours (on a CPU, core-hours) than this are spent (default: "
+        "ABLATE_BUDGET_HOURS, or else 1)",
+    )
+    run.add_argument("--yes", action="store_true", help="start whatever it costs")
     worker = add(
         "worker",
         commands.worker,
@@ -165,11 +185,50 @@ def _add_results(add: _Adder) -> None:
     report.add_argument(
         "--from-tracking", action="store_true", help="read MLflow and not the run directories"
     )
+    _add_query(add)
     ui = add(
         "ui", commands.ui, "open the MLflow UI on a study", "ablate ui quickstart", tracked=True
     )
     ui.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     ui.add_argument("--port", type=_positive, default=5000, help="port (default: %(default)s)")
+
+
+def _add_query(add: _Adder) -> None:
+    parser = add(
+        "query",
+        query.query,
+        "find tracked runs by their params, metrics and tags",
+        'ablate query \'params.norm = "layer" and metrics."val/loss" < 2.1\'',
+        study=False,
+        tracked=True,
+    )
+    parser.add_argument(
+        "filter",
+        nargs="?",
+        default="",
+        metavar="FILTER",
+        help="comparisons joined by `and`, in MLflow's grammar (default: every run); params and "
+        "tags may also be compared with numbers and lists",
+    )
+    parser.add_argument("--study", help="search this study alone, by name or by its file")
+    parser.add_argument(
+        "--kind",
+        choices=("run", "variant", "study", "all"),
+        help="runs of one seed each, means over the seeds of a variant, the runs that stand for "
+        "studies, or all of these with runs of earlier plans (default: run, or what FILTER says "
+        "of tags.kind)",
+    )
+    parser.add_argument(
+        "--columns",
+        metavar="NAME,...",
+        help="show these params, metrics and tags, such as norm,val/loss",
+    )
+    parser.add_argument("--sort", metavar="NAME", help="order by a param, metric or tag")
+    parser.add_argument("--descending", action="store_true", help="with --sort, the largest first")
+    parser.add_argument("--limit", type=_positive, help="show so many runs, and count the others")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--csv", action="store_true", help="print CSV, with numbers in full")
+    output.add_argument("--json", action="store_true", help="print all that the runs have as JSON")
 
 
 class _Adder:
@@ -221,6 +280,20 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _hours(text: str) -> float:
+    number = float(text)
+    if not number >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
+    return number
+
+
+def _above_zero(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return number
 
 

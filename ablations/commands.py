@@ -97,14 +97,10 @@ def list_studies(options: argparse.Namespace) -> int:
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Print the plan of a study."""
-    from ablations.display import show_plan
+    """Print the plan of a study, what it can show, and what it costs."""
+    from ablations.plan_output import print_plan
 
-    _, plan = _loaded_plan(options)
-    if options.json:
-        print(json.dumps(plan.model_dump(mode="json"), indent=1))
-    else:
-        show_plan(plain_console(), plan)
+    print_plan(_loaded_plan(options)[1], options)
     return 0
 
 
@@ -129,13 +125,18 @@ def run(options: argparse.Namespace) -> int:
     """Run what is missing of a study; exit status 1 where a run failed, 130 after a stop."""
     from ablations.display import progress_display, show_remarks, size_line
     from ablations.driver import Driver, RunSettings
+    from ablations.registering import register_once
     from ablations.search import store_plan, with_stored_search
+    from ablations.spending import Terms, agree
 
     loaded, plan = _loaded_plan(options)
     require_fair(plan)
     console = plain_console()
     home = options.home.resolve()
     plan = with_stored_search(plan, StudyDirectory(home, plan.study.name))
+    terms = Terms(options.workers, options.retry_failed, options.budget_hours, options.yes)
+    if not agree(console, plan, home, terms):
+        return INTERRUPTED
     settings = RunSettings(home, _tracking_uri(options), options.workers, options.retry_failed)
     driver = Driver(plan, settings)
     directory = driver.directory
@@ -147,6 +148,8 @@ def run(options: argparse.Namespace) -> int:
         with console.status("pre-flight") as status:
             driver.check(status.update)
     driver.plan = store_plan(plan, loaded.path.read_text(encoding="utf-8"), directory)
+    if told := register_once(driver.plan, directory):
+        console.print(told, soft_wrap=True)
     with progress_display(console) as show:
         summary = driver.run(show)
     with console.status("sending what the tracking store lacks"):

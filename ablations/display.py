@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ablations.numerals import clock
 from ablations.progress import Progress, RemainingTime
+from studies.budgets import length_text
 from studies.configuration import leaf_name
 from studies.fairness import Size, size_of
 from studies.plan import Plan
@@ -80,9 +81,7 @@ def _progress_panel(progress: Progress, elapsed_s: float, left_s: float | None) 
     rows = Table.grid(padding=(0, 2))
     for running in progress.running:
         run = running.run
-        rows.add_row(
-            f"  {run.variant}", f"seed {run.seed}", f"step {running.step}/{running.max_steps}"
-        )
+        rows.add_row(f"  {run.variant}", f"seed {run.seed}", running.place())
     bar = Table.grid()
     bar.add_row(ProgressBar(total=progress.expected, completed=progress.work_done, width=60))
     return Group(
@@ -103,7 +102,8 @@ def show_plan(console: Console, plan: Plan) -> None:
     table.add_column("variant")
     for factor in factors:
         table.add_column(leaf_name(factor))
-    matched, budgeted = study.protocol.match != "none", study.protocol.budget is not None
+    budget = study.protocol.budget
+    matched, budgeted = study.protocol.match != "none", bool(budget and not budget.minutes)
     for name in ("parameters", "MFLOP/token", *("match",) * matched, *("steps",) * budgeted):
         table.add_column(name, justify="right")
     for cell in plan.cells:
@@ -122,9 +122,12 @@ def show_plan(console: Console, plan: Plan) -> None:
         console.print(f"merged    {_levels(merge.levels)} → {merge.into}: {'; '.join(merge.rules)}")
     for excluded in plan.excluded:
         console.print(f"excluded  {_levels(excluded.levels)}: {excluded.because}")
+    for line in _hypothesis_lines(plan):
+        console.print(line)
     console.print(
         f"{plan.combinations} combinations, {len(plan.merged)} merged, {len(plan.excluded)} "
-        f"excluded: {size_line(plan)} of {_steps(plan)} steps",
+        f"excluded: {size_line(plan)} of "
+        f"{length_text(cell.configuration for cell in plan.cells)}",
     )
     for line in (*search_lines(plan), *pruning_lines(plan)):
         console.print(line)
@@ -175,18 +178,18 @@ def pruning_lines(plan: Plan) -> Iterator[str]:
         yield f"pruning   {which}, by {pruning.pruner}{options}"
 
 
-def _steps(plan: Plan) -> str:
-    steps = sorted({cell.configuration["training"]["max_steps"] for cell in plan.cells})
-    return " to ".join(
-        f"{n:,}" if n > 9999 else str(n) for n in dict.fromkeys((steps[0], steps[-1]))
-    )
-
-
 def _deviation(size: Size | None) -> str:
     """The deviation from the baseline in what is matched; a mark where it is beyond tolerance."""
     if size is None:
         return "–"
     return f"{size.deviation:+.2%}{'' if size.within else ' !'}"
+
+
+def _hypothesis_lines(plan: Plan) -> Iterator[str]:
+    for name, contrast in plan.contrasts.items():
+        hypothesis, of = plan.study.hypotheses[name], len(contrast.of)
+        cells = f"{of} {'cell' if of == 1 else 'cells'} against {len(contrast.against)}"
+        yield f"hypothesis {name}: {cells}, {hypothesis.direction}: {hypothesis.claim}"
 
 
 def show_remarks(console: Console, plan: Plan) -> None:
@@ -243,5 +246,5 @@ def show_status(console: Console, plan: Plan, progress: Progress) -> None:
     for running in progress.running:
         run = running.run
         console.print(
-            f"  running: {run.variant} seed {run.seed}, step {running.step}/{running.max_steps}",
+            f"  running: {run.variant} seed {run.seed}, {running.place()}",
         )

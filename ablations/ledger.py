@@ -26,7 +26,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from ablations.claims import BEAT, ERROR, OUTCOME, OWNER, RELEASED, STEP, Claim
+from ablations.claims import BEAT, ERROR, MINUTES, OUTCOME, OWNER, RELEASED, STEP, Claim
 from ablations.storage import open_storage, patiently
 from studies.records import Outcome
 
@@ -64,6 +64,8 @@ class RunStatus:
     """Trial that the state comes from."""
     step: int = 0
     """Last step that a running attempt told."""
+    minutes: float = 0.0
+    """Of training up to there, in a run of minutes."""
     owner: str = ""
     error: str = ""
 
@@ -185,9 +187,8 @@ class Ledger:
             return  # it ended by itself in the meantime
 
     def _trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
-        trials = patiently(
-            self._storage.get_all_trials, self._study_id, deepcopy=False, states=states
-        )
+        get = self._storage.get_all_trials
+        trials = patiently(get, self._study_id, deepcopy=False, states=states)
         return sorted(trials, key=lambda trial: trial.number)
 
     def _by_run_key(self, run_keys: Iterable[str]) -> dict[str, list[FrozenTrial]]:
@@ -208,14 +209,13 @@ def _status(trials: Sequence[FrozenTrial]) -> RunStatus:
     for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING):
         trial = next((t for t in standing if t.state is state), None)
         if trial is not None:
-            attrs = trial.user_attrs
-            name = (
-                attrs.get(OUTCOME, Outcome.COMPLETED) if trial.state.is_finished() else state.name
-            )
+            attrs, ended = trial.user_attrs, trial.state.is_finished()
+            name = attrs.get(OUTCOME, Outcome.COMPLETED) if ended else state.name
             return RunStatus(
                 RunState(str(name).lower()),
                 trial.number,
                 step=attrs.get(STEP, 0),
+                minutes=attrs.get(MINUTES, 0.0),
                 owner=attrs.get(OWNER, ""),
             )
     recent = [t for t in trials if RELEASED not in t.user_attrs and t.number > retried]

@@ -17,7 +17,23 @@ class RunningRun:
 
     run: PlannedRun
     step: int
+    minutes: float
+    """Of training, told in a run of minutes."""
     max_steps: int
+    max_minutes: float | None
+
+    @property
+    def done(self) -> float:
+        """Share of the run that is behind it."""
+        if self.max_minutes is not None:
+            return self.minutes / self.max_minutes
+        return self.step / self.max_steps
+
+    def place(self) -> str:
+        """Where it stands: `step 15/30`, `step 812, 1.38/5 minutes`."""
+        if self.max_minutes is not None:
+            return f"step {self.step}, {self.minutes:.3g}/{self.max_minutes:g} minutes"
+        return f"step {self.step}/{self.max_steps}"
 
 
 @dataclass(frozen=True)
@@ -68,9 +84,11 @@ def measure(plan: Plan, statuses: Mapping[str, RunStatus]) -> Progress:
     for run in plan.runs:
         status = statuses[run.run_key]
         if status.state is RunState.RUNNING:
-            running.append(RunningRun(run, status.step, plan.spec(run).training.max_steps))
+            training = plan.spec(run).training
+            length = training.max_steps, training.max_minutes
+            running.append(RunningRun(run, status.step, status.minutes, *length))
     done = sum(n for state, n in counts.items() if state.is_ended())
-    partial = sum(r.step / r.max_steps for r in running)
+    partial = sum(r.done for r in running)
     planned = len(plan.runs)
     guess = 0 if plan.is_settled else len(plan.cells) * runs_of_a_cell(plan.study)
     return Progress(counts, planned, tuple(running), done + partial, max(0, guess - planned))

@@ -2,6 +2,7 @@
 
 <home>/<study>/plan.json            the resolved plan
                study.yaml           the study file as it was given
+               registration.json    what the study said before its first run; written once
                ledger.db            the queue (Optuna)
                runs/<run key>/record.json, history.parquet, spec.json
                               attempt-<n>/metrics.jsonl, definitions.json, record.json,
@@ -25,6 +26,7 @@ from studies.errors import AblationError
 from studies.metrics import Metric
 from studies.plan import Plan
 from studies.records import RunRecord
+from studies.registration import REGISTRATION_FILE
 from studies.run_spec import RunSpec
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class StudyDirectory:
         self.study = study
         self.path = home.resolve() / study
         self.plan_path = self.path / "plan.json"
+        self.registration_path = self.path / REGISTRATION_FILE
         self.ledger_path = self.path / "ledger.db"
         self.report_path = self.path / "report"
 

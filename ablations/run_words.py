@@ -8,6 +8,7 @@ from rich.text import Text
 
 from ablations.numerals import clock, significant
 from ablations.run_view import Attempt, RunView
+from studies.budgets import length_text
 from studies.configuration import leaf_name
 from studies.metrics import DIVERGED_AT_STEP, LAST_TRAIN_LOSS, LAST_VALIDATION_LOSS, PRUNED_AT_STEP
 from studies.vocabulary import label_of
@@ -96,8 +97,11 @@ def _end(view: RunView) -> Iterator[str]:
 def _position(view: RunView) -> Iterator[str]:
     steps = [a.last_step for a in view.attempts if a.last_step is not None]
     last = view.attempts[-1] if view.attempts else None
-    goal = view.configuration.get("training", {}).get("max_steps")
-    if steps:
+    training = view.configuration.get("training", {})
+    goal, minutes = training.get("max_steps"), training.get("max_minutes")
+    if steps and minutes:
+        yield f"step {steps[-1]:,} in a run of {length_text([view.configuration])}"
+    elif steps:
         yield f"step {steps[-1]:,}" + (f" of {goal:,}" if goal else "")
     if last and last.silent_s is not None:
         yield f"last value {clock(last.silent_s)} ago"

@@ -23,6 +23,7 @@ from mlflow.entities import Experiment, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from ablations.tracking_registration import send_registration
 from ablations.tracking_store import artifact_root, prepare_store, store_lock
 from ablations.tracking_views import description, saved_views
 from studies.configuration import leaf_name
@@ -94,7 +95,7 @@ class Tracking:
         Args:
             plan: the study's plan.
             directory: the study's folder; its lock keeps several processes from creating twice,
-                and its `plan.json` and `study.yaml` become artifacts.
+                and its `plan.json`, `study.yaml` and `registration.json` become artifacts.
         """
         with filelock.FileLock(directory / ".tracking.lock"):
             experiment = self._experiment(plan)
@@ -106,6 +107,7 @@ class Tracking:
                 study_run = self._create(experiment.experiment_id, plan.study.name, {KIND: "study"})
             study_run_id = str(study_run.info.run_id)
             self._describe_study(plan, study_run_id, directory)
+            send_registration(self.client, study_run, directory)
             known = {r.data.tags["cell_key"]: r for r in existing if "cell_key" in r.data.tags}
             variants = {
                 cell.variant: known.get(cell.cell_key)
@@ -236,6 +238,7 @@ class Tracking:
             "cells": len(plan.cells),
             "runs": len(plan.runs),
             "baseline": plan.baseline,
+            "factors": ", ".join(map(leaf_name, plan.cells[0].levels)),
             **_protocol_tags(plan),
             "overrides": plan.overrides or "none",
         }

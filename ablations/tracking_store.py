@@ -8,6 +8,8 @@ from pathlib import Path
 
 import filelock
 
+from studies.errors import AblationError
+
 SQLITE = "sqlite:///"
 
 
@@ -23,6 +25,37 @@ def prepare_store(uri: str) -> None:
         return
     with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
+
+
+def require_store(uri: str) -> None:
+    """Refuse a SQLite file that is no store: MLflow would make one of it, or try for minutes.
+
+    Raises:
+        AblationError: there is no such file, or it is not a tracking store.
+    """
+    path = sqlite_path(uri)
+    if path is None:
+        return
+    if not path.exists():
+        raise AblationError(
+            f"nothing was run under {path.parent} yet: there is no tracking store {path.name}. "
+            "`ablate run` makes it, and `ablate sync STUDY` makes it again from the run "
+            "directories; --home names another folder, --tracking-uri another store."
+        )
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
+            connection.execute("SELECT count(*) FROM experiments")
+    except sqlite3.Error as error:
+        raise unreadable(uri, str(error)) from error
+
+
+def unreadable(uri: str, words: str) -> AblationError:
+    """The error that a store, in its own words, cannot be read."""
+    return AblationError(
+        f"the tracking store {uri} cannot be read: {words}\n"
+        "Is it an MLflow store, and does its server run? --tracking-uri names another store, "
+        "--home another folder with one."
+    )
 
 
 def store_lock(uri: str) -> contextlib.AbstractContextManager[object]:

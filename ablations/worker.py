@@ -28,6 +28,7 @@ from ablations.run_directory import (
     StudyDirectory,
 )
 from ablations.storage import sqlite_url
+from studies.metrics import TRAINING_MINUTES
 from studies.plan import PlannedRun
 from studies.records import Outcome, RunRecord
 from studies.run_spec import RunSpec
@@ -271,6 +272,7 @@ class _ProgressSink:
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Record values at a step."""
         self._claim.step = step
+        self._claim.minutes = values.get(TRAINING_MINUTES, self._claim.minutes)
         self._file.write(step, values)
 
 

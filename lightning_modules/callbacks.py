@@ -33,8 +33,10 @@ from studies.metrics import (
     GENERALIZATION_GAP,
     INITIAL_LOSS,
     LAST_VALIDATION_LOSS,
+    LEARNING_RATE,
     PEAK_MEMORY_GIB,
     TRAIN_SET_LOSS,
+    TRAINING_MINUTES,
     VALIDATION_LOSS,
 )
 from studies.records import MetricSink
@@ -49,6 +51,8 @@ class RunContext:
     """What the callback needs to know about a run."""
 
     spec: RunSpec
+    schedule: Schedule
+    """Shared with the module, whose learning rate goes by it."""
     vocabulary_size: int
     target_loss: float
     """Validation loss whose first reaching is noted, nats per token."""
@@ -75,7 +79,7 @@ class RunCallback(pl.Callback):
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._schedule = Schedule.of(context.spec)
+        self._schedule = context.schedule
         limit = context.spec.training.divergence_factor * math.log(context.vocabulary_size)
         self.losses = LossWatch(limit)
         self.target = TargetWatch(context.target_loss)
@@ -122,6 +126,8 @@ class RunCallback(pl.Callback):
             self._evaluate(trainer)
             self._probe(trainer)
         self._saver.start()
+        if self.step >= self._schedule.last_step:
+            trainer.should_stop = True
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -157,6 +163,7 @@ class RunCallback(pl.Callback):
         self.step = trainer.global_step
         self.losses.end_step()
         self.clock.end_step()
+        self._spend_time(trainer)
         stop, save = self._wishes(trainer)
         must = stop or save or pl_module.device.type == "cpu"
         self._record(trainer, self._step_readings(batch), must=must)
@@ -169,7 +176,9 @@ class RunCallback(pl.Callback):
         if stop or save:
             self._save(trainer, pl_module.device)
         if stop and self.step < self._schedule.last_step:
-            self.interrupted = trainer.should_stop = True
+            self.interrupted = True
+        if self.interrupted or self.step == self._schedule.last_step:
+            trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds beside the trainer's own state."""
@@ -180,6 +189,7 @@ class RunCallback(pl.Callback):
             "losses": self.losses.state_dict(),
             "target": self.target.state_dict(),
             "clock": self.clock.state_dict(),
+            "schedule": self._schedule.state_dict(),
             "diagnostics": self._diagnostics.state_dict(),
             "seen": self._context.seen.after_steps(self.step),
             "initial_values": dict(self._initial_values),
@@ -192,6 +202,7 @@ class RunCallback(pl.Callback):
         self.losses.load_state_dict(state_dict["losses"])
         self.target.load_state_dict(state_dict["target"])
         self.clock.load_state_dict(state_dict["clock"])
+        self._schedule.load_state_dict(state_dict["schedule"])
         self._diagnostics_state = state_dict["diagnostics"]
         self._context.seen.resume(state_dict["seen"])
         self._initial_values = dict(state_dict["initial_values"])
@@ -209,6 +220,16 @@ class RunCallback(pl.Callback):
             PROBE_DATA: digest_of_batches([self._context.batches.probe_BT]),
             **self._initial_values,
         }
+
+    def _spend_time(self, trainer: pl.Trainer) -> None:
+        """Let the schedule of a run of minutes know the time; the same on every rank."""
+        if self._schedule.max_minutes is None:
+            return
+        training_s = self.clock.elapsed_s()
+        if trainer.world_size > 1:
+            clocks = torch.tensor(training_s, device=trainer.strategy.root_device)
+            training_s = float(trainer.strategy.reduce(clocks, reduce_op="mean"))
+        self._schedule.spend(self.step, training_s)
 
     def _wishes(self, trainer: pl.Trainer) -> tuple[bool, bool]:
         """Whether to stop, and whether to save; the same on every rank."""
@@ -230,7 +251,13 @@ class RunCallback(pl.Callback):
         logs = self._schedule.logs(self.step)
         looks = self._schedule.evaluates(self.step) or self._diagnostics.probes(self.step)
         if must or logs or looks or readings.names:
-            self._recorder.record(trainer, readings, self._learning_rate if logs else None)
+            self._recorder.record(trainer, readings, self._of_the_step() if logs else None)
+
+    def _of_the_step(self) -> dict[str, float]:
+        """What is recorded beside the loss of a step."""
+        minutes = self._schedule.spent_minutes
+        timed = {} if minutes is None else {TRAINING_MINUTES: minutes}
+        return {LEARNING_RATE: self._learning_rate, **timed}
 
     def _evaluate(self, trainer: pl.Trainer) -> None:
         with self.clock.aside():

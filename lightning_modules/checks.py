@@ -222,6 +222,7 @@ def _quick(spec: RunSpec) -> RunSpec:
     precision = spec.training.precision
     update = {
         "max_steps": 1,
+        "max_minutes": None,
         "batch_size": SEQUENCES,
         "accumulate": 1,
         "precision": "bf16-mixed" if precision == "16-mixed" else precision,

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from lightning_modules.gpt.model import GPT
 from lightning_modules.gpt.roles import named_roles
 from lightning_modules.optimization import build_adamw, learning_rate_factor
+from lightning_modules.schedule import Schedule
 from studies.run_spec import RunSpec
 
 
@@ -21,9 +22,13 @@ class LanguageModel(pl.LightningModule):
     Shapes: B batch, T time, V vocabulary. A batch is (B, T+1) tokens: inputs and, one on, targets.
     """
 
-    def __init__(self, spec: RunSpec, vocabulary_size: int) -> None:
+    def __init__(
+        self, spec: RunSpec, vocabulary_size: int, schedule: Schedule | None = None
+    ) -> None:
+        """The schedule says over how many steps the learning rate decays."""
         super().__init__()
         self.spec = spec
+        self._schedule = schedule or Schedule.of(spec)
         self.model = GPT(spec.model, vocabulary_size, seed=spec.initialization_seed)
         compiled = torch.compile(self.model) if spec.training.compile else self.model
         # In a tuple, so that it is not a second sub-module: diagnostics and evaluations use
@@ -52,13 +57,16 @@ class LanguageModel(pl.LightningModule):
             decaying=[p for name, p in parameters.items() if decays[name]],
             others=[p for name, p in parameters.items() if not decays[name]],
         )
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda done: learning_rate_factor(self.spec.training, done + 1)
-        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._learning_rate_factor)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def _learning_rate_factor(self, steps_done: int) -> float:
+        """Of the step after those that are done."""
+        expected_steps = self._schedule.expected_steps
+        return learning_rate_factor(self.spec.training, steps_done + 1, expected_steps)
 
     def configure_gradient_clipping(
         self,

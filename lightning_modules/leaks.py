@@ -84,8 +84,11 @@ class _Probe:
 
     def leaks(self, tokens_BT: Tensor, start: int) -> bool:
         """Whether other tokens from `start` on change a logit before it."""
+        # Rows change by different amounts: a norm over the batch centres out what they share.
+        rows_B = torch.arange(len(tokens_BT), device=tokens_BT.device)
+        shift_B = (1 + rows_B) % self.vocabulary_size
         other_BT = tokens_BT.clone()
-        other_BT[:, start:] = (tokens_BT[:, start:] + 1) % self.vocabulary_size
+        other_BT[:, start:] = (tokens_BT[:, start:] + shift_B[:, None]) % self.vocabulary_size
         logits_BTV, others_BTV = self._logits(tokens_BT), self._logits(other_BT)
         change_T = (logits_BTV - others_BTV).abs().amax(dim=(0, 2))
         tolerance = TOLERANCE_EPS * torch.finfo(logits_BTV.dtype).eps * logits_BTV.abs().max()

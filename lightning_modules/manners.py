@@ -41,6 +41,22 @@ def quiet_lightning() -> Iterator[None]:
 
 
 @contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C in a fit be a KeyboardInterrupt.
+
+    Lightning makes it an exit of the process, and turns a deaf ear to every later one.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from stop
+
+
+@contextmanager
 def unlogged(module: pl.LightningModule) -> Iterator[None]:
     """Let `self.log` do nothing in steps that are called outside Lightning's own loops.
 

@@ -11,17 +11,19 @@ from torch import nn
 from studies.schema import TrainingConfig
 
 
-def learning_rate_factor(training: TrainingConfig, step: int) -> float:
-    """Share of the peak learning rate at an optimiser step; after `max_steps` it stays.
+def learning_rate_factor(training: TrainingConfig, step: int, expected_steps: float) -> float:
+    """Share of the peak learning rate at an optimiser step; after the expected ones it stays.
 
     Linear warm-up that reaches 1 at `warmup_steps`, then half a cosine down to
-    `final_learning_rate_fraction` at `max_steps`. Source: Loshchilov & Hutter 2017, SGDR.
+    `final_learning_rate_fraction` at `expected_steps`: `max_steps`, or what the minutes of a run
+    are good for. Source: Loshchilov & Hutter 2017, SGDR; Geiping & Goldstein 2022, Cramming (a
+    schedule tied to a budget in time).
     """
-    step = min(step, training.max_steps)
-    if step <= training.warmup_steps:
-        return step / training.warmup_steps
-    decay_steps = training.max_steps - training.warmup_steps
-    progress = (step - training.warmup_steps) / decay_steps
+    reached = min(step, expected_steps)
+    if reached <= training.warmup_steps:
+        return reached / training.warmup_steps
+    decay_steps = expected_steps - training.warmup_steps
+    progress = (reached - training.warmup_steps) / decay_steps
     floor = training.final_learning_rate_fraction
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
 

@@ -10,7 +10,7 @@ import torch
 
 from lightning_modules.diagnostics.base import Readings
 from lightning_modules.losses import LossWatch
-from studies.metrics import LEARNING_RATE, TRAIN_LOSS
+from studies.metrics import TRAIN_LOSS
 from studies.records import MetricSink
 
 
@@ -20,14 +20,16 @@ class Recorder:
     def __init__(self, sink: MetricSink, losses: LossWatch) -> None:
         self._sink, self._losses = sink, losses
 
-    def record(self, trainer: pl.Trainer, readings: Readings, learning_rate: float | None) -> None:
+    def record(
+        self, trainer: pl.Trainer, readings: Readings, of_the_step: Mapping[str, float] | None
+    ) -> None:
         """Judge the losses so far; unless the run has diverged, record what belongs to this step.
 
-        Its loss is recorded where a learning rate is given.
+        Its loss is recorded where other numbers of the step are given.
         """
         losses, values = self._copy(trainer, readings)
-        if learning_rate is not None:
-            values = {TRAIN_LOSS: losses[-1], LEARNING_RATE: learning_rate, **values}
+        if of_the_step is not None:
+            values = {TRAIN_LOSS: losses[-1], **of_the_step, **values}
         if self._losses.diverged_at_step is None:
             self.write(trainer, values)
 

@@ -12,6 +12,10 @@ RARE_LOOKS = 5
 """Looks of a run's rare diagnostics, where the study says nothing else."""
 
 
+_MEASURED = ("last_step", "early_step", "expected_steps", "spent", "rare_step")
+"""What a run of minutes comes to know while it trains."""
+
+
 class Cost(StrEnum):
     """What a look of a diagnostic costs, which decides how often it looks by default."""
 
@@ -23,32 +27,87 @@ class Cost(StrEnum):
     """Several passes, or products of whole activations: some five times in a run."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Schedule:
-    """Cadences of a run. Steps count from 1; step 0 is the model as initialised."""
+    """Cadences of a run, and its length. Steps count from 1; step 0 is the model as initialised.
+
+    In a run of minutes the early, the rare and the last step are not known beforehand: see `spend`.
+    """
 
     last_step: int
+    """In a run of minutes a bound, until the last step is about to be made."""
     early_step: int
+    """As `last_step`."""
+    expected_steps: float
+    """Steps of the whole run, in a run of minutes at the pace so far: the learning rate decays over
+    them."""
     log_every_steps: int
     evaluate_every_steps: int
     probe_every_steps: int
-    rare_every_steps: int
+    rare_every_steps: int | None
+    """None in a run of minutes where the study gives none: then `rare_step` says it."""
     every_steps: Mapping[str, int]
     """Cadence of single diagnostics by name."""
+    max_minutes: float | None = None
+    early_fraction: float = 0.0
+    spent: float = 0.0
+    """Share of the minutes."""
+    rare_step: int = 0
+    """Latest step at which a rare look was due by time."""
 
     @classmethod
     def of(cls, spec: RunSpec) -> Schedule:
         """The schedule that a run spec asks for."""
-        steps, diagnostics = spec.training.max_steps, spec.diagnostics
+        training, diagnostics = spec.training, spec.diagnostics
+        steps, is_timed = training.max_steps, training.max_minutes is not None
+        early = steps if is_timed else max(1, round(training.early_step_fraction * steps))
         return cls(
             last_step=steps,
-            early_step=max(1, round(spec.training.early_step_fraction * steps)),
+            early_step=early,
+            expected_steps=steps,
             log_every_steps=diagnostics.log_every_steps,
             evaluate_every_steps=diagnostics.evaluate_every_steps,
             probe_every_steps=diagnostics.probe_every_steps,
-            rare_every_steps=diagnostics.rare_every_steps or max(1, steps // RARE_LOOKS),
+            rare_every_steps=diagnostics.rare_every_steps
+            or (None if is_timed else max(1, steps // RARE_LOOKS)),
             every_steps=diagnostics.every_steps,
+            max_minutes=training.max_minutes,
+            early_fraction=training.early_step_fraction,
         )
+
+    def spend(self, step: int, training_s: float) -> None:
+        """Take the training time of a run of minutes up to a step, and say what the next one is.
+
+        It is said before that step is made, since diagnostics look at its gradients. The next step
+        is the last when it uses up the minutes at the mean pace so far.
+        """
+        assert self.max_minutes is not None
+        before, self.spent = self.spent, min(1.0, training_s / (60 * self.max_minutes))
+        if step >= self.last_step:
+            return
+        if self.spent > 0:
+            self.expected_steps = step / self.spent
+        if before < self.early_fraction <= self.spent:
+            self.early_step = step + 1
+        if int(RARE_LOOKS * before) < int(RARE_LOOKS * self.spent):
+            self.rare_step = step + 1
+        if step + 1 >= self.expected_steps:
+            self.last_step = step + 1
+            self.early_step = min(self.early_step, self.last_step)
+
+    @property
+    def spent_minutes(self) -> float | None:
+        """Minutes spent so far; None where the budget is in steps."""
+        return None if self.max_minutes is None else self.spent * self.max_minutes
+
+    def state_dict(self) -> dict[str, float]:
+        """What a resumed run of minutes needs."""
+        return {name: getattr(self, name) for name in _MEASURED}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Take up where the checkpoint left off."""
+        for name in _MEASURED:
+            setattr(self, name, state[name])
 
     def logs(self, step: int) -> bool:
         """Whether training loss and learning rate are recorded: also first and last."""
@@ -58,9 +117,9 @@ class Schedule:
         """Whether the evaluation set is read: also at the start, at the early step, at the end."""
         return step % self.evaluate_every_steps == 0 or step in (self.early_step, self.last_step)
 
-    def looks(self, name: str, cost: Cost, step: int) -> bool:
-        """Whether a diagnostic has its turn: also at the end, and (step 0) at the start."""
-        every = (
+    def cadence(self, name: str, cost: Cost) -> int | None:
+        """Steps between the looks of a diagnostic; None where they go by the minutes."""
+        return (
             self.every_steps.get(name)
             or {
                 Cost.STEP: self.log_every_steps,
@@ -68,4 +127,9 @@ class Schedule:
                 Cost.RARE: self.rare_every_steps,
             }[cost]
         )
-        return step % every == 0 or step == self.last_step or (cost is Cost.STEP and step == 1)
+
+    def looks(self, name: str, cost: Cost, step: int) -> bool:
+        """Whether a diagnostic has its turn: also at the end, and (step 0) at the start."""
+        every = self.cadence(name, cost)
+        due = step in (0, self.rare_step) if every is None else step % every == 0
+        return due or step == self.last_step or (cost is Cost.STEP and step == 1)

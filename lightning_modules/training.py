@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
+
+import torch
 
 from lightning_modules.callbacks import RunCallback, RunContext, ShouldPrune
-from lightning_modules.data.token_store import build_token_store
+from lightning_modules.data.token_store import TokenStore, build_token_store
 from lightning_modules.digests import SeenBatches
 from lightning_modules.manners import quiet_lightning
-from lightning_modules.model_facts import model_facts
+from lightning_modules.model_facts import ModelFacts, model_facts
 from lightning_modules.modules import build_module
 from lightning_modules.results import run_result
+from lightning_modules.schedule import Schedule
 from lightning_modules.seeding import isolated_rng
 from lightning_modules.stream import TrainingStream, fixed_batches
 from lightning_modules.trainers import build_trainer
@@ -47,7 +51,8 @@ def train_run(
     """Train a run to its last step, or until it diverges or is pruned.
 
     Equal specs give equal numbers on one machine, whether or not the run was interrupted and
-    resumed on the way. Random state, signal handlers and log levels are left as they were.
+    resumed on the way; with a budget in minutes they see the same data in the same order, as far as
+    the time reaches. Random state, signal handlers and log levels are left as they were.
 
     Args:
         spec: the run.
@@ -68,6 +73,7 @@ def train_run(
     target = spec.diagnostics.target_loss
     context = RunContext(
         spec=spec,
+        schedule=Schedule.of(spec),
         vocabulary_size=store.vocabulary_size,
         target_loss=store.train_entropy if target is None else target,
         batches=fixed_batches(store, spec),
@@ -79,14 +85,34 @@ def train_run(
         should_prune=should_prune,
     )
     callback = RunCallback(context)
+    fitted = fit(context, callback, store, execution, resume_from)
+    if callback.interrupted:
+        raise RunInterrupted(callback.step)
+    return run_result(spec, fitted.facts, store, fitted.device, callback)
+
+
+class Fitted(NamedTuple):
+    """What is left of a training that has ended."""
+
+    facts: ModelFacts
+    device: torch.device
+
+
+def fit(
+    context: RunContext,
+    callback: RunCallback,
+    store: TokenStore,
+    execution: ExecutionConfig,
+    resume_from: Path | None,
+) -> Fitted:
+    """Build the module of a run and train it until the callback or the last step ends it."""
+    spec = context.spec
     with isolated_rng(), quiet_lightning():
-        module = build_module(spec, store.vocabulary_size)
+        module = build_module(spec, store.vocabulary_size, context.schedule)
         facts = model_facts(module, spec, store.vocabulary_size)
-        trainer = build_trainer(spec, execution, directory, callback)
+        trainer = build_trainer(spec, execution, context.directory, callback)
         # Lightning converts once a checkpoint is loaded, which has by then lost the precision.
         trainer.precision_plugin.convert_module(module)
         stream = TrainingStream(store, spec, trainer, context.seen)
         trainer.fit(module, train_dataloaders=stream, ckpt_path=resume_from)
-    if callback.interrupted:
-        raise RunInterrupted(callback.step)
-    return run_result(spec, facts, store, trainer.strategy.root_device, callback)
+    return Fitted(facts, trainer.strategy.root_device)

@@ -102,6 +102,7 @@ def _manifest(results: StudyResults, contents: Mapping[str, bytes]) -> bytes:
         "study": plan.study.name,
         "study_digest": digest(plan.study.model_dump(mode="json")),
         "baseline": plan.baseline,
+        "registration_digest": results.registration.digest if results.registration else None,
         "runs": results.runs[["run_key", "variant", "seed", "outcome"]].to_dict("records"),
         "provenance": provenance_values(results),
         "report_versions": {

@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reports.frame import StudyResults
+from reports.power import smallest_detectable_difference
 from reports.statistics import (
     Interval,
     PairedDifference,
     Summary,
     paired_difference,
     proportion_interval,
-    smallest_detectable_difference,
     summarize,
 )
 from reports.style import layout_of
+from studies.budgets import length_text
 from studies.metrics import FINAL_LOSS, PARAMETERS, TOKENS_PER_S
 from studies.plan import Choice
 from studies.records import Leak, Outcome
@@ -72,8 +73,8 @@ class Comparison:
     """Ranked variant of lowest mean; None while nothing can be ranked."""
     confidence: float
     seeds: int
-    steps: tuple[int, ...]
-    """Optimiser steps of a run: one number, or least and most."""
+    length: str
+    """Of a run: "400 steps", "5 minutes"."""
     outcomes: dict[Outcome, int]
     evaluation_texts: int
     """Distinct held-out token texts that the losses were measured on."""
@@ -104,7 +105,7 @@ def compare(whole: StudyResults) -> Comparison:
         best=next((row for row in rows if row.variant == best), None),
         confidence=results.plan.study.report.confidence,
         seeds=len(results.plan.study.seeds),
-        steps=tuple(sorted({c.configuration["training"]["max_steps"] for c in plan.cells})),
+        length=length_text(cell.configuration for cell in plan.cells),
         outcomes=results.outcomes(),
         evaluation_texts=len(
             {r.facts.get("validation_digest") for r in results.records.values() if r.facts}

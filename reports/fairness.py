@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from reports.frame import StudyResults
+from reports.pairing import Pairing, collect_pairing
 from reports.style import layout_of
 from reports.words import plain_value
-from studies.budgets import training_tokens
+from studies.budgets import length_text, seen_tokens, training_tokens
 from studies.edges import Span
-from studies.fairness import Size, mismatched, size_of, unequal_budgets
-from studies.metrics import FLOPS_PER_TOKEN, PARAMETERS, PEAK_MEMORY_GIB
+from studies.fairness import Size, budget_unit, size_against, unequal_budgets
+from studies.metrics import FLOPS_PER_TOKEN, PARAMETERS, PEAK_MEMORY_GIB, STEPS
 from studies.plan import Cell, Plan
 from studies.protocol import Fixed, Protocol
 from studies.records import Outcome
@@ -29,8 +31,9 @@ class Account:
     flops_per_token: float
     size: Size | None
     """Against the baseline, in what the protocol matches."""
-    tokens: int
-    """Training tokens of each run."""
+    tokens: float
+    """Training tokens of each run; of runs of minutes the mean of the compared ones that completed,
+    NaN until one has."""
     trials: int
     """Settings that its search tried."""
     edges: tuple[str, ...]
@@ -58,10 +61,17 @@ class FairnessLedger:
     search_seeds: int
     mismatched: dict[str, Size]
     """Label of a variant to its size, where that is beyond the tolerance."""
+    budget: str
+    """What variants have to be given alike, and how much where that is in minutes."""
     unequal: str | None
     """How budgets differ, if they do."""
+    uneven_steps: float
+    """In runs of minutes, by how much the steps of one variant's compared runs differ at most, as a
+    share of the fewest; else 0."""
     outcomes: dict[Outcome, int]
     """Of the compared runs."""
+    pairing: Pairing
+    """Of the compared runs, as their digests have it."""
     pruned: int
     """Runs of search and report that were ended early."""
 
@@ -70,16 +80,32 @@ def collect(results: StudyResults) -> FairnessLedger:
     """The ledger of a study, from all its runs."""
     plan = results.plan
     styles, search = layout_of(results).styles, plan.study.protocol.search
+    accounts = [_account(results, c, styles[c.variant].color) for c in plan.cells]
+    accounts = _with_sizes(accounts, plan)
     return FairnessLedger(
-        accounts=tuple(_account(results, c, styles[c.variant].color) for c in plan.cells),
+        accounts=tuple(accounts),
         protocol=plan.study.protocol,
         baseline=results.labels[plan.baseline],
         ranges={key: _tried(plan, key) for key in plan.nuisance},
         search_seeds=0 if isinstance(search, Fixed) else len(search.seeds),
-        mismatched={results.labels[v]: size for v, size in mismatched(plan).items()},
+        mismatched={a.label: a.size for a in accounts if a.size and not a.size.within},
+        budget=_budget(plan),
         unequal=unequal_budgets(plan),
+        uneven_steps=max(_uneven(results, cell) for cell in plan.cells),
         outcomes=results.compared.outcomes(),
+        pairing=collect_pairing(results.compared),
         pruned=results.outcomes()[Outcome.PRUNED],
+    )
+
+
+def _budget(plan: Plan) -> str:
+    budget = plan.study.protocol.budget
+    if budget is None or budget.minutes is None:
+        return budget_unit(plan)
+    length = length_text(cell.configuration for cell in plan.cells)
+    return (
+        f"{budget_unit(plan)} ({length}, evaluations and diagnostics left out); how many tokens "
+        "its runs saw in them depends on the machine, and here is their mean"
     )
 
 
@@ -95,8 +121,8 @@ def _account(results: StudyResults, cell: Cell, color: str) -> Account:
         color=color,
         parameters=_first(summaries, PARAMETERS, cell.parameters),
         flops_per_token=_first(summaries, FLOPS_PER_TOKEN, cell.flops_per_token),
-        size=size_of(plan, cell),
-        tokens=training_tokens(cell.configuration),
+        size=None,
+        tokens=_tokens(results, cell),
         trials=sum(trial.variant == cell.variant for trial in plan.trials),
         edges=tuple(choice.edges) if choice else (),
         wall_time_h=float(runs["wall_time_s"].sum()) / 3600,
@@ -105,6 +131,32 @@ def _account(results: StudyResults, cell: Cell, color: str) -> Account:
         seeds=sum(outcomes.values()),
         outcomes=outcomes,
     )  # fmt: skip
+
+
+def _with_sizes(accounts: Sequence[Account], plan: Plan) -> list[Account]:
+    """The accounts with their sizes against the baseline, as the runs counted them."""
+    protocol = plan.study.protocol
+    if protocol.match == "none":
+        return list(accounts)
+    name = "parameters" if protocol.match == "parameters" else "flops_per_token"
+    known = {a.variant: v for a in accounts if math.isfinite(v := getattr(a, name))}
+    target = known.get(plan.baseline)
+    return [
+        replace(a, size=size_against(known.get(a.variant), target, protocol.tolerance))
+        for a in accounts
+    ]
+
+
+def _tokens(results: StudyResults, cell: Cell) -> float:
+    seen = seen_tokens(cell.configuration, results.compared.values(STEPS, cell.variant))
+    return math.nan if seen is None else float(seen)
+
+
+def _uneven(results: StudyResults, cell: Cell) -> float:
+    steps = results.compared.values(STEPS, cell.variant)
+    if training_tokens(cell.configuration) is not None or steps.empty:
+        return 0.0
+    return float(steps.max() / steps.min()) - 1
 
 
 def _first(summaries: list[dict[str, float]], metric: str, estimated: float | int | None) -> float:

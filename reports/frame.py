@@ -20,6 +20,7 @@ from studies.errors import AblationError
 from studies.metrics import METRICS, Metric, split_series
 from studies.plan import Column, Plan
 from studies.records import Leak, Outcome, RunRecord, worst_leak
+from studies.registration import Registration
 
 HISTORY_SCHEMA = pa.schema([("metric", pa.string()), ("step", pa.int64()), ("value", pa.float64())])
 """Columns of `history.parquet`: a long table, one row per recorded number."""
@@ -47,6 +48,8 @@ class StudyResults:
     """Definition by metric name or by family of curves."""
     records: Mapping[str, RunRecord]
     """Record by run key, of the runs that have one."""
+    registration: Registration | None = None
+    """What was said before the first run; None where nobody registered the study."""
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -111,6 +114,7 @@ class StudyResults:
             histories.reset_index(drop=True),
             self.definitions,
             {key: record for key, record in self.records.items() if key in keys},
+            self.registration,
         )
 
     def outcomes(self, variant: str | None = None) -> dict[Outcome, int]:
@@ -170,7 +174,10 @@ class StudyResults:
 
 
 def assemble(
-    plan: Plan, records: Mapping[str, RunRecord], histories: Mapping[str, pa.Table]
+    plan: Plan,
+    records: Mapping[str, RunRecord],
+    histories: Mapping[str, pa.Table],
+    registration: Registration | None = None,
 ) -> StudyResults:
     """Join a plan with the records and histories found for it; runs outside the plan are left out.
 
@@ -187,7 +194,8 @@ def assemble(
     for record in records.values():
         definitions.update(record.definitions)
     kept = {key: table for key, table in sorted(histories.items()) if key in planned}
-    return StudyResults(plan, _run_frame(plan, records), _history_frame(kept), definitions, records)
+    runs, curves = _run_frame(plan, records), _history_frame(kept)
+    return StudyResults(plan, runs, curves, definitions, records, registration)
 
 
 def _run_frame(plan: Plan, records: Mapping[str, RunRecord]) -> pd.DataFrame:

@@ -44,12 +44,14 @@ class LinePanels:
     lines: pd.DataFrame
     """One row per point: variant, label, run_key, seed, outcome, x, y."""
     means: pd.DataFrame
-    """Mean over completed runs: variant, x, y, n."""
+    """Mean over completed runs, at each x that all of them have: variant, x, y, n."""
     crosses: pd.DataFrame
     """Where runs diverged: variant, x, y."""
     layout: Layout
     notes: dict[str, str]
     """What did not complete in the panel of this title."""
+    uncommon: bool
+    """Whether a step of some completed run is not one of all runs of its variant."""
     thinned: int
     """Of how many recorded points one is drawn."""
     y_limits: tuple[float, float] | None = None
@@ -67,11 +69,14 @@ def collect_lines(results: StudyResults, metric: str) -> LinePanels | None:
     lines = curves.rename(columns={"step": "x", "value": "y"})
     lines = lines.assign(label=lines["variant"].map(results.labels))
     lines = lines.sort_values(["run_key", "x"], kind="stable")
+    means = _means_of(lines)
+    drawn = lines.loc[lines["outcome"] == Outcome.COMPLETED, ["variant", "x"]].drop_duplicates()
     return LinePanels(
         metric=metric,
         y_label=with_unit(results.definition(metric)),
         lines=lines,
-        means=_means_of(lines).sort_values(["variant", "x"], kind="stable"),
+        means=means.sort_values(["variant", "x"], kind="stable"),
+        uncommon=len(means) < len(drawn),
         crosses=_divergences(results, lines),
         layout=_layout(results, set(lines["variant"])),
         notes=panel_notes(results),
@@ -103,7 +108,8 @@ def _divergences(results: StudyResults, lines: pd.DataFrame) -> pd.DataFrame:
 def lines_caption(data: LinePanels) -> str:
     """What the lines and marks of the figure are."""
     return (
-        "Thin: each run. Thick: mean over completed runs, not smoothed."
+        "Thin: each run. Thick: mean over completed runs, not smoothed"
+        + (", where all have a value." if data.uncommon else ".")
         + (" Crosses: where runs diverged." if len(data.crosses) else "")
         + (f" Every {data.thinned}th recorded point is drawn." if data.thinned > 1 else "")
     )
@@ -130,11 +136,15 @@ def panel_notes(results: StudyResults) -> dict[str, str]:
 
 
 def _means_of(lines: pd.DataFrame) -> pd.DataFrame:
-    """Mean over the completed runs at each x: variant, x, y, n."""
+    """Mean over the completed runs at each x that all of them have: variant, x, y, n.
+
+    Runs of minutes end at different steps: a mean over some would jump where a run is missing.
+    """
     lines = lines[lines["outcome"] == Outcome.COMPLETED]
     means = lines.groupby(["variant", "x"], sort=False)["y"].agg(["mean", "count"]).reset_index()
     means.columns = pd.Index(["variant", "x", "y", "n"])
-    return means
+    runs = lines.groupby("variant")["run_key"].nunique()
+    return means[means["n"] == means["variant"].map(runs)]
 
 
 def draw_lines(data: LinePanels, theme: Theme) -> Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one for each artifact
 
@@ -13,9 +14,17 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from reports.frame import StudyResults, UnreadableResults, assemble
-from reports.sources import HISTORY_FILE, PLAN_FILE, RECORD_FILE, parse, read_history
+from reports.sources import (
+    HISTORY_FILE,
+    PLAN_FILE,
+    RECORD_FILE,
+    parse,
+    parse_registration,
+    read_history,
+)
 from studies.plan import Plan
 from studies.records import RunRecord
+from studies.registration import REGISTRATION_FILE, Registration
 
 PAGE_SIZE = 1000
 
@@ -36,7 +45,7 @@ def load_tracked_study(tracking_uri: str, study: str) -> StudyResults:
         )
     with tempfile.TemporaryDirectory() as scratch:
         reader = _Reader(client, experiment.experiment_id, Path(scratch))
-        plan = reader.plan(study)
+        plan, registration = reader.plan(study)
         records: dict[str, RunRecord] = {}
         histories: dict[str, pa.Table] = {}
         planned = {run.run_key for run in plan.runs}
@@ -50,7 +59,14 @@ def load_tracked_study(tracking_uri: str, study: str) -> StudyResults:
                 history = reader.artifact(run, HISTORY_FILE)
                 if history is not None:
                     histories[key] = read_history(history)
-        return assemble(plan, records, histories)
+        return assemble(plan, records, histories, registration)
+
+
+class PlannedStudy(NamedTuple):
+    """The plan of a study, and what was registered of it."""
+
+    plan: Plan
+    registration: Registration | None
 
 
 class _Reader:
@@ -87,12 +103,14 @@ class _Reader:
         folder.mkdir(exist_ok=True)
         return Path(self._client.download_artifacts(run_id, name, str(folder)))
 
-    def plan(self, study: str) -> Plan:
-        """The plan of the latest study run."""
+    def plan(self, study: str) -> PlannedStudy:
+        """What the latest study run says of the plan."""
         for run in self.runs("study"):
             path = self.artifact(run, PLAN_FILE)
             if path is not None:
-                return parse(Plan, path)
+                registered = self.artifact(run, REGISTRATION_FILE)
+                registration = parse_registration(registered) if registered else None
+                return PlannedStudy(parse(Plan, path), registration)
         raise UnreadableResults(
             f"experiment {study!r} holds no run of kind 'study' with a {PLAN_FILE}; "
             "it was not made by `ablate run`, or tracking is behind: try `ablate sync`."

@@ -16,6 +16,7 @@ from reports.words import (
     plain_value,
     progress_text,
 )
+from studies.budgets import length_text
 from studies.metrics import OVERHEAD_PERCENT
 from studies.plan import Plan
 from studies.protocol import Fixed, Sweep
@@ -144,7 +145,7 @@ def _protocol(results: StudyResults) -> tuple[Fact, ...]:
         ),
         Fact(
             "budget",
-            f"{of('training.max_steps')} steps of {of('training.batch_size')} × "
+            f"{_length(results, of)} of {of('training.batch_size')} × "
             f"{of('model.context_length')} tokens",
         ),
         *_search(results),
@@ -153,6 +154,14 @@ def _protocol(results: StudyResults) -> tuple[Fact, ...]:
         *(_own_module(study, of) if own else _built_in_model(results, of)),
         *_diagnostics(results),
     )
+
+
+def _length(results: StudyResults, of: _Values) -> str:
+    budget = results.plan.study.protocol.budget
+    if budget is not None and budget.minutes is not None:
+        length = length_text(cell.configuration for cell in results.plan.cells)
+        return f"{length} of training in steps"
+    return f"{of('training.max_steps')} steps"
 
 
 def _pruning(results: StudyResults) -> tuple[Fact, ...]:

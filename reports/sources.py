@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from reports.frame import StudyResults, UnreadableResults, assemble
 from studies.plan import Plan
 from studies.records import RunRecord
+from studies.registration import REGISTRATION_FILE, Registration
 
 PLAN_FILE = "plan.json"
 RECORD_FILE = "record.json"
@@ -22,6 +23,8 @@ M = TypeVar("M", bound=BaseModel)
 
 def load_study(directory: Path) -> StudyResults:
     """Read a study directory: `plan.json` and `runs/<run_key>/{record.json,history.parquet}`.
+
+    What the study said before its first run is in `registration.json`.
 
     Raises:
         UnreadableResults: there is no plan, or a file cannot be read.
@@ -41,10 +44,21 @@ def load_study(directory: Path) -> StudyResults:
             records[run.run_key] = parse(RunRecord, folder / RECORD_FILE)
             if (folder / HISTORY_FILE).is_file():
                 histories[run.run_key] = read_history(folder / HISTORY_FILE)
-    return assemble(plan, records, histories)
+    registered = directory / REGISTRATION_FILE
+    registration = parse_registration(registered) if registered.is_file() else None
+    return assemble(plan, records, histories, registration)
 
 
-def parse(model: type[M], path: Path) -> M:
+def parse_registration(path: Path) -> Registration:
+    """What was registered.
+
+    Raises:
+        UnreadableResults: the file is no registration.
+    """
+    return parse(Registration, path, "It is written once, at the first run: restore it.")
+
+
+def parse(model: type[M], path: Path, remedy: str = "Delete it and run the study again.") -> M:
     """A JSON file as the model that it was written from.
 
     Raises:
@@ -57,7 +71,7 @@ def parse(model: type[M], path: Path) -> M:
         place = ".".join(map(str, first["loc"])) or "the file"
         raise UnreadableResults(
             f"{path} is no valid {model.__name__}: {place}: {first['msg']}. "
-            "Was it written by another version? Delete it and run the study again."
+            f"Was it written by another version? {remedy}"
         ) from error
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import stats
 
 NAN = math.nan
 
@@ -93,25 +93,47 @@ def proportion_interval(successes: int, trials: int, confidence: float) -> Inter
     return Interval(successes / trials, float(low), float(high))
 
 
-def smallest_detectable_difference(
-    sd: float, n: int, confidence: float, power: float = 0.8
-) -> float:
-    """Smallest true mean difference that a paired t test finds with the given power.
+def one_sided_p(difference: PairedDifference, null: float = 0.0, *, above: bool = False) -> float:
+    """The p of a paired t test that the mean is below (or above) a null value; NaN for n < 2."""
+    t = _t_statistic(difference, null)
+    return float(stats.t.sf(t if above else -t, difference.n - 1))
 
-    Args:
-        sd: of the differences by seed.
-        n: number of pairs.
-        confidence: 1 - alpha of the two-sided test.
-        power: probability to detect the difference.
 
-    Returns:
-        The difference to about 4 digits; NaN for n < 2, and where the search fails (n = 2 with a
-        confidence above .99).
+def two_sided_p(difference: PairedDifference) -> float:
+    """The p of a paired t test that the mean is not 0; NaN for n < 2."""
+    return float(2 * stats.t.sf(abs(_t_statistic(difference, 0.0)), difference.n - 1))
+
+
+def equivalence_p(difference: PairedDifference, margin: float) -> float:
+    """The p of a paired test that the mean lies within ±margin; NaN for n < 2.
+
+    It is the larger p of two one-sided tests, and is below alpha where the interval of level
+    1 - 2 alpha lies within the margin.
+
+    Source: Schuirmann 1987.
     """
-    if n < 2 or not math.isfinite(sd):
+    is_above_low = one_sided_p(difference, -margin, above=True)
+    return max(is_above_low, one_sided_p(difference, margin))
+
+
+def _t_statistic(difference: PairedDifference, null: float) -> float:
+    """Distance of the mean from a null value in standard errors."""
+    if difference.n < 2:
         return NAN
-    # t² has a non-central F distribution, stable where the non-central t of few degrees is not.
-    critical = t_quantile(n, confidence) ** 2
-    noncentrality = float(special.ncfdtrinc(1, n - 1, 1 - power, critical))
-    reached = 1 - float(special.ncfdtr(1, n - 1, noncentrality, critical))
-    return sd * math.sqrt(noncentrality / n) if abs(reached - power) < 0.01 else NAN
+    distance, standard_error = difference.mean - null, difference.sd / math.sqrt(difference.n)
+    if standard_error:
+        return distance / standard_error
+    return math.copysign(math.inf, distance) if distance else 0.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p values, adjusted for their number: each at most alpha where Holm's test rejects.
+
+    Source: Holm 1979.
+    """
+    adjusted = [NAN] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted

@@ -1,14 +1,18 @@
-"""Equal spending: the steps that a budget in tokens or FLOPs buys, and what runs may spend."""
+"""Equal spending: the steps that a budget buys, and what runs may spend."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from studies.configuration import Configuration, with_values
 from studies.estimates import estimate
 from studies.protocol import Budget
 from studies.schema import DataConfig, ModelConfig
+
+MOST_STEPS = 10**9
+"""Bound on the steps of a run of minutes; at a thousand steps a second it takes eleven days."""
 
 
 def tokens_per_step(configuration: Mapping[str, Any]) -> int:
@@ -18,10 +22,32 @@ def tokens_per_step(configuration: Mapping[str, Any]) -> int:
     return sequences * length
 
 
-def training_tokens(configuration: Mapping[str, Any]) -> int:
-    """Training tokens of a run."""
-    steps: int = configuration["training"]["max_steps"]
+def training_tokens(configuration: Mapping[str, Any]) -> int | None:
+    """Training tokens of a run; None for a run of minutes, which tells them when it has ended."""
+    training = configuration["training"]
+    if training.get("max_minutes") is not None:
+        return None
+    steps: int = training["max_steps"]
     return steps * tokens_per_step(configuration)
+
+
+def seen_tokens(configuration: Mapping[str, Any], steps: Iterable[float]) -> float | None:
+    """Training tokens of a run; of runs of minutes the mean, by the steps that they made."""
+    planned, made = training_tokens(configuration), list(steps)
+    if planned is not None:
+        return planned
+    return math.fsum(made) / len(made) * tokens_per_step(configuration) if made else None
+
+
+def length_text(configurations: Iterable[Mapping[str, Any]]) -> str:
+    """How long runs are: "400 steps", "1,000 to 20,000 steps", "5 minutes"."""
+    training = [configuration["training"] for configuration in configurations]
+    minutes = training[0].get("max_minutes")
+    if minutes is not None:
+        return f"{minutes:g} {'minute' if minutes == 1 else 'minutes'}"
+    steps = [one["max_steps"] for one in training]
+    ends = dict.fromkeys((min(steps), max(steps)))
+    return " to ".join(f"{n:,}" if n > 9999 else str(n) for n in ends) + " steps"
 
 
 def known_vocabulary_size(data: DataConfig) -> int | None:
@@ -30,12 +56,15 @@ def known_vocabulary_size(data: DataConfig) -> int | None:
 
 
 def with_budget(budget: Budget | None, configuration: Configuration) -> Configuration:
-    """A configuration with the steps that a budget buys, at least one.
+    """A configuration with the steps that a budget buys, at least one, or with its minutes.
 
     As it is where there is no budget, or what a step costs is not known: see `check_budget`.
     """
     if budget is None:
         return configuration
+    if budget.minutes is not None:
+        timed = {"training.max_minutes": budget.minutes, "training.max_steps": MOST_STEPS}
+        return with_values(configuration, timed)
     tokens = budget.tokens
     if budget.flops is not None:
         size = known_vocabulary_size(DataConfig(**configuration["data"]))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 
 from studies.configuration import flatten
-from studies.design_kinds import CellList, Exclusion, FullFactorial, OneAtATime
+from studies.design_kinds import CellList, FullFactorial, OneAtATime
 from studies.schema import Study
 from studies.values import Scalar
 
@@ -57,9 +58,9 @@ def _one_at_a_time(study: Study, design: OneAtATime) -> list[Combination]:
     return [baseline, *({**baseline, name: level} for name, level in changes)]
 
 
-def matches(exclusion: Exclusion, combination: Combination) -> bool:
-    """Whether a combination has all the levels that an exclusion names."""
+def matches(when: Mapping[str, Scalar | tuple[Scalar, ...]], combination: Combination) -> bool:
+    """Whether a combination has, of each factor that is named, the level or one of the levels."""
     return all(
         combination.get(key) in (value if isinstance(value, tuple) else (value,))
-        for key, value in exclusion.when.items()
+        for key, value in when.items()
     )

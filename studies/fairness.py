@@ -31,10 +31,14 @@ class Size:
 def size_of(plan: Plan, cell: Cell) -> Size | None:
     """Parameters or FLOPs per token of a variant; None where nothing is matched, or known."""
     achieved, target = (_matched(plan, c) for c in (cell, plan.cell(plan.baseline)))
+    return size_against(achieved, target, plan.study.protocol.tolerance)
+
+
+def size_against(achieved: float | None, target: float | None, tolerance: float) -> Size | None:
+    """What was achieved against a target; None where one of them is not known."""
     if achieved is None or not target:
         return None
-    within = abs(achieved / target - 1) <= plan.study.protocol.tolerance
-    return Size(achieved, target, within)
+    return Size(achieved, target, abs(achieved / target - 1) <= tolerance)
 
 
 def _matched(plan: Plan, cell: Cell) -> float | None:
@@ -52,19 +56,31 @@ def mismatched(plan: Plan) -> dict[str, Size]:
 def unequal_budgets(plan: Plan) -> str | None:
     """How the budgets of variants differ; None where they do not.
 
-    They are equal in the unit that the protocol names: FLOPs, or else training tokens.
+    They are equal in the unit that the protocol names: FLOPs, minutes, or else training tokens.
     """
-    budget = plan.study.protocol.budget
-    in_flops = budget is not None and budget.flops is not None
-    spent: dict[str, float] = {}
-    for cell in plan.cells:
-        tokens = float(training_tokens(cell.configuration))
-        spent[cell.variant] = tokens * (cell.flops_per_token or 0.0) if in_flops else tokens
+    unit = budget_unit(plan)
+    spent = {cell.variant: _spent(cell, unit) for cell in plan.cells}
     least, most = min(spent, key=spent.__getitem__), max(spent, key=spent.__getitem__)
     if spent[most] <= spent[least] * (1 + EQUAL):
         return None
-    unit = "FLOPs of training" if in_flops else "training tokens"
     return f"{least} has {spent[least]:,.0f} {unit}, {most} has {spent[most]:,.0f}"
+
+
+def budget_unit(plan: Plan) -> str:
+    """What variants have to be given alike: FLOPs or minutes of training, or training tokens."""
+    budget = plan.study.protocol.budget
+    if budget is not None and budget.minutes is not None:
+        return "minutes of training"
+    return "FLOPs of training" if budget and budget.flops is not None else "training tokens"
+
+
+def _spent(cell: Cell, unit: str) -> float:
+    """What a run of a cell may spend."""
+    minutes: float | None = cell.configuration["training"].get("max_minutes")
+    if minutes is not None:
+        return minutes
+    tokens = float(training_tokens(cell.configuration) or 0)
+    return tokens * (cell.flops_per_token or 0.0) if unit == "FLOPs of training" else tokens
 
 
 def require_fair(plan: Plan) -> None:
@@ -84,8 +100,9 @@ def _problems(plan: Plan) -> Iterator[str]:
     difference = unequal_budgets(plan)
     if difference and protocol.unequal_budgets is None:
         yield (
-            f"budgets differ: {difference}. Give protocol.budget.tokens (or flops), which sets the "
-            "steps of each variant, or say in protocol.unequal_budgets why they are to differ."
+            f"budgets differ: {difference}. Give protocol.budget.tokens (or flops, minutes), which "
+            "sets how long each variant trains, or say in protocol.unequal_budgets why they are to "
+            "differ."
         )
     beyond = mismatched(plan) if protocol.beyond_tolerance == "refuse" else {}
     for variant, size in beyond.items():

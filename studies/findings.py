@@ -21,6 +21,9 @@ from studies.section import Section
 OVERRIDE = "--set"
 """Source of what the command line overrides."""
 
+_HOLDERS = (types.UnionType, typing.Union, typing.Annotated, dict, tuple)
+"""Kinds of annotations with a section inside."""
+
 _KINDS = {
     "design": ("full_factorial", "one_at_a_time", "list"),
     "protocol.search": ("fixed", "sweep", "tune"),
@@ -117,9 +120,12 @@ def _allowed(details: ErrorDetails) -> str:
 
 def _known_keys(parts: list[str]) -> tuple[str, str]:
     section: type[BaseModel] | None = Study
-    for part in parts[:-1]:
-        entry = section.model_fields.get(part) if section else None
-        section = _section_class(entry.annotation) if entry else None
+    path = iter(parts[:-1])
+    for part in path:
+        found = section.model_fields.get(part) if section else None
+        section = _section_class(found.annotation) if found else None
+        if found and typing.get_origin(found.annotation) in (dict, tuple):
+            next(path, None)  # the name or the number of an entry
     known = list(section.model_fields) if section else []
     where = ".".join(parts[:-1]) or "a study"
     hint = _in_another_section(parts[-1], known) or close_matches(parts[-1], known)
@@ -135,7 +141,7 @@ def _in_another_section(name: str, known: Collection[str]) -> str:
 
 
 def _section_class(annotation: Any) -> type[BaseModel] | None:
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union, typing.Annotated):
+    if typing.get_origin(annotation) in _HOLDERS:
         options = [_section_class(arg) for arg in typing.get_args(annotation)]
         return next((option for option in options if option is not None), None)
     if isinstance(annotation, type) and issubclass(annotation, Section):

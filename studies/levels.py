@@ -1,4 +1,4 @@
-"""Checking the levels that a study names: in factors, design, exclusions and report."""
+"""Checking the levels that a study names: in factors, design, exclusions and so on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from studies.designs import factor_names
 from studies.diagnostics import LAYERED, family_and_place, records
 from studies.errors import ABSENT, close_matches
 from studies.findings import Findings
+from studies.hypotheses import LevelSets
+from studies.hypothesis_levels import checked_hypotheses
 from studies.paths import PathFinder
 from studies.protocol import Protocol
 from studies.protocol_levels import check_budget, checked_search
@@ -61,6 +63,7 @@ class _LevelCheck:
                 "exclude": tuple(self._exclusion(i, e) for i, e in enumerate(study.exclude)),
                 "report": report,
                 "protocol": self._protocol(),
+                "hypotheses": checked_hypotheses(study, self._level_sets, self.findings),
             }
         )
 
@@ -145,15 +148,19 @@ class _LevelCheck:
         return self.study.protocol.model_copy(update={"search": search})
 
     def _exclusion(self, index: int, exclusion: Exclusion) -> Exclusion:
-        when: dict[str, Scalar | tuple[Scalar, ...]] = {}
-        for key, value in exclusion.when.items():
+        when = self._level_sets(exclusion.when, f"exclude.{index}.when")
+        return exclusion.model_copy(update={"when": when})
+
+    def _level_sets(self, sets: LevelSets, where: str) -> LevelSets:
+        """As `_mapping`, with one level or several for each factor."""
+        checked: LevelSets = {}
+        for key, value in sets.items():
             levels = value if isinstance(value, tuple) else (value,)
-            where = f"exclude.{index}.when"
             if not levels:
                 self.findings.add(f"{where}.{key}", [], "at least one level", "name a level")
             pairs = [self._mapping({key: level}, where) for level in levels]
-            when[key] = tuple(pair[key] for pair in pairs if key in pair)
-        return exclusion.model_copy(update={"when": when})
+            checked[key] = tuple(pair[key] for pair in pairs if key in pair)
+        return checked
 
     def _mapping(self, levels: Mapping[str, Scalar], where: str) -> dict[str, Scalar]:
         """A factor-to-level mapping with unknown factors and levels noted and left out."""

@@ -143,7 +143,7 @@ def _parse_setting(setting: str) -> tuple[str, Any]:
         raise AblationError(f"--set {setting!r}: the value is not YAML: {error}") from None
 
 
-_KEYED_BY_FACTOR = {"factors", "baseline", "without", "values", "ranges"}
+_KEYED_BY_FACTOR = {"factors", "baseline", "without", "values", "ranges", "of", "against"}
 """Mappings from a configuration key to values: their keys have dots of their own."""
 
 

@@ -68,6 +68,7 @@ class Metric:
 
 TRAIN_LOSS = "train/loss"
 LEARNING_RATE = "train/learning_rate"
+TRAINING_MINUTES = "train/minutes"
 VALIDATION_LOSS = "val/loss"
 
 FINAL_LOSS = "summary/val_loss"
@@ -96,6 +97,12 @@ OVERHEAD_PERCENT = "diagnostics/overhead_percent"
 METRICS: dict[str, Metric] = {
     TRAIN_LOSS: Metric("training loss", "nats/token", "lower", "mean over the step's batch"),
     LEARNING_RATE: Metric("learning rate", "", "neither", "rate that the step used"),
+    TRAINING_MINUTES: Metric(
+        "training time so far",
+        "min",
+        "neither",
+        "evaluations, diagnostics and checkpoints left out; in runs of minutes alone",
+    ),
     VALIDATION_LOSS: Metric(
         "validation loss", "nats/token", "lower", "mean over the fixed evaluation set"
     ),
@@ -103,7 +110,10 @@ METRICS: dict[str, Metric] = {
         "final loss", "nats/token", "lower", "validation loss at the last step; no selection"
     ),
     EARLY_LOSS: Metric(
-        "early loss", "nats/token", "lower", "validation loss at early_step_fraction of the steps"
+        "early loss",
+        "nats/token",
+        "lower",
+        "validation loss at early_step_fraction of the steps, or minutes",
     ),
     INITIAL_LOSS: Metric(
         "initial loss", "nats/token", "neither", "validation loss before the first step"

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from studies.configuration import leaf_name, value_at, with_values
+from studies.hypotheses import Contrast
 from studies.protocol import Fixed
 from studies.run_spec import RunSpec
 from studies.schema import Study
@@ -124,6 +125,8 @@ class Plan(Section):
     cells: tuple[Cell, ...]
     merged: tuple[Merge, ...]
     excluded: tuple[Excluded, ...]
+    contrasts: dict[str, Contrast] = Field(default_factory=dict)
+    """The cells that each hypothesis compares."""
     runs: tuple[PlannedRun, ...]
     """In the order in which they are started: those of the search, then those of the chosen
     settings, then those of the shared ones; seed by seed, so that an unfinished study has every
@@ -194,12 +197,13 @@ class Plan(Section):
     def reported_as(self, other: Plan) -> Plan | None:
         """This plan with what only a report reads of another one; None where other runs are meant.
 
-        That is the question, the section `report`, the baseline that it names, and of the protocol
-        what asks for no run.
+        That is the question, the hypotheses, the section `report`, the baseline that it names, and
+        of the protocol what asks for no run.
         """
         if self.asked != other.asked:
             return None
         study = other.study
-        update = {"question": study.question, "report": study.report, "protocol": study.protocol}
-        study = self.study.model_copy(update=update)
-        return self.model_copy(update={"study": study, "baseline": other.baseline})
+        read = ("question", "hypotheses", "report", "protocol")
+        study = self.study.model_copy(update={name: getattr(study, name) for name in read})
+        kept = {"baseline": other.baseline, "contrasts": other.contrasts}
+        return self.model_copy(update={"study": study, **kept})

@@ -12,6 +12,7 @@ from typing import Any
 from studies.budgets import known_vocabulary_size, with_budget
 from studies.configuration import Configuration, flatten, leaf_name, with_values
 from studies.content import with_digests
+from studies.contrasts import Placed, contrasts
 from studies.design_kinds import OneAtATime
 from studies.designs import Combination, combinations, factor_names, matches
 from studies.equivalence import Canonical, canonicalise
@@ -45,13 +46,14 @@ def make_plan(study: Study, overrides: Mapping[str, Any] | None = None) -> Plan:
     """The full plan of a valid study.
 
     Raises:
-        AblationError: the exclusions leave no cell, or the report's baseline is not a cell.
+        AblationError: the exclusions leave no cell, or the report's baseline is not a cell, or
+            a hypothesis does not name two sets of cells.
     """
     designed = combinations(study)
     excluded: list[Excluded] = []
     kept: list[Combination] = []
     for combination in designed:
-        reason = next((e.because for e in study.exclude if matches(e, combination)), None)
+        reason = next((e.because for e in study.exclude if matches(e.when, combination)), None)
         if reason is None:
             kept.append(combination)
         else:
@@ -81,9 +83,15 @@ def make_plan(study: Study, overrides: Mapping[str, Any] | None = None) -> Plan:
             if first[c.cell_key] is not c
         ),
         excluded=tuple(excluded),
+        contrasts=contrasts(study, _placed(candidates, cells)),
         runs=(),
     )
     return begin(plan)
+
+
+def _placed(candidates: list[_Candidate], cells: tuple[Cell, ...]) -> list[Placed]:
+    by_key = {cell.cell_key: cell for cell in cells}
+    return [(candidate.combination, by_key[candidate.cell_key]) for candidate in candidates]
 
 
 def _canonical_candidate(study: Study, combination: Combination) -> _Candidate:

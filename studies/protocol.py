@@ -105,11 +105,14 @@ class Budget(Settings):
     """Training tokens."""
     flops: float | None = Field(None, gt=0)
     """Floating-point operations of training, forward and backward, as `ablate plan` counts them."""
+    minutes: float | None = Field(None, gt=0)
+    """Minutes of training on an idle machine; the learning rate decays over them. How many steps
+    that is depends on the machine: such runs cannot be repeated to the digit."""
 
     @model_validator(mode="after")
     def _one(self) -> Budget:
-        if (self.tokens is None) == (self.flops is None):
-            raise ValueError("one of tokens and flops|give exactly one of them")
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError("one of tokens, flops and minutes|give exactly one of them")
         return self
 
 
@@ -141,7 +144,7 @@ class Protocol(Section):
     beyond_tolerance: Literal["mark", "refuse"] = "mark"
     """What becomes of a variant that deviates by more: a mark in plan and report, or an error."""
     budget: Budget | None = None
-    """What each run may spend, in tokens or FLOPs; null is `training.max_steps` steps."""
+    """What each run may spend, in tokens, FLOPs or minutes; null is `training.max_steps` steps."""
     pruning: Pruning | None = None
     """Which runs are ended early; null prunes nothing."""
     unequal_budgets: str | None = Field(None, min_length=1)

@@ -18,6 +18,7 @@ Convert = Callable[[str, Iterable[Scalar], str], list[Scalar]]
 
 _NO_NUISANCE = {
     "training.max_steps": "give protocol.budget",
+    "training.max_minutes": "give protocol.budget.minutes",
     "training.batch_size": "it changes the tokens of a run: vary it as a factor",
     "model.context_length": "it changes the tokens of a run: vary it as a factor",
     "model.d_model": "it changes the size of a model: vary it as a factor",
@@ -102,15 +103,21 @@ def _range(key: str, given: Range, where: str, convert: Convert, findings: Findi
 
 def check_budget(study: Study, findings: Findings) -> None:
     """A budget stands alone, and its cost is known before the data is read."""
-    budget = study.protocol.budget
+    budget, factors = study.protocol.budget, factor_names(study)
+    if study.training.max_minutes is not None or "training.max_minutes" in factors:
+        findings.add(
+            "training.max_minutes",
+            study.training.max_minutes,
+            "no value of its own: protocol.budget.minutes sets it, for every variant",
+            "remove it, and give protocol.budget.minutes",
+        )
     if budget is None:
         return
-    factors = factor_names(study)
     if "max_steps" in study.training.model_fields_set or "training.max_steps" in factors:
         findings.add(
             "training.max_steps",
             study.training.max_steps,
-            "no value beside protocol.budget, which says how many steps there are",
+            "no value beside protocol.budget, which says how long a run is",
             "remove one of the two",
         )
     unknown = study.module is not None or known_vocabulary_size(study.data) is None
@@ -120,7 +127,7 @@ def check_budget(study: Study, findings: Findings) -> None:
             budget.flops,
             "a study of the built-in GPT with the tokenizer bytes or bpe, whose FLOPs are known "
             "before its data is read",
-            "give the budget in tokens",
+            "give the budget in tokens or minutes",
         )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 from studies.diagnostics import DIAGNOSTIC_OF, DIAGNOSTICS, family_and_place
 from studies.fairness import mismatched
 from studies.plan import Plan
 from studies.run_spec import RunSpec
 from studies.schema import DiagnosticsConfig, ReportConfig
+from studies.values import Scalar
 
 _SHARED = {
     "step": "log_every_steps",
@@ -25,12 +28,16 @@ def remarks(plan: Plan) -> list[str]:
         *(line for spec in specs for line in _long_cadences(spec)),
         *_absent_maps(plan),
         *_mismatches(plan),
+        *_unbalanced_contrasts(plan),
+        *_minutes(plan),
     ]
     return list(dict.fromkeys(found))
 
 
 def _long_cadences(spec: RunSpec) -> Iterator[str]:
-    """Cadences that never come round in a run."""
+    """Cadences that never come round in a run, whose steps are known."""
+    if spec.training.max_minutes is not None:
+        return
     steps = spec.training.max_steps
     for key, (every, effect) in _cadences(spec.diagnostics).items():
         if every is not None and every > steps:
@@ -71,6 +78,22 @@ def _mismatches(plan: Plan) -> Iterator[str]:
         )
 
 
+def _minutes(plan: Plan) -> Iterator[str]:
+    """What runs of minutes ask of the machine that trains them."""
+    budget = plan.study.protocol.budget
+    if budget is not None and budget.minutes is not None:
+        yield (
+            "protocol.budget.minutes: what a run gets done in its time depends on what else the "
+            "machine does. Keep it idle, of one kind, and with one worker for each device (on a "
+            "machine without a GPU --workers 1). A repeated run gives other numbers"
+        )
+        if plan.study.module is not None:
+            yield (
+                "protocol.budget.minutes: the schedule of a module's own learning rate does not "
+                "know the time. It may take max_minutes, and measure; max_steps is only a bound"
+            )
+
+
 def _absent_maps(plan: Plan) -> Iterator[str]:
     """Maps that were asked for, of diagnostics that nobody enabled."""
     maps = plan.study.report.layer_maps
@@ -81,3 +104,24 @@ def _absent_maps(plan: Plan) -> Iterator[str]:
                 f"report.layer_maps names {entry}, which only the diagnostic {diagnostic} records: "
                 "add it to diagnostics.enabled, or there will be no such map"
             )
+
+
+def _unbalanced_contrasts(plan: Plan) -> Iterator[str]:
+    """Hypotheses whose sets differ in a factor that they do not both name: its effect counts."""
+    for name, contrast in plan.contrasts.items():
+        hypothesis = plan.study.hypotheses[name]
+        for key in plan.cells[0].levels:
+            sides = [_shares(plan, variants, key) for variants in (contrast.of, contrast.against)]
+            named = key in hypothesis.of and key in hypothesis.against
+            if not named and all(sides) and sides[0] != sides[1]:
+                yield (
+                    f"hypothesis {name} compares cells that differ in {key} as well, which its "
+                    "two sets do not both name: its effect counts; name its levels to hold it still"
+                )
+
+
+def _shares(plan: Plan, variants: Sequence[str], key: str) -> dict[Scalar, Fraction]:
+    """Level of a factor to its share of the cells in which it means something."""
+    levels = [plan.cell(variant).levels[key] for variant in variants]
+    counts = Counter(level for level in levels if level is not None)
+    return {level: Fraction(count, counts.total()) for level, count in counts.items()}

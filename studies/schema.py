@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from studies.design_kinds import Design, Exclusion, FullFactorial
 from studies.diagnostics import DEFAULT_DIAGNOSTICS
+from studies.hypotheses import Hypothesis, HypothesisName
 from studies.protocol import Protocol
 from studies.section import Section, Settings
 from studies.values import Scalar, Seed, Slug, different, level_of
@@ -96,6 +97,10 @@ class TrainingConfig(Settings):
 
     max_steps: int = Field(1000, ge=1)
     """Optimiser steps."""
+    max_minutes: float | None = Field(None, gt=0)
+    """Minutes of training (evaluations, diagnostics and checkpoints left out; compilation counts)
+    after which the run ends, and over which the learning rate decays; null is `max_steps` steps.
+    Set by `protocol.budget.minutes` alone, which makes of `max_steps` a bound that no run meets."""
     batch_size: int = Field(16, ge=1, le=2**20)
     """Sequences per optimiser step, over all devices and accumulated micro-batches."""
     accumulate: int = Field(1, ge=1)
@@ -121,7 +126,7 @@ class TrainingConfig(Settings):
     compile: bool = False
     """Whether training steps run through `torch.compile`."""
     early_step_fraction: float = Field(0.125, gt=0, lt=1)
-    """Where the early loss is taken, as a share of `max_steps` (Narang et al. 2021: 1/8)."""
+    """Where the early loss is taken, as a share of steps or minutes (Narang et al. 2021: 1/8)."""
     initialization_seed: Seed | None = None
     """Seed of the initial weights; null is the run's seed. Setting one of these three keeps one
     source of variation still while `seeds` moves the others; as factors they are varied apart."""
@@ -146,7 +151,7 @@ class DiagnosticsConfig(Settings):
     """Steps between looks of the diagnostics of cost class `probe`."""
     rare_every_steps: int | None = Field(None, ge=1)
     """Steps between looks of the diagnostics of cost class `rare`; null is a fifth of
-    `training.max_steps`."""
+    the steps or minutes of a run."""
     probe_tokens: int = Field(1024, ge=16)
     """Tokens of the fixed, held-out probe batch."""
     target_loss: float | None = Field(None, gt=0)
@@ -239,6 +244,9 @@ class Study(Section):
     )
     """Seeds, paired over the variants; a number n stands for 0 to n-1."""
     protocol: Protocol = Field(default_factory=Protocol)
+    hypotheses: dict[HypothesisName, Hypothesis] = Field(default_factory=dict)
+    """What is expected to be found, by name, said before anything is run: the first `ablate run`
+    registers it, and the report tells it apart from what was added or changed afterwards."""
     report: ReportConfig = Field(default_factory=ReportConfig)
 
     def base(self) -> dict[str, Any]:

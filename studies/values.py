@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -31,6 +32,13 @@ def level_of(key: str) -> AfterValidator:
         return value
 
     return AfterValidator(known)
+
+
+def plain_name(name: str) -> str:
+    """The name, if `--set` can reach what it stands for: a dot would end it."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,80}", name):
+        raise ValueError("lower-case letters, digits, '_' and '-'|rename it")
+    return name
 
 
 def different(values: tuple[T, ...]) -> tuple[T, ...]:

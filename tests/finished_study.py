@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablations.publishing import sync_study
+from ablations.registering import register_once
 from ablations.run_directory import StudyDirectory
 from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri
@@ -15,6 +16,12 @@ from studies.plan import Plan
 from tests.ablations_tests.tiny_studies import queue, work
 
 QUESTION = "Does gating help a tiny GPT?"
+GATING_HELPS = {
+    "claim": "It does",
+    "of": {"model.activation": "swiglu"},
+    "against": {"model.activation": "gelu"},
+    "direction": "lower",
+}
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,10 @@ def run_study(home: Path, uri: str, name: str = "gating") -> FinishedStudy:
         name=name,
         question=QUESTION,
         factors={"model.activation": ["gelu", "swiglu"]},
+        hypotheses={"gating-helps": GATING_HELPS},
         report={"baseline": {"model.activation": "gelu"}},
     )
+    register_once(plan, directory)
     work(directory, uri)
     sync_study(Tracking(uri), plan, directory)
     return FinishedStudy(plan, directory, uri)

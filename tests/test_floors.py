@@ -197,6 +197,8 @@ assert not heavy, heavy
     [
         (0, ["--help"]),
         (0, ["run", "--help"]),
+        (0, ["query", "--help"]),
+        (2, ["query"]),
         (0, ["plan", "quickstart", "--set", "seeds=3"]),
         (0, ["plan", "quickstart", "--json"]),
         (0, ["list"]),

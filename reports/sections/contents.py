@@ -6,6 +6,7 @@ from typing import Any
 
 from reports.sections import (
     fairness,
+    hypotheses,
     layer_diagnostics,
     learning_curves,
     main_table,
@@ -20,6 +21,7 @@ SECTIONS: Registry[Section[Any]] = Registry(
     "report section",
     {
         "main": main_table.SECTION,
+        "hypotheses": hypotheses.SECTION,
         "search": search.SECTION,
         "unfinished": unfinished_runs.SECTION,
         "learning-curves": learning_curves.SECTION,

@@ -9,6 +9,7 @@ import pandas as pd
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.fairness import Account, FairnessLedger, collect
 from reports.sections.base import Section
+from reports.sections.pairing_words import pairing_sentences
 from reports.words import (
     ABSENT,
     EDGE_MARK,
@@ -20,6 +21,8 @@ from reports.words import (
     outcome_text,
 )
 
+UNEVEN = 0.05
+"""Relative difference between the steps of one variant's runs that is worth a word."""
 BEYOND_MARK = "§"
 """Behind a size that is beyond the protocol's tolerance."""
 
@@ -60,8 +63,12 @@ def _sentences(data: FairnessLedger) -> list[str]:
     elif data.unequal:
         found.append(f"Budgets differ, so that losses do not compare: {data.unequal}.")
     else:
-        unit = "FLOPs" if protocol.budget and protocol.budget.flops else "training tokens"
-        found.append(f"Every variant has the same budget in {unit}.")
+        found.append(f"Every variant has the same budget in {data.budget}.")
+    if data.uneven_steps > UNEVEN:
+        found.append(
+            f"Runs of one variant differ in their steps by up to {data.uneven_steps:.0%}: the "
+            "machine was not alike for all, and differences between variants may come of that."
+        )
     if protocol.match == "none":
         found.append("The size of variants is not matched.")
     elif data.mismatched:
@@ -84,7 +91,7 @@ def _sentences(data: FairnessLedger) -> list[str]:
             f"{data.pruned} {'run was' if data.pruned == 1 else 'runs were'} pruned and spent less "
             "than the budget."
         )
-    return found
+    return [*found, *pairing_sentences(data.pairing)]
 
 
 def _matched(data: FairnessLedger) -> str:
@@ -121,7 +128,10 @@ def _cells(account: Account, data: FairnessLedger) -> tuple[Cell, ...]:
             order=flops,
             detail=deviation if in_flops else "",
         ),
-        Cell(grouped(account.tokens), order=account.tokens),
+        Cell(
+            grouped(account.tokens) if math.isfinite(account.tokens) else ABSENT,
+            order=account.tokens,
+        ),
         Cell(f"{account.trials}{EDGE_MARK if account.edges else ''}", order=account.trials),
         _measured(account.wall_time_h),
         _measured(account.peak_memory_gib),

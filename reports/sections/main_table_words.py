@@ -25,7 +25,7 @@ def caption(data: Comparison) -> str:
         "completed runs with the SD over seeds.",
         f"Difference to the baseline ({data.baseline}): paired by seed, with the {level} t "
         "interval, not corrected for the number of comparisons.",
-        f"{data.seeds} {'seed' if data.seeds == 1 else 'seeds'}, {_steps(data)} steps.",
+        f"{data.seeds} {'seed' if data.seeds == 1 else 'seeds'}, {data.length}.",
     ]
     if data.tuned:
         parts.append(
@@ -72,11 +72,6 @@ def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
             f"p = {2 ** (1 - largest):.3g}: the intervals rest on the t distribution."
         )
     return tuple(found)
-
-
-def _steps(data: Comparison) -> str:
-    ends = dict.fromkeys((data.steps[0], data.steps[-1]))
-    return " to ".join(map(str, ends))
 
 
 def _best_sentences(data: Comparison, decimals: int) -> list[str]:

@@ -13,6 +13,9 @@ from ablations.cli import main
 from ablations.run_directory import StudyDirectory
 from studies.plan import Plan
 from tests.ablations_tests.tiny_studies import LONG, write_study
+from tests.ablations_tests.tracked_grid import query, store
+
+__all__ = ["query", "store"]
 
 
 @dataclass(frozen=True)
@@ -38,5 +41,8 @@ def finished(tmp_path_factory) -> FinishedStudy:
 @pytest.fixture
 def home(tmp_path, finished) -> Path:
     """A home folder of its own, with the data of the finished study."""
-    (tmp_path / "cache").symlink_to(finished.home / "cache")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for part in ("stores", "index", "locks"):
+        (cache / part).symlink_to(finished.home / "cache" / part)
     return tmp_path

@@ -148,7 +148,8 @@ def test_what_goes_through_the_constructor_is_a_key(key):
 
 def test_every_training_key_is_the_harness_s_or_the_module_s():
     harness = {
-        "max_steps", "batch_size", "accumulate", "gradient_clip_norm", "precision",
+        "max_steps", "max_minutes", "batch_size", "accumulate", "gradient_clip_norm",
+        "precision",
         "early_step_fraction", "divergence_factor",
         "initialization_seed", "data_seed", "dropout_seed",
     }  # fmt: skip

@@ -4,7 +4,7 @@ import pytest
 
 from ablations.ledger import RunState, RunStatus
 from ablations.progress import Progress, RemainingTime, measure
-from tests.ablations_tests.tiny_studies import keys_of, queue
+from tests.ablations_tests.tiny_studies import STUDY, keys_of, queue
 
 
 def progress(work_done, total=10):
@@ -24,7 +24,18 @@ def test_a_plan_is_measured_by_the_ledger(tmp_path):
     assert [(r.run.run_key, r.step, r.max_steps) for r in found.running] == [
         (keys_of(plan)[2], 15, 30)
     ]
+    assert found.running[0].place() == "step 15/30"
     assert found.line() == "2/4 runs ended, 1 diverged, 0 failed, 1 running"
+
+
+def test_runs_of_minutes_are_measured_in_minutes(tmp_path):
+    training = {k: v for k, v in STUDY["training"].items() if k != "max_steps"}
+    plan, _, _ = queue(tmp_path, training=training, protocol={"budget": {"minutes": 5}})
+    statuses = dict.fromkeys(keys_of(plan), RunStatus(RunState.WAITING))
+    statuses[keys_of(plan)[0]] = RunStatus(RunState.RUNNING, step=812, minutes=1.25)
+    found = measure(plan, statuses)
+    assert found.work_done == 0.25
+    assert found.running[0].place() == "step 812, 1.25/5 minutes"
 
 
 def test_failed_and_diverged_runs_have_ended(tmp_path):

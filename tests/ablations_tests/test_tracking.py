@@ -12,12 +12,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from ablations.publishing import RunPublisher, is_tracked, sync_study
+from ablations.registering import read_registration, register_once
 from ablations.tracking import TrackedRun, Tracking
 from ablations.tracking_store import default_tracking_uri, sqlite_path
 from reports.mlflow_source import load_tracked_study
 from reports.sources import load_study
 from studies.digests import digest_tags
 from studies.plan import Plan
+from studies.registration import Registration
 from studies.schema import ExecutionConfig
 from tests.ablations_tests.tiny_studies import STUDY, queue
 from tests.finished_study import QUESTION, FinishedStudy, finished
@@ -126,8 +128,33 @@ def test_the_study_run_carries_plan_and_study_file(finished: FinishedStudy) -> N
     found = artifacts(finished, run)
     assert Plan.model_validate_json(found["plan.json"].read_text()) == finished.plan
     assert found["study.yaml"].read_text() == (finished.directory.path / "study.yaml").read_text()
-    assert run.data.tags["runs"] == "4"
+    assert (run.data.tags["runs"], run.data.tags["factors"]) == ("4", "activation")
     assert run.info.status == "FINISHED"
+
+
+def test_the_study_run_carries_what_was_registered(finished: FinishedStudy) -> None:
+    (run,) = runs_of_kind(finished, "study")
+    text = artifacts(finished, run)["registration.json"].read_text()
+    registration = Registration.model_validate_json(text)
+    assert registration == read_registration(finished.directory)
+    assert run.data.tags["registered"] == registration.registered_at
+    assert run.data.tags["registration_digest"] == registration.digest
+    assert run.data.tags["registered_after_first_runs"] == "False"
+
+
+def test_the_first_registration_that_a_store_has_stays(tmp_path: Path) -> None:
+    uri = default_tracking_uri(tmp_path)
+    plan, directory, _ = queue(tmp_path)
+    for _ in range(2):  # the second one as of a folder that was deleted
+        directory.registration_path.unlink(missing_ok=True)
+        register_once(plan, directory)
+        Tracking(uri).open_study(plan, directory.path)
+        plan = plan.model_copy(update={"study": plan.study.model_copy(update={"seeds": (7,)})})
+    tracked = load_tracked_study(uri, plan.study.name).registration
+    local = read_registration(directory)
+    assert local is not None
+    assert tracked is not None
+    assert (tracked.parts["seeds"], local.parts["seeds"]) == ([0, 1], [7])
 
 
 @pytest.mark.parametrize(
@@ -152,6 +179,7 @@ def test_reports_read_the_same_from_the_store_as_from_disk(finished: FinishedStu
     pd.testing.assert_frame_equal(local.histories, tracked.histories)
     assert local.records == tracked.records
     assert local.plan == tracked.plan
+    assert local.registration == tracked.registration
 
 
 def test_sending_everything_again_changes_no_row(finished: FinishedStudy) -> None:

@@ -62,6 +62,9 @@ def test_a_gpu_is_not_waited_for_within_a_step(seconds, monkeypatch):
         def record(self):
             self.at = seconds[0]
 
+        def query(self):
+            return bool(waits)
+
         def elapsed_time(self, end):
             assert waits, "the times of a GPU are there once it was waited for"
             return 1000 * (end.at - self.at)
@@ -75,7 +78,9 @@ def test_a_gpu_is_not_waited_for_within_a_step(seconds, monkeypatch):
         seconds[0] += 1.0
         with clock.diagnostics_in_step():
             seconds[0] += 0.5
+    assert clock.elapsed_s() == 4.5  # what is still queued counts until it is known
     assert waits == []
     times = clock.read()
     assert (times.training_s, times.diagnostics_s) == (3.0, 1.5)
+    assert clock.elapsed_s() == 3.0
     assert clock.read() == times

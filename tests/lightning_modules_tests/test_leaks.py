@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from lightning_modules.gpt.activations import ACTIVATIONS
+from lightning_modules.gpt.model import GPT
 from lightning_modules.leaks import LeakNotMeasurable, measure_leak
 from studies.records import Leak
 from studies.vocabulary import NORMS
@@ -12,6 +13,7 @@ from tests.lightning_modules_tests.gpt_helpers import (
     CONTEXT,
     NORM_PLACEMENTS,
     VOCABULARY_SIZE,
+    small_config,
     small_gpt,
 )
 
@@ -182,3 +184,15 @@ def test_what_cannot_be_measured_is_an_error(forward, message):
 def test_one_token_cannot_leak():
     with pytest.raises(LeakNotMeasurable, match="raise sequence_length"):
         label(small_gpt(), sequence_length=1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("vocabulary_size", [2, 3, 7])
+def test_two_sequences_that_change_alike_hide_nothing_from_a_norm_over_both(seed, vocabulary_size):
+    """With few tokens two sequences often hold the same one, and batch norm centres that out."""
+    config = small_config(norm="batch_position", placement="sandwich")
+    model = GPT(config, vocabulary_size, seed=seed)
+    found = measure_leak(
+        model, vocabulary_size=vocabulary_size, sequence_length=CONTEXT, batch_size=2, draws=1
+    )
+    assert found is Leak.CAUSAL

@@ -16,20 +16,27 @@ from tests.lightning_modules_tests.tiny_runs import tiny_spec
 )
 def test_warm_up_then_half_a_cosine(step, factor):
     training = TrainingConfig(max_steps=110, warmup_steps=10, final_learning_rate_fraction=0.1)
-    assert learning_rate_factor(training, step) == pytest.approx(factor)
+    assert learning_rate_factor(training, step, 110) == pytest.approx(factor)
 
 
 @pytest.mark.parametrize("warmup", [0, 7])
 def test_a_final_fraction_of_one_keeps_the_rate(warmup):
     training = TrainingConfig(max_steps=7, warmup_steps=warmup, final_learning_rate_fraction=1)
-    factors = [learning_rate_factor(training, step) for step in range(1, 8)]
+    factors = [learning_rate_factor(training, step, 7) for step in range(1, 8)]
     assert factors == pytest.approx([1] * 7 if not warmup else [s / 7 for s in range(1, 8)])
 
 
 def test_the_scheduler_may_look_one_step_past_the_end():
     """Lightning does after the last step, also where the warm-up takes all of them."""
-    assert learning_rate_factor(TrainingConfig(max_steps=5, warmup_steps=5), 6) == 1.0
-    assert learning_rate_factor(TrainingConfig(max_steps=5, warmup_steps=0), 6) == 0.1
+    assert learning_rate_factor(TrainingConfig(max_steps=5, warmup_steps=5), 6, 5) == 1.0
+    assert learning_rate_factor(TrainingConfig(max_steps=5, warmup_steps=0), 6, 5) == 0.1
+
+
+def test_the_decay_ends_where_the_time_does_though_that_is_between_two_steps():
+    training = TrainingConfig(warmup_steps=10, final_learning_rate_fraction=0.1)
+    assert learning_rate_factor(training, 60, 110.0) == pytest.approx(0.55)
+    assert learning_rate_factor(training, 42, 41.7) == pytest.approx(0.1)
+    assert learning_rate_factor(training, 4, 3.5) == 0.35  # over before its warm-up
 
 
 def test_decay_follows_the_role(tmp_path):

@@ -17,14 +17,17 @@ from studies.metrics import (
     GENERALIZATION_GAP,
     INITIAL_LOSS,
     LAST_TRAIN_LOSS,
+    LAST_VALIDATION_LOSS,
     LEARNING_RATE,
     METRICS,
     OVERHEAD_PERCENT,
     PARAMETERS,
+    PRUNED_AT_STEP,
     STEPS,
     STEPS_TO_TARGET,
     TRAIN_LOSS,
     TRAIN_SET_LOSS,
+    TRAINING_MINUTES,
     TRAINING_TIME_S,
     VALIDATION_LOSS,
 )
@@ -57,8 +60,9 @@ def test_a_run_records_what_its_cadences_ask_for(corpus, tmp_path):
 
 def test_the_summary_has_every_number_of_the_record(corpus, tmp_path):
     result, rows = train(tiny_spec(corpus), tmp_path)
-    series = {TRAIN_LOSS, LEARNING_RATE, VALIDATION_LOSS}
-    assert set(result.summary) == set(METRICS) - series - {DIVERGED_AT_STEP}
+    series = {TRAIN_LOSS, LEARNING_RATE, TRAINING_MINUTES, VALIDATION_LOSS}
+    absent = {DIVERGED_AT_STEP, PRUNED_AT_STEP, LAST_VALIDATION_LOSS}
+    assert set(result.summary) == set(METRICS) - series - absent
     losses = {INITIAL_LOSS: 0, EARLY_LOSS: 2, FINAL_LOSS: 12}
     assert {n: result.summary[n] for n in losses} == {
         n: rows[s][VALIDATION_LOSS] for n, s in losses.items()

@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -7,7 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 
 from reports.drawing import PAGE, PAPER, Theme, themed
-from reports.line_panels import draw_lines, panel_notes
+from reports.frame import StudyResults
+from reports.line_panels import collect_lines, draw_lines, lines_caption, panel_notes
 from reports.sections.learning_curves import collect
 from reports.sources import load_study
 from studies.metrics import VALIDATION_LOSS
@@ -52,3 +54,23 @@ def test_titles_notes_and_legend_do_not_overprint(
     for box in boxes:
         assert figure.bbox.x0 <= box.x0
         assert box.x1 <= figure.bbox.x1
+
+
+def test_a_mean_ends_where_the_first_of_its_runs_does(small: StudyResults) -> None:
+    """Runs of minutes differ in their steps; a mean over those that are left would jump."""
+    whole = collect_lines(small, VALIDATION_LOSS)
+    assert whole is not None
+    first, histories = small.plan.runs[0], small.histories
+    short = (histories["run_key"] == first.run_key) & (histories["step"] > 500)
+    cut = collect_lines(replace(small, histories=histories[~short]), VALIDATION_LOSS)
+    assert cut is not None
+    ends = {
+        data: panels.means.groupby("variant")["x"].max()
+        for data, panels in (("whole", whole), ("cut", cut))
+    }
+    assert ends["cut"][first.variant] <= 500 < ends["whole"][first.variant]
+    others = ends["cut"].drop(first.variant)
+    assert (others == ends["whole"][others.index]).all()
+    assert set(cut.means["n"]) == {3}
+    assert "not smoothed, where all have a value." in lines_caption(cut)
+    assert "where all have a value" not in lines_caption(whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,9 +12,11 @@ from reports.build import build_report
 from reports.comparison import compare
 from reports.drawing import PAGE, PAPER, draw_files
 from reports.fairness import collect as collect_fairness
-from reports.frame import StudyResults
+from reports.frame import StudyResults, assemble
+from reports.overview import collect_overview
 from reports.search_results import collect
 from reports.sections.contents import SECTIONS
+from studies.metrics import PARAMETERS, STEPS
 from studies.records import Outcome
 from tests.reports_tests.searched import INITIAL, RATE, searched
 
@@ -175,6 +178,37 @@ def test_what_is_unequal_is_said(raw, words):
     assert words in " ".join(SECTIONS["fairness"].render(collect_fairness(results)).sentences)
 
 
+def test_pairing_is_told_as_the_runs_recorded_it():
+    raw = {"factors": NORMS, "seeds": 2}
+    plain = searched(lambda variant, settings, seed: 3.0, **raw)
+    assert "is not known" in fairness_text(plain)
+    same = {"training_data/1": "a", "evaluation_data": "e", "parameter/w": "2x2:aa"}
+    paired = with_digests(plain, lambda run: same)
+    text = fairness_text(paired)
+    assert "all variants had the same training batches" in text
+    assert "1 of 1 parameters that variants share" in text
+    moved = {**same, "training_data/1": "b", "parameter/w": "2x2:bb"}
+    unpaired = with_digests(plain, lambda run: moved if run.variant == "rms" else same)
+    text = fairness_text(unpaired)
+    assert "different training batches where they should have had the same: not paired" in text
+    assert "0 of 1 parameters" in text
+    assert "; w do not." in text
+    partly = with_digests(plain, lambda run: same if run.seed == 0 else {})
+    assert "2 compared runs left no digest" in fairness_text(partly)
+
+
+def fairness_text(results):
+    return " ".join(SECTIONS["fairness"].render(collect_fairness(results)).sentences)
+
+
+def with_digests(results, digests_of):
+    records = {
+        key: record.model_copy(update={"digests": digests_of(record)})
+        for key, record in results.records.items()
+    }
+    return dataclasses.replace(results, records=records)
+
+
 def test_runs_of_a_search_that_diverged_are_listed_with_their_setting(results):
     fates = SECTIONS["unfinished"].collect(results).fates
     assert [f.seeds for f in fates if f.variant == "layer"] == [
@@ -190,3 +224,44 @@ def test_the_report_of_a_search_is_whole_and_the_same_twice(results, tmp_path):
     for theme in (PAPER, PAGE):
         figure = SECTIONS["search"].render(collect(results)).figures[0]
         assert draw_files(figure.draw, theme, ["svg"])["svg"]
+
+
+def test_sizes_are_those_that_the_runs_counted():
+    results = searched(lambda variant, settings, seed: 3.0, seeds=2, factors=NORMS)
+    counts = {"layer": 1000.0, "rms": 1030.0}
+    counted = {
+        key: record.model_copy(
+            update={"summary": {**record.summary, PARAMETERS: counts[record.variant]}}
+        )
+        for key, record in results.records.items()
+    }
+    data = collect_fairness(dataclasses.replace(results, records=counted))
+    assert data.accounts[1].size.deviation == pytest.approx(0.03)
+    assert set(data.mismatched) == {"RMSNorm"}
+    table = SECTIONS["fairness"].render(data).tables[0]
+    assert table.rows[1].cells[1].text == "1\u202f030§"
+    assert "§ Beyond the tolerance" in table.caption
+
+
+def test_of_runs_of_minutes_the_tokens_are_those_that_they_saw():
+    raw = {"factors": NORMS, "seeds": 2, "protocol": {"budget": {"minutes": 5}}}
+    bare = searched(lambda variant, settings, seed: 3.0, **raw)
+    assert all(math.isnan(account.tokens) for account in collect_fairness(bare).accounts)
+    assert (
+        SECTIONS["fairness"].render(collect_fairness(bare)).tables[0].rows[0].cells[3].text == "–"
+    )
+    records = {
+        key: record.model_copy(
+            update={"summary": {**record.summary, STEPS: 100 + 50 * record.seed}}
+        )
+        for key, record in bare.records.items()
+    }
+    results = assemble(bare.plan, records, {})
+    data = collect_fairness(results)
+    assert [account.tokens for account in data.accounts] == [125 * 16 * 64] * 2
+    text = " ".join(SECTIONS["fairness"].render(data).sentences)
+    assert "same budget in minutes of training (5 minutes, evaluations" in text
+    assert "differ in their steps by up to 50%: the machine was not alike" in text
+    assert "2 seeds, 5 minutes." in SECTIONS["main"].render(compare(results)).tables[0].caption
+    facts = {fact.name: fact.value for fact in collect_overview(results).protocol}
+    assert facts["budget"] == "5 minutes of training in steps of 16 × 64 tokens"

@@ -11,6 +11,7 @@ from reports.frame import StudyResults, UnreadableResults
 from reports.sources import load_study
 from studies.metrics import FINAL_LOSS, VALIDATION_LOSS
 from studies.records import Leak, Outcome
+from studies.registration import REGISTRATION_FILE
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
 
 
@@ -123,6 +124,10 @@ def test_broken_files_are_named(grid_directory: Path, tmp_path: Path) -> None:
     with pytest.raises(UnreadableResults, match=r"record\.json is no valid RunRecord: outcome"):
         load_study(copy)
     record.write_text(good)
+    (copy / REGISTRATION_FILE).write_text("{}")
+    with pytest.raises(UnreadableResults, match=r"no valid Registration: study: .*restore it"):
+        load_study(copy)
+    (copy / REGISTRATION_FILE).unlink()
     history = next((copy / "runs").glob("*/history.parquet"))
     history.write_bytes(b"not parquet")
     with pytest.raises(UnreadableResults, match=r"history\.parquet is no parquet file"):

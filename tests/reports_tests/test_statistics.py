@@ -4,15 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from statsmodels.stats.power import TTestPower
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
-from statsmodels.stats.weightstats import DescrStatsW
+from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
 from reports.statistics import (
+    PairedDifference,
+    equivalence_p,
+    holm,
+    one_sided_p,
     paired_difference,
     proportion_interval,
-    smallest_detectable_difference,
     summarize,
+    two_sided_p,
 )
 
 
@@ -87,13 +91,55 @@ def test_proportion_of_nothing_is_unknown() -> None:
     assert (found.low, found.high) == (0, 1)
 
 
-@pytest.mark.parametrize("n", [3, 5, 10, 20])
-def test_smallest_detectable_difference_agrees_with_statsmodels(n: int) -> None:
-    expected = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8, alternative="two-sided")
-    assert smallest_detectable_difference(2.0, n, 0.95) == pytest.approx(2 * expected, rel=1e-3)
+def pairs(n: int, shift: float) -> tuple[np.ndarray, np.ndarray, PairedDifference]:
+    random = np.random.default_rng(n)
+    a, b = random.normal(2 + shift, 0.1, n), random.normal(2, 0.1, n)
+    return a, b, paired_difference(pd.Series(a), pd.Series(b), 0.95)
 
 
-def test_smallest_detectable_difference_needs_a_spread() -> None:
-    assert math.isnan(smallest_detectable_difference(0.1, 1, 0.95))
-    assert math.isnan(smallest_detectable_difference(math.nan, 5, 0.95))
-    assert math.isnan(smallest_detectable_difference(0.1, 2, 0.9999))
+@pytest.mark.parametrize("shift", [-0.3, 0.0, 0.05])
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+def test_p_values_agree_with_scipy_and_statsmodels(n: int, shift: float) -> None:
+    a, b, found = pairs(n, shift)
+    assert two_sided_p(found) == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    assert one_sided_p(found) == pytest.approx(stats.ttest_rel(a, b, alternative="less").pvalue)
+    greater = stats.ttest_rel(a, b, alternative="greater").pvalue
+    assert one_sided_p(found, above=True) == pytest.approx(greater)
+    for margin in (0.05, 0.2, 1.0):
+        assert equivalence_p(found, margin) == pytest.approx(ttost_paired(a, b, -margin, margin)[0])
+
+
+@pytest.mark.parametrize("margin", [0.02, 0.05, 0.1, 0.2])
+def test_equivalence_is_the_narrower_interval_within_the_margin(margin: float) -> None:
+    a, b, found = pairs(5, 0.03)
+    narrower = paired_difference(pd.Series(a), pd.Series(b), 0.9)
+    within = -margin < narrower.low and narrower.high < margin
+    assert (equivalence_p(found, margin) < 0.05) is within
+
+
+def test_p_values_need_two_pairs_and_bear_differences_without_spread() -> None:
+    one = PairedDifference(1, -0.1, math.nan, math.nan, math.nan)
+    assert all(math.isnan(p) for p in (one_sided_p(one), two_sided_p(one), equivalence_p(one, 1)))
+    same = PairedDifference(3, -0.1, 0.0, -0.1, -0.1)
+    assert (one_sided_p(same), two_sided_p(same), equivalence_p(same, 0.2)) == (0, 0, 0)
+    assert (one_sided_p(same, above=True), equivalence_p(same, 0.05)) == (1, 1)
+    nothing = PairedDifference(3, 0.0, 0.0, 0.0, 0.0)
+    assert (one_sided_p(nothing), two_sided_p(nothing)) == (0.5, 1)
+
+
+@pytest.mark.parametrize(
+    "p_values",
+    [
+        [0.04],
+        [0.01, 0.04, 0.03],
+        [0.01, 0.011, 0.9, 0.0001],
+        [0.02, 0.02, 1.0, 1.0],
+        list(np.random.default_rng(0).uniform(size=20) ** 3),
+    ],
+)
+def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
+def test_holm_of_nothing_is_nothing() -> None:
+    assert holm([]) == []

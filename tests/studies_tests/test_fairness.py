@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from studies.budgets import seen_tokens, training_tokens
 from studies.errors import AblationError
 from studies.estimates import estimate
-from studies.fairness import mismatched, require_fair, size_of, unequal_budgets
+from studies.fairness import budget_unit, mismatched, require_fair, size_of, unequal_budgets
 from studies.matching import matched_width
 from studies.schema import ModelConfig
 from tests.studies_tests.helpers import plan_of
@@ -93,3 +94,23 @@ def test_a_budget_in_flops_is_compared_in_flops():
     raw = {"factors": {"model.n_layers": [2, 4]}}
     assert unequal_budgets(plan_of(**raw, protocol={"budget": {"flops": 1e13}})) is None
     assert unequal_budgets(plan_of(**raw)) is None
+
+
+def test_a_budget_in_minutes_is_compared_in_minutes():
+    raw = {"factors": {"model.n_layers": [2, 4], "training.batch_size": [8, 16]}}
+    plan = plan_of(**raw, protocol={"budget": {"minutes": 5}})
+    assert unequal_budgets(plan) is None
+    assert budget_unit(plan) == "minutes of training"
+    short, *others = plan.cells
+    less = {**short.configuration, "training": {**short.configuration["training"]}}
+    less["training"]["max_minutes"] = 4.0
+    cells = (short.model_copy(update={"configuration": less}), *others)
+    difference = unequal_budgets(plan.model_copy(update={"cells": cells}))
+    assert "n_layers=2-batch_size=8 has 4 minutes of training" in difference
+
+
+def test_the_tokens_of_runs_of_minutes_are_known_when_they_have_ended():
+    [cell] = plan_of(protocol={"budget": {"minutes": 5}}).cells
+    assert training_tokens(cell.configuration) is None
+    assert seen_tokens(cell.configuration, []) is None
+    assert seen_tokens(cell.configuration, [100, 300]) == 200 * 16 * 64

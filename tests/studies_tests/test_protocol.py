@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from studies.budgets import MOST_STEPS, length_text
 from studies.protocol import Fixed, Range, Sweep, Tune
 from tests.studies_tests.helpers import plan_of, problems_of, study_of
 
@@ -110,6 +111,29 @@ def test_a_budget_in_flops_gives_a_dearer_variant_fewer_steps():
     assert steps[0] > 1.5 * steps[1]
 
 
+def test_a_budget_in_minutes_is_that_of_each_variant_whatever_its_size():
+    factors = {"model.n_layers": [2, 4], "training.batch_size": [8, 16]}
+    plan = plan_of(factors=factors, protocol={"budget": {"minutes": 5}})
+    training = [cell.configuration["training"] for cell in plan.cells]
+    assert {(t["max_minutes"], t["max_steps"]) for t in training} == {(5.0, MOST_STEPS)}
+    steps = plan_of(factors=factors)
+    assert not {run.run_key for run in plan.runs} & {run.run_key for run in steps.runs}
+
+
+@pytest.mark.parametrize(
+    ("configurations", "text"),
+    [
+        ([{"max_steps": 400}], "400 steps"),
+        ([{"max_steps": 20_000}, {"max_steps": 800}], "800 to 20,000 steps"),
+        ([{"max_steps": MOST_STEPS, "max_minutes": 5.0}], "5 minutes"),
+        ([{"max_steps": MOST_STEPS, "max_minutes": 1.0}], "1 minute"),
+        ([{"max_steps": MOST_STEPS, "max_minutes": 0.5}], "0.5 minutes"),
+    ],
+)
+def test_how_long_runs_are_is_said_in_their_unit(configurations, text):
+    assert length_text([{"training": training} for training in configurations]) == text
+
+
 @pytest.mark.parametrize(
     ("raw", "key"),
     [
@@ -120,6 +144,14 @@ def test_a_budget_in_flops_gives_a_dearer_variant_fewer_steps():
         ({"data": {"tokenizer": "characters"}, "protocol": {"budget": {"flops": 1e12}}},
          "protocol.budget.flops"),
         ({"protocol": {"budget": {"flops": 1e12, "tokens": 1e6}}}, "protocol.budget"),
+        ({"protocol": {"budget": {"minutes": 5, "tokens": 1e6}}}, "protocol.budget"),
+        ({"protocol": {"budget": {"minutes": 0}}}, "protocol.budget.minutes"),
+        ({"training": {"max_steps": 10}, "protocol": {"budget": {"minutes": 5}}},
+         "training.max_steps"),
+        ({"training": {"max_minutes": 5}, "protocol": {"budget": {"minutes": 5}}},
+         "training.max_minutes"),
+        ({"training": {"max_minutes": 5}}, "training.max_minutes"),
+        ({"factors": {"training.max_minutes": [1, 5]}}, "training.max_minutes"),
         ({"protocol": {"budget": {}}}, "protocol.budget"),
     ],
 )  # fmt: skip

@@ -32,6 +32,8 @@ CELLS = {
     "norms-at-their-best": (6, 5),
     "placement-tuned": (2, 2),
     "norms-pruned": (2, 2),
+    "gates-and-norms": (6, 6),
+    "norms-in-five-minutes": (3, 3),
     "lstm-width": (6, 6),
 }
 """Example to its combinations and cells, as the text around it says."""

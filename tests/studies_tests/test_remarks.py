@@ -59,3 +59,12 @@ def test_maps_of_diagnostics_that_are_off():
 
 def test_maps_that_nobody_asked_for_are_no_matter():
     assert remarks_of({"enabled": []}) == []
+
+
+def test_a_budget_in_minutes_asks_for_a_machine_of_its_own():
+    raw = {"diagnostics": {"evaluate_every_steps": 10**6}, "protocol": {"budget": {"minutes": 5}}}
+    [remark] = remarks(plan_of(**raw))
+    assert "one worker for each device" in remark
+    module = {"import_path": "some.package:Model"}
+    _, own = remarks(plan_of(**raw, module=module))
+    assert "take max_minutes" in own

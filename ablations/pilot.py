@@ -1,0 +1,94 @@
+"""How far paired differences scatter over seeds, from runs that a study has already had."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ablations.run_directory import StudyDirectory
+from studies.configuration import flatten
+from studies.metrics import FINAL_LOSS
+from studies.plan import Plan
+from studies.records import Outcome
+
+Losses = Mapping[str, Mapping[int, float]]
+"""Variant to seed to final loss."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The scatter of differences to the baseline, paired by seed."""
+
+    sd: float
+    """Pooled over the variants, weighted by degrees of freedom; nats per token."""
+    least: float
+    most: float
+    """Smallest and largest SD of a variant."""
+    variants: int
+    seeds: int
+    """Most seeds that a variant has in common with the baseline."""
+    source: str
+    """Which runs these are."""
+
+
+def known_spread(plan: Plan, directory: StudyDirectory) -> Spread | None:
+    """The spread in a study's own runs, or else in those of a pilot: of its plan as last run."""
+    stored = directory.load_plan() if directory.plan_path.exists() else plan
+    ours = {cell.cell_key: cell.variant for cell in plan.cells}
+    losses = _losses((stored, plan), directory, ours)
+    if found := _spread(losses, plan.baseline, "runs of this study"):
+        return found
+    theirs = {cell.cell_key: cell.variant for cell in stored.cells}
+    changed = _differences(plan, stored)
+    source = f"a pilot with {changed}" if changed else "a pilot"
+    return _spread(_losses((stored,), directory, theirs), plan.baseline, source)
+
+
+def _losses(plans: Iterable[Plan], directory: StudyDirectory, names: Mapping[str, str]) -> Losses:
+    """Final losses of the completed runs at the shared values, of cells that have a name."""
+    found: dict[str, dict[int, float]] = defaultdict(dict)
+    for plan in plans:
+        variants = {cell.variant: names.get(cell.cell_key) for cell in plan.cells}
+        for run in plan.runs:
+            variant = variants[run.variant]
+            if variant is None or run.stage != "report" or run.settings:
+                continue
+            if run.seed in found[variant]:
+                continue
+            record = directory.run(run.run_key).record()
+            if record and record.outcome is Outcome.COMPLETED and FINAL_LOSS in record.summary:
+                found[variant][run.seed] = record.summary[FINAL_LOSS]
+    return found
+
+
+def _spread(losses: Losses, baseline: str, source: str) -> Spread | None:
+    reference = losses.get(baseline, {})
+    differences = [
+        [loss - reference[seed] for seed, loss in own.items() if seed in reference]
+        for variant, own in losses.items()
+        if variant != baseline
+    ]
+    tested = [found for found in differences if len(found) > 1]
+    if not tested:
+        return None
+    variances = [statistics.variance(found) for found in tested]
+    freedoms = [len(found) - 1 for found in tested]
+    weighted = math.fsum(v * f for v, f in zip(variances, freedoms, strict=True))
+    return Spread(
+        sd=math.sqrt(weighted / sum(freedoms)),
+        least=math.sqrt(min(variances)),
+        most=math.sqrt(max(variances)),
+        variants=len(tested),
+        seeds=1 + max(freedoms),
+        source=source,
+    )
+
+
+def _differences(plan: Plan, pilot: Plan) -> str:
+    """The settings in which a pilot was run otherwise, factors aside."""
+    ours, theirs = (flatten(p.study.base()) for p in (plan, pilot))
+    keys = [key for key, value in theirs.items() if key in ours and ours[key] != value]
+    return ", ".join(f"{key} = {theirs[key]}" for key in keys[:3]) + (" ..." if keys[3:] else "")

@@ -1,0 +1,155 @@
+"""The declared hypotheses: which were said in advance, and what came of them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from reports.exhibits import Cell, Column, Exhibits, IntervalBar, Row, Table
+from reports.hypotheses import (
+    HypothesisResults,
+    HypothesisRow,
+    collect,
+)
+from reports.sections.base import Section
+from reports.sections.hypothesis_words import (
+    NOTHING_DECLARED,
+    caption,
+    contrast,
+    sentences,
+    standing,
+    verdict,
+)
+from reports.statistics import PairedDifference
+from reports.words import ABSENT, decimals_for, number
+from studies.records import Outcome
+
+LEAST_P = 0.001
+"""Smaller ones are written as below it."""
+
+
+def render(data: HypothesisResults) -> Exhibits:
+    """Sentences, and a table with a row for each hypothesis."""
+    if not data.rows:
+        return Exhibits(sentences=sentences(data))
+    spreads = [row.difference.sd for row in data.rows if row.difference.n > 1]
+    decimals = decimals_for(float(np.median(spreads)) if spreads else math.nan)
+    table = Table(
+        name="hypotheses",
+        caption=caption(data),
+        columns=_columns(data),
+        rows=tuple(
+            Row(_cells(row, data, decimals), gap=place > 0) for place, row in enumerate(data.rows)
+        ),
+        data=pd.DataFrame([_numbers(row) for row in data.rows]),
+        bar_limit=_bar_limit(data),
+    )
+    return Exhibits(sentences=sentences(data), tables=(table,))
+
+
+def _columns(data: HypothesisResults) -> tuple[Column, ...]:
+    return (
+        Column("Claim", "what is expected, as the study file says it", tex=_text_column(0.18)),
+        Column("Compared", "cells whose mean final losses are compared", tex=_text_column(0.17)),
+        Column("Declared", "before the first run, or after it", tex=_text_column(0.11)),
+        Column("n", "seeds that completed in all cells of both sets", True, "r"),
+        Column(
+            "Difference",
+            f"mean difference, paired by seed, with its {data.confidence:.0%} t interval",
+            True,
+            _text_column(0.12),
+        ),
+        Column("p", "of the declared test", True, "r"),
+        Column("Holm p", "adjusted over the registered hypotheses", True, "r"),
+        Column("Verdict", "what the numbers allow to say", tex=_text_column(0.17)),
+    )
+
+
+def _text_column(share: float) -> str:
+    """LaTeX column of a share of the line, with lines of their own length."""
+    return rf">{{\raggedright\arraybackslash}}p{{{share}\linewidth}}"
+
+
+def _cells(row: HypothesisRow, data: HypothesisResults, decimals: int) -> tuple[Cell, ...]:
+    n = row.difference.n
+    return (
+        Cell(row.hypothesis.claim, detail=row.name),
+        Cell(contrast(row)),
+        Cell(standing(row, data)),
+        Cell(str(n), order=n, detail=f"of {row.planned} planned" if n < row.planned else ""),
+        _difference_cell(row, decimals),
+        _p_cell(row.p),
+        _p_cell(row.adjusted_p),
+        Cell(verdict(row)),
+    )
+
+
+def _shown(row: HypothesisRow) -> PairedDifference:
+    """The difference with the interval that the test goes by."""
+    is_equivalence = row.hypothesis.direction == "equivalent"
+    return row.equivalence if is_equivalence else row.difference
+
+
+def _difference_cell(row: HypothesisRow, decimals: int) -> Cell:
+    difference = _shown(row)
+    if not difference.n:
+        return Cell(ABSENT, order=math.nan)
+    mean = number(difference.mean, decimals, sign=True)
+    if difference.n < 2:
+        return Cell(mean, order=difference.mean, detail="one seed: no interval")
+    low, high = (number(x, decimals, sign=True) for x in (difference.low, difference.high))
+    return Cell(
+        mean,
+        order=difference.mean,
+        detail=f"[{low}, {high}]",
+        tex=f"${mean}$ $[{low},\\,{high}]$".replace("−", "-"),
+        bar=IntervalBar(difference.low, difference.mean, difference.high),
+    )
+
+
+def _p_cell(p: float) -> Cell:
+    return Cell(f"<{LEAST_P}" if p < LEAST_P else number(p, 3), order=p)
+
+
+def _bar_limit(data: HypothesisResults) -> float:
+    """Scale of the interval bars: the widest interval fills it."""
+    known = [_shown(row) for row in data.rows if row.difference.n > 1]
+    return max((max(abs(d.low), abs(d.high)) for d in known), default=0.0)
+
+
+def _numbers(row: HypothesisRow) -> dict[str, object]:
+    """The row of the CSV: every number behind the displayed ones, in full."""
+    hypothesis, difference = row.hypothesis, row.difference
+    sides = {"of": row.of, "against": row.against}
+    return {
+        "hypothesis": row.name,
+        "claim": hypothesis.claim,
+        "declared": row.standing.value,
+        **{name: side.levels for name, side in sides.items()},
+        **{f"{name}_cells": side.cells for name, side in sides.items()},
+        "direction": hypothesis.direction,
+        "margin": row.margin,
+        "margin_declared": hypothesis.margin is not None,
+        "planned_seeds": row.planned,
+        "n": difference.n,
+        "difference_mean": difference.mean,
+        "difference_sd": difference.sd,
+        "difference_low": difference.low,
+        "difference_high": difference.high,
+        "equivalence_low": row.equivalence.low,
+        "equivalence_high": row.equivalence.high,
+        "smallest_detectable_difference": row.detectable,
+        "p": row.p,
+        "holm_p": row.adjusted_p,
+        "verdict": verdict(row),
+        **{
+            f"{name}_{outcome.value}": side.outcomes[outcome]
+            for name, side in sides.items()
+            for outcome in Outcome
+        },
+    }
+
+
+SECTION = Section("Hypotheses", collect, render, absent=NOTHING_DECLARED)

@@ -1,0 +1,193 @@
+"""What is said of hypotheses: a template picks the words from the numbers."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+from reports.hypotheses import Finding, HypothesisResults, HypothesisRow, Side, Standing
+from reports.words import counts_caption
+from studies.records import Outcome
+from studies.registration import HYPOTHESES, Registration
+
+NOTHING_DECLARED = (
+    "No hypothesis was declared before the first run: every comparison of this report is "
+    "exploratory."
+)
+
+_SCOPE = "under this protocol at this scale"
+
+_WITHOUT_VERDICT = {
+    Finding.SEARCHING: "not decided yet: the search has not chosen for every variant",
+    Finding.DIVERGED: "cannot be decided from means over survivors",
+    Finding.LEAKY: "cannot be decided: later tokens leak into an evaluation",
+    Finding.DIFFERENT_TEXTS: "cannot be decided: the losses are on different tokens",
+    Finding.NO_PAIR: "not decided yet: no seed has all its runs",
+    Finding.ONE_PAIR: "not testable with n = 1",
+}
+
+
+def verdict(row: HypothesisRow) -> str:
+    """What the results allow to say of a hypothesis."""
+    finding, difference = row.finding, row.difference
+    if finding in _WITHOUT_VERDICT:
+        return _WITHOUT_VERDICT[finding]
+    if finding is Finding.TOO_FEW:
+        return f"not decided yet: n = {difference.n} of {row.planned} planned"
+    if finding is Finding.NO_DIFFERENCE:
+        return _no_difference(row)
+    if finding is Finding.EQUIVALENT:
+        return f"equivalent within {margin_text(row)}"
+    if finding is Finding.NOT_EQUIVALENT:
+        rest = _no_difference(row) if difference.includes_zero else f"interval {_place(row)}"
+        return f"equivalence within {margin_text(row)} not shown; {rest}"
+    if finding is Finding.AGAINST_CLAIM:
+        return f"against the claim: interval {_place(row)}"
+    if finding is Finding.NOT_SIGNIFICANT:
+        return f"interval {_place(row)}, but not significant after Holm"
+    if finding is Finding.UNCONFIRMED:
+        return f"interval {_place(row)}; exploratory: to be confirmed on new seeds"
+    is_lower = difference.high < 0
+    words = f"{'lower' if is_lower else 'higher'} final loss {_SCOPE}"
+    if finding is Finding.AS_CLAIMED:
+        return words
+    return f"{'better' if is_lower else 'worse'}: {words}, by more than {row.margin:.2g}"
+
+
+def _no_difference(row: HypothesisRow) -> str:
+    known = math.isfinite(row.detectable)
+    return "no difference detected" + (
+        f" (smallest detectable {row.detectable:.2g})" if known else ""
+    )
+
+
+def _place(row: HypothesisRow) -> str:
+    """Where the interval lies."""
+    if row.finding is Finding.UNCONFIRMED and row.hypothesis.direction == "equivalent":
+        return f"within {margin_text(row)}"
+    return "below 0" if row.difference.high < 0 else "above 0"
+
+
+def margin_text(row: HypothesisRow) -> str:
+    """The margin as an interval around 0."""
+    return f"±{row.margin:.2g}"
+
+
+def expected(row: HypothesisRow) -> str:
+    """What was expected of the difference."""
+    direction = row.hypothesis.direction
+    return f"{direction} within {margin_text(row)}" if direction == "equivalent" else direction
+
+
+def contrast(row: HypothesisRow) -> str:
+    """What is compared, and what was expected of it."""
+    return f"{_mean(row.of)} minus {_mean(row.against)}: expected {expected(row)}"
+
+
+def _mean(side: Side) -> str:
+    return side.levels + (f" (mean of {side.cells} cells)" if side.cells > 1 else "")
+
+
+def standing(row: HypothesisRow, data: HypothesisResults) -> str:
+    """Whether it was said in advance, and of the study as it is now."""
+    study_changed = data.changes is not None and data.changes.parts
+    if row.standing is Standing.CONFIRMATORY and study_changed:
+        return f"{row.standing}, in a study that was changed"
+    return row.standing.value
+
+
+def sentences(data: HypothesisResults) -> tuple[str, ...]:
+    """What stands before the table."""
+    found = [_registered(data)]
+    if data.changes is not None and data.changes.parts:
+        found.append(f"Changed after the first run: {'; '.join(data.changes.parts)}.")
+        if any(part.startswith("seeds: ") for part in data.changes.parts):
+            found.append(
+                "Where seeds are added or dropped once results have been seen, p values come out "
+                "too small."
+            )
+    found += [
+        f"Registered, and no longer in the file: {name} ({claim.rstrip('.')})."
+        for name, claim in data.removed.items()
+    ]
+    found += [_diverged(row) for row in data.rows if row.finding is Finding.DIVERGED]
+    undeclared = [
+        row
+        for row in data.rows
+        if row.hypothesis.margin is None and row.standing is Standing.CONFIRMATORY
+    ]
+    if undeclared:
+        names = ", ".join(row.name for row in undeclared)
+        found.append(
+            f"No margin was declared for {names}: it is the larger of 0.01 and the SD over seeds "
+            "of what is compared with, so the data had a say in it."
+        )
+    return tuple(found)
+
+
+def _registered(data: HypothesisResults) -> str:
+    """Whether anything was said in advance; the rest of the report is exploratory."""
+    registration = data.registration
+    if registration is None:
+        return (
+            "The study was not registered before its first run: its hypotheses, and every other "
+            "comparison of this report, are exploratory."
+        )
+    if not registration.is_intact:
+        return (
+            "The registration is not what was registered (its digests do not match): the "
+            "hypotheses, and every other comparison of this report, are exploratory."
+        )
+    if registration.after_first_runs:
+        return (
+            f"The study was registered after its first runs ({_source(registration)}): its "
+            "hypotheses, and every other comparison of this report, are exploratory."
+        )
+    count = len(registration.parts[HYPOTHESES])
+    noun, verb = ("hypothesis", "was") if count == 1 else ("hypotheses", "were")
+    return (
+        f"{count or 'No'} {noun} {verb} registered before the first run "
+        f"({_source(registration)}). What is not marked confirmatory, and every other comparison "
+        "of this report, is exploratory."
+    )
+
+
+def _source(registration: Registration) -> str:
+    time = datetime.fromisoformat(registration.registered_at)
+    git = registration.git
+    commit = "no git commit" if git.commit is None else f"git commit {git.commit[:10]}"
+    changed = " with uncommitted changes" if git.dirty else ""
+    return f"{time:%Y-%m-%d %H:%M} UTC, digest {registration.digest}, {commit}{changed}"
+
+
+def _diverged(row: HypothesisRow) -> str:
+    counts = [
+        f"{side.outcomes[Outcome.DIVERGED]} of {sum(side.outcomes.values())} runs of {side.levels}"
+        for side in (row.of, row.against)
+    ]
+    n = row.difference.n
+    return (
+        f"{row.name}: {counts[0]} and {counts[1]} diverged; what is shown is the difference over "
+        f"the {n} {'seed' if n == 1 else 'seeds'} that completed in all cells."
+    )
+
+
+def caption(data: HypothesisResults) -> str:
+    """What the columns are."""
+    level, narrower = f"{data.confidence:.0%}", f"{2 * data.confidence - 1:.0%}"
+    parts = [
+        "Hypotheses. Difference: mean final loss in nats/token over the first cells minus that "
+        "over the second, paired by seed over the n seeds that completed in all of them, with its "
+        f"{level} t interval."
+    ]
+    if any(row.hypothesis.direction == "equivalent" for row in data.rows):
+        parts.append(f"For an equivalence it is the {narrower} interval, which its test goes by.")
+    parts.append(
+        "p: of a paired t test, one-sided for lower and higher, two-sided for different, the "
+        "larger of two one-sided ones for equivalent."
+    )
+    if any(row.standing is Standing.CONFIRMATORY for row in data.rows) and data.registration:
+        family = len(data.registration.parts[HYPOTHESES])
+        registered = "1 registered hypothesis" if family == 1 else f"{family} registered hypotheses"
+        parts.append(f"Holm: p adjusted over the {registered}; one without a p counts as 1.")
+    return " ".join([*parts, counts_caption(data.outcomes)])

@@ -1,0 +1,173 @@
+"""What a study said before its first run: its hypotheses, and all that decides what is compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Literal
+
+from studies.errors import ABSENT
+from studies.hypotheses import Hypothesis
+from studies.plan import Plan
+from studies.run_spec import digest
+from studies.section import Section
+
+REGISTRATION_FILE = "registration.json"
+
+HYPOTHESES = "hypotheses"
+
+Parts = Mapping[str, Any]
+"""Part of a study to its content, in values of JSON."""
+
+LONGEST_VALUE = 60
+"""Characters of a value that a difference quotes."""
+
+
+class GitState(Section):
+    """The code that a study was registered with; null outside a repository."""
+
+    commit: str | None
+    dirty: bool | None
+    """Whether tracked files differed from the commit."""
+
+
+class Registration(Section):
+    """Written once, at the first `ablate run` of a study. `registration.json` is this."""
+
+    registration_version: Literal[1] = 1
+    study: str
+    registered_at: str
+    """UTC, as 2026-01-31T12:00:00+00:00."""
+    after_first_runs: bool
+    """Whether runs of the study were there already, so that nothing was said in advance."""
+    git: GitState
+    parts: dict[str, Any]
+    """The hypotheses, and each part of the study that decides what is compared."""
+    digests: dict[str, str]
+    """Digest of each part."""
+    digest: str
+    """Digest of all parts."""
+
+    @property
+    def hypotheses(self) -> dict[str, Hypothesis]:
+        """The registered hypotheses by name."""
+        found = self.parts[HYPOTHESES]
+        return {name: Hypothesis.model_validate(given) for name, given in found.items()}
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether the parts are those that the digests were made of."""
+        return (digests_of(self.parts), digest(self.parts)) == (self.digests, self.digest)
+
+
+def register(
+    plan: Plan, *, registered_at: str, after_first_runs: bool, git: Mapping[str, Any]
+) -> Registration:
+    """The registration of a plan."""
+    parts = registered_parts(plan)
+    return Registration(
+        study=plan.study.name,
+        registered_at=registered_at,
+        after_first_runs=after_first_runs,
+        git=GitState.model_validate(git),
+        parts=parts,
+        digests=digests_of(parts),
+        digest=digest(parts),
+    )
+
+
+def registered_parts(plan: Plan) -> dict[str, Any]:
+    """What is registered of a plan."""
+    study = plan.study.model_dump(mode="json")
+    whole = ("factors", "design", "exclude", "seeds", "protocol", "model", "training")
+    return {
+        HYPOTHESES: study["hypotheses"],
+        **{name: study[name] for name in whole},
+        "data": _data(plan, study["data"]),
+        "module": _module(study["module"]),
+        "report.baseline": study["report"]["baseline"],
+        "report.confidence": study["report"]["confidence"],
+    }
+
+
+def _data(plan: Plan, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data section with what its texts contain, so that where they lie does not count."""
+    found = dict(data)
+    for key in ("corpus", "tokenizer"):
+        name = f"{key}_digest"
+        seen = {cell.configuration["data"][name] for cell in plan.cells} - {None}
+        if seen:
+            found[key] = PurePath(data[key]).name
+            found[name] = ", ".join(sorted(seen))
+    return found
+
+
+def _module(module: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if module is None:
+        return None
+    path = module["import_path"]
+    return {**module, "import_path": PurePath(path).name if module["source_digest"] else path}
+
+
+def digests_of(parts: Parts) -> dict[str, str]:
+    """A digest for each part."""
+    return {name: digest({name: part}) for name, part in parts.items()}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a study says now that it did not say when it was registered."""
+
+    parts: tuple[str, ...]
+    """In words, hypotheses aside: "seeds: 2 → 5"."""
+    changed: tuple[str, ...]
+    """Hypotheses that say something else, by name."""
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All of it on one line; empty where nothing changed."""
+        kinds = {"changed": self.changed, "added": self.added, "removed": self.removed}
+        told = [f"hypothesis {name} {kind}" for kind, names in kinds.items() for name in names]
+        return "; ".join([*self.parts, *told])
+
+
+def changes_since(registration: Registration, plan: Plan) -> Changes:
+    """How a plan differs from what was registered."""
+    then, now = dict(registration.parts), registered_parts(plan)
+    for parts in (then, now):
+        del parts[HYPOTHESES]  # told one by one
+    before, current = registration.hypotheses, plan.study.hypotheses
+    return Changes(
+        parts=tuple(_differences("", then, now)),
+        changed=tuple(n for n in current if n in before and before[n] != current[n]),
+        added=tuple(name for name in current if name not in before),
+        removed=tuple(name for name in before if name not in current),
+    )
+
+
+def _differences(name: str, before: object, after: object) -> Iterator[str]:
+    """A line for each value that differs, by its dotted key."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in dict.fromkeys([*before, *after]):
+            inner = before.get(key, ABSENT), after.get(key, ABSENT)
+            yield from _differences(f"{name}.{key}".lstrip("."), *inner)
+    elif after is ABSENT:
+        yield f"{name}: {_text(name, before)} removed"
+    elif before is ABSENT:
+        yield f"{name}: {_text(name, after)} added"
+    elif before != after:
+        was, is_now = _text(name, before), _text(name, after)
+        yield f"{name}: {was} → {is_now}" if was != is_now else f"{name}: changed"
+
+
+def _text(key: str, value: object) -> str:
+    """A value as a study file would give it, long ones cut."""
+    if key == "seeds" and isinstance(value, list) and value == list(range(len(value))):
+        return str(len(value))
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = text.replace('"', "")
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
