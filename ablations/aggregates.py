@@ -70,7 +70,7 @@ def search_aggregates(plan: Plan, records: Sequence[RunRecord]) -> dict[str, dic
             "search/sensitivity": row.sensitivity,
             "search/trials": float(row.trials),
             "search/diverged": float(row.diverged),
-            **({"search/pruned": float(row.pruned)} if row.pruned else {}),
+            "search/pruned": float(row.pruned),
             **{f"search/chosen_{leaf_name(key)}": float(v) for key, v in numbers.items()},
             "aggregate/shared_val_loss": shared.mean,
             "aggregate/shared_val_loss_sd": shared.sd,
@@ -142,10 +142,9 @@ def variant_aggregate(records: Sequence[RunRecord], confidence: float) -> dict[s
         "aggregate/ended": float(len(records)),
         "aggregate/survival": n / len(records) if records else math.nan,
         "aggregate/diverged": float(sum(r.outcome is Outcome.DIVERGED for r in records)),
+        "aggregate/pruned": float(sum(r.outcome is Outcome.PRUNED for r in records)),
         "aggregate/failed": float(sum(r.outcome is Outcome.FAILED for r in records)),
     }
-    if pruned := sum(r.outcome is Outcome.PRUNED for r in records):
-        values["aggregate/pruned"] = float(pruned)
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 

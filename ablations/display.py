@@ -129,7 +129,7 @@ def show_plan(console: Console, plan: Plan) -> None:
         f"excluded: {size_line(plan)} of "
         f"{length_text(cell.configuration for cell in plan.cells)}",
     )
-    for line in search_lines(plan):
+    for line in (*search_lines(plan), *pruning_lines(plan)):
         console.print(line)
     show_remarks(console, plan)
 
@@ -167,6 +167,15 @@ def search_lines(plan: Plan) -> Iterator[str]:
         f"{', '.join(map(str, search.seeds))}; then the seeds {seeds} at the chosen and at "
         "the shared values, a run once where they are the same. Extensions come on top"
     )
+
+
+def pruning_lines(plan: Plan) -> Iterator[str]:
+    """What may be ended early, and by what."""
+    pruning = plan.study.protocol.pruning
+    if pruning is not None:
+        which = "runs of the search" if pruning.stage == "search" else "compared runs"
+        options = "".join(f", {name} {value}" for name, value in pruning.options.items())
+        yield f"pruning   {which}, by {pruning.pruner}{options}"
 
 
 def _deviation(size: Size | None) -> str:

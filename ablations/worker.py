@@ -192,7 +192,8 @@ class Worker:
     def _train(self, job: Job) -> RunRecord:
         from lightning_modules.checkpoints import newest_checkpoint
         from lightning_modules.diagnostics.suite import definitions_of
-        from lightning_modules.training import go_on, train_run
+        from lightning_modules.run_context import go_on
+        from lightning_modules.training import train_run
 
         started = time.monotonic()
         job.run.save_spec(job.spec)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,16 +13,15 @@ from torch import Tensor
 from lightning_modules.clock import Clock
 from lightning_modules.diagnostics.base import NO_READINGS, Readings
 from lightning_modules.diagnostics.suite import DiagnosticSuite
-from lightning_modules.digests import SeenBatches, digest_of_batches, read_initial_values
+from lightning_modules.digests import digest_of_batches, read_initial_values
 from lightning_modules.evaluation import evaluation_loss, loss_of
 from lightning_modules.losses import LossWatch, TargetWatch
 from lightning_modules.manners import TerminationHandler
 from lightning_modules.memory import peak_memory_gib, reset_peak_memory
 from lightning_modules.recording import Recorder
+from lightning_modules.run_context import RunContext
 from lightning_modules.saving import Saver
-from lightning_modules.schedule import Schedule
 from lightning_modules.seeding import seed_global_generators, stream_seed
-from lightning_modules.stream import FixedBatches
 from lightning_modules.trainers import refuse_scaled_gradients
 from studies.digests import EVALUATION_DATA, PROBE_DATA, parameter_entries, training_entries
 from studies.metrics import (
@@ -39,35 +36,6 @@ from studies.metrics import (
     TRAINING_MINUTES,
     VALIDATION_LOSS,
 )
-from studies.records import MetricSink
-from studies.run_spec import RunSpec
-
-ShouldPrune = Callable[[int, float], bool]
-"""Whether to end a run here, from the optimiser step and the validation loss, nats per token."""
-
-
-@dataclass(frozen=True)
-class RunContext:
-    """What the callback needs to know about a run."""
-
-    spec: RunSpec
-    schedule: Schedule
-    """Shared with the module, whose learning rate goes by it."""
-    vocabulary_size: int
-    target_loss: float
-    """Validation loss whose first reaching is noted, nats per token."""
-    batches: FixedBatches
-    """On the host."""
-    seen: SeenBatches
-    """What the training stream hands out."""
-    sink: MetricSink
-    directory: Path
-    """Where checkpoints go."""
-    checkpoint_every_s: float
-    should_stop: Callable[[], bool]
-    """Asked after every optimiser step."""
-    should_prune: ShouldPrune
-    """Asked on the first rank after each evaluation but the last."""
 
 
 class RunCallback(pl.Callback):

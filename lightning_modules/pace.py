@@ -18,14 +18,15 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from lightning_modules.callbacks import RunCallback, RunContext
+from lightning_modules.callbacks import RunCallback
 from lightning_modules.clock import WARM_UP_STEPS, time_of
 from lightning_modules.data.token_store import build_token_store
 from lightning_modules.digests import SeenBatches
 from lightning_modules.manners import interruptible
 from lightning_modules.programme import EVALUATION, PLAIN, Act, Programme, Script, programme
+from lightning_modules.run_context import RunContext, go_on
 from lightning_modules.stream import FixedBatches, fixed_batches
-from lightning_modules.training import fit, go_on
+from lightning_modules.training import fit
 from studies.errors import AblationError
 from studies.pace import Pace, Part
 from studies.run_spec import RunSpec

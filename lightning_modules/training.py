@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import torch
 
-from lightning_modules.callbacks import RunCallback, RunContext, ShouldPrune
+from lightning_modules.callbacks import RunCallback
 from lightning_modules.data.token_store import TokenStore, build_token_store
 from lightning_modules.digests import SeenBatches
 from lightning_modules.manners import quiet_lightning
 from lightning_modules.model_facts import ModelFacts, model_facts
 from lightning_modules.modules import build_module
 from lightning_modules.results import run_result
+from lightning_modules.run_context import RunContext, ShouldPrune, go_on
 from lightning_modules.schedule import Schedule
 from lightning_modules.seeding import isolated_rng
 from lightning_modules.stream import TrainingStream, fixed_batches
@@ -30,11 +31,6 @@ class RunInterrupted(Exception):
     def __init__(self, step: int) -> None:
         super().__init__(f"stopped after optimiser step {step}")
         self.step = step
-
-
-def go_on(step: int, loss: float) -> bool:
-    """Prunes nothing."""
-    return False
 
 
 def train_run(

@@ -219,6 +219,12 @@ def test_the_command_says_what_it_will_do(tmp_path, capsys, monkeypatch) -> None
     printed = " ".join(capsys.readouterr().out.split())
     assert "2 cells x 8 runs (search, 2 seeds twice) = 16 runs of 30 steps" in printed
     assert "4 trials of each variant (tpe, 2 at once) on the seeds 10000" in printed
+    assert "pruning" not in printed
+    pruning = 'protocol.pruning={"pruner": "threshold", "options": {"upper": 9}}'
+    assert main(["plan", str(study), "--set", pruning]) == 0
+    assert "pruning runs of the search, by threshold, upper 9" in " ".join(
+        capsys.readouterr().out.split()
+    )
     unequal = ["--set", 'factors={"training.max_steps": [10, 20]}']
     assert main(["check", str(study), "--home", str(tmp_path), *unequal]) == 2
     assert "budgets differ" in capsys.readouterr().err

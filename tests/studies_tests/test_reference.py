@@ -31,6 +31,7 @@ CELLS = {
     "warmup-by-placement": (18, 13),
     "norms-at-their-best": (6, 5),
     "placement-tuned": (2, 2),
+    "norms-pruned": (2, 2),
     "gates-and-norms": (6, 6),
     "norms-in-five-minutes": (3, 3),
     "lstm-width": (6, 6),
