@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ablations import commands, query
+from ablations.option_types import above_zero, hours, positive
 from studies.errors import AblationError
 
 BROKEN_PIPE = 128 + 13
@@ -92,10 +93,10 @@ def _add_planning(add: _Adder) -> None:
         help="rehearse each variant for a second or two, and print what the study will take",
     )
     plan.add_argument(
-        "--detect", type=_above_zero, metavar="NATS", help="how many seeds detect this difference"
+        "--detect", type=above_zero, metavar="NATS", help="how many seeds detect this difference"
     )
     plan.add_argument(
-        "--workers", type=_positive, help="with --cost: as if with so many worker processes"
+        "--workers", type=positive, help="with --cost: as if with so many worker processes"
     )
     add(
         "check",
@@ -115,11 +116,11 @@ def _add_training(add: _Adder) -> None:
         settable=True,
         tracked=True,
     )
-    run.add_argument("--workers", type=_positive, help="worker processes (default: GPUs or cores)")
+    run.add_argument("--workers", type=positive, help="worker processes (default: GPUs or cores)")
     run.add_argument("--retry-failed", action="store_true", help="run failed runs once more")
     run.add_argument(
         "--budget-hours",
-        type=_hours,
+        type=hours,
         metavar="HOURS",
         help="ask before more GPU-hours (on a CPU, core-hours) than this are spent (default: "
         "ABLATE_BUDGET_HOURS, or else 1)",
@@ -190,7 +191,7 @@ def _add_results(add: _Adder) -> None:
         "ui", commands.ui, "open the MLflow UI on a study", "ablate ui quickstart", tracked=True
     )
     ui.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
-    ui.add_argument("--port", type=_positive, default=5000, help="port (default: %(default)s)")
+    ui.add_argument("--port", type=positive, default=5000, help="port (default: %(default)s)")
 
 
 def _add_query(add: _Adder) -> None:
@@ -225,7 +226,7 @@ def _add_query(add: _Adder) -> None:
     )
     parser.add_argument("--sort", metavar="NAME", help="order by a param, metric or tag")
     parser.add_argument("--descending", action="store_true", help="with --sort, the largest first")
-    parser.add_argument("--limit", type=_positive, help="show so many runs, and count the others")
+    parser.add_argument("--limit", type=positive, help="show so many runs, and count the others")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--csv", action="store_true", help="print CSV, with numbers in full")
     output.add_argument("--json", action="store_true", help="print all that the runs have as JSON")
@@ -274,27 +275,6 @@ class _Adder:
                 help="MLflow tracking store (default: the SQLite file HOME/mlflow.db)",
             )
         return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
-
-
-def _hours(text: str) -> float:
-    number = float(text)
-    if not number >= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 on")
-    return number
-
-
-def _above_zero(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return number
 
 
 if __name__ == "__main__":

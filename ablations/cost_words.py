@@ -93,7 +93,7 @@ def unmeasured(costing: Costing) -> Iterator[str]:
 
 
 def _assumptions(plan: Plan, estimate: Estimate, costing: Costing) -> Iterator[str]:
-    yield "no run diverges, fails or is stopped"
+    yield "no run diverges, fails, or is pruned or stopped"
     if estimate.machine.workers > 1:
         at_once = min(estimate.machine.workers, costing.kinds)
         yield (
