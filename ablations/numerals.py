@@ -70,6 +70,8 @@ def evenly(items: Sequence[T], count: int) -> list[T]:
 
 def significant(value: float, digits: int = 3) -> str:
     """A number with so many significant digits, fewer if they say it all; a whole one in full."""
+    if not math.isfinite(value):
+        return str(value)
     if value.is_integer() and abs(value) < 1e9:
         return f"{value:,.0f}"
     digits = min(digits, len(f"{value:e}".partition("e")[0].strip("-0")) - 1)
@@ -80,14 +82,20 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{float(f'{mantissa}e{power}'):,.{max(digits - 1 - exponent, 0)}f}"
 
 
-def aligned(texts: Sequence[str]) -> list[str]:
-    """Texts of numbers with their points below each other, to be set flush right."""
+def aligned(header: str, texts: Sequence[str]) -> list[str]:
+    """Header and numbers of a column at one width, points below each other, to be set flush left.
+
+    Set flush right, rich would strip what brings the points below each other.
+    """
     after = [_after_point(text) for text in texts]
     widest = max((length for length in after if length is not None), default=0)
-    return [
+    padded = (
         text if length is None else text + " " * (widest - length)
         for text, length in zip(texts, after, strict=True)
-    ]
+    )
+    column = [header, *padded]
+    width = max(map(len, column))
+    return [text.rjust(width) for text in column]
 
 
 def _after_point(text: str) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -51,9 +50,7 @@ def _column(header: str, values: Sequence[Value | None]) -> list[str]:
     texts = [_text(value) for value in values]
     if any(isinstance(v, str) and as_number(v) is None for v in values):
         return [header, *texts]
-    column = [header, *aligned(texts)]
-    width = max(map(len, column))
-    return [text.rjust(width) for text in column]  # rich, setting flush right, would strip them
+    return aligned(header, texts)
 
 
 def _header(key: Key, shown: Sequence[Key]) -> str:
@@ -76,5 +73,5 @@ def _text(value: Value | None) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return significant(value, 4) if math.isfinite(value) else str(value)
+        return significant(value, 4)
     return value

@@ -74,9 +74,10 @@ def _pairs(rows: Iterable[tuple[str, str]]) -> Padding:
 
 
 def _summary(view: RunView) -> Table:
-    table = _table(("metric", "left"), ("value", "right"), ("unit", "left"), ("definition", "wrap"))
     rows = list(summary_rows(view))
-    for row, number in zip(rows, aligned([row.value for row in rows]), strict=True):
+    head, *numbers = aligned("value", [row.value for row in rows])
+    table = _table(("metric", "left"), (head, "left"), ("unit", "left"), ("definition", "wrap"))
+    for row, number in zip(rows, numbers, strict=True):
         if row.metric is None:
             table.add_row(row.name, number)
         else:
@@ -92,11 +93,14 @@ def _curve_definitions(view: RunView, names: Sequence[str]) -> Padding:
 
 
 def _curve_table(view: RunView, names: Sequence[str], console: Console) -> Table:
-    columns = [_figures(view.curves[name], view.definition(name)) for name in names]
-    heads = ("first", "best/peak", "at step", "last", "steps")
-    table = _table(("curve", "wrap"), *((head, "right") for head in heads), ("", "left"))
-    figures = list(zip(*map(aligned, zip(*columns, strict=True)), strict=True))
-    for name, row in zip(names, figures, strict=True):
+    figures = [_figures(view.curves[name], view.definition(name)) for name in names]
+    columns = [
+        aligned(head, [row[place] for row in figures])
+        for place, head in enumerate(("first", "best/peak", "at step", "last"))
+    ]
+    heads = ((column[0], "left") for column in columns)
+    table = _table(("curve", "wrap"), *heads, ("steps", "right"), ("", "left"))
+    for name, *row in zip(names, *(column[1:] for column in columns), strict=True):
         curve = view.curves[name]
         spark = _spark(curve, _scale([curve], _kind(view, name)), console)
         table.add_row(_curve_label(view, name), *row, _span(curve.steps), spark)
@@ -155,11 +159,14 @@ def _family_table(
     steps = _common_steps([member.curve.steps for member in series])
     shown, kind = evenly(steps, STEPS_SHOWN), _kind(view, family)
     sparks = f"steps {_span(steps)}" + (" (log)" if kind == "log" else "")
-    heads = [(f"step {shown[0]:,}", "right"), *((f"{step:,}", "right") for step in shown[1:])]
-    table = _table(("layer", "left"), *heads, (sparks, "left"))
     found = [dict(zip(s.curve.steps, s.curve.values, strict=True)) for s in series]
-    columns = [aligned([_cell(values.get(step)) for values in found]) for step in shown]
-    rows = list(zip(series, zip(*columns, strict=True), strict=True))
+    columns = [
+        aligned(f"{step:,}" if place else f"step {step:,}", [_cell(v.get(step)) for v in found])
+        for place, step in enumerate(shown)
+    ]
+    heads = ((column[0], "left") for column in columns)
+    table = _table(("layer", "left"), *heads, (sparks, "left"))
+    rows = list(zip(series, zip(*(column[1:] for column in columns), strict=True), strict=True))
     for place, (_, tap_rows) in enumerate(groupby(rows, key=lambda row: row[0].tap)):
         if place:
             table.add_row()

@@ -13,7 +13,7 @@ import urllib.request
 from types import FrameType
 
 from ablations.run_directory import StudyDirectory
-from ablations.tracking_store import sqlite_path
+from ablations.tracking_store import require_store, sqlite_path
 from studies.errors import AblationError
 
 START_TIMEOUT_S = 120.0
@@ -73,6 +73,7 @@ def _links(directory: StudyDirectory, tracking_uri: str) -> dict[str, str]:
     from ablations.tracking import Tracking
     from ablations.tracking_views import saved_views
 
+    require_store(tracking_uri)
     experiment = Tracking(tracking_uri).client.get_experiment_by_name(directory.study)
     if experiment is None:
         raise AblationError(

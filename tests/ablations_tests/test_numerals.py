@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from ablations.numerals import Scale, aligned, clock, evenly, significant, sparkline
@@ -29,6 +31,8 @@ def test_durations_read_like_a_clock(seconds, words):
         (-7.5e-5, "-7.5e-5"),
         (6.02214e23, "6.02e23"),
         (1e-7, "1e-7"),
+        (math.nan, "nan"),
+        (-math.inf, "-inf"),
     ],
 )
 def test_numbers_have_three_significant_digits(value, text):
@@ -36,8 +40,9 @@ def test_numbers_have_three_significant_digits(value, text):
 
 
 def test_points_stand_below_each_other():
-    texts = [text.rjust(8) for text in aligned(["0.12", "12.3", "5", "–", "1e-7"])]
-    assert texts == ["    0.12", "   12.3 ", "    5   ", "       –", "    1e-7"]
+    texts = aligned("mean", ["0.12", "12.3", "5", "–", "1e-7"])
+    assert texts == [" mean", " 0.12", "12.3 ", " 5   ", "    –", " 1e-7"]
+    assert aligned("loss/nats", ["2.1"]) == ["loss/nats", "      2.1"]
 
 
 def test_items_are_chosen_evenly_with_the_ends_among_them():

@@ -140,12 +140,20 @@ def test_a_model_without_a_finite_loss_is_refused(corpus, tmp_path, monkeypatch)
         pace_of(tiny_spec(corpus), tmp_path)
 
 
+@pytest.fixture
+def hears_ctrl_c():
+    """What is started in the background of a shell script is deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_in_a_rehearsal_is_ctrl_c(corpus, tmp_path, monkeypatch):
-    handler = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(
         "lightning_modules.recording.Recorder.write",
         lambda *_: os.kill(os.getpid(), signal.SIGINT),
     )
     with pytest.raises(KeyboardInterrupt):
         pace_of(tiny_spec(corpus), tmp_path)
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
