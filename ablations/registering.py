@@ -28,9 +28,7 @@ def register_once(plan: Plan, directory: StudyDirectory) -> str:
     with filelock.FileLock(directory.path / ".registration.lock"):
         registration = read_registration(directory)
         if registration is not None:
-            changed = changes_since(registration, plan).text
-            at = registration.registered_at
-            return f"not as registered at {at}: {changed}" if changed else ""
+            return _later_line(registration, plan, directory)
         registration = register(
             plan,
             registered_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -58,6 +56,16 @@ def read_registration(directory: StudyDirectory) -> Registration | None:
             f"{path} is no registration: {'.'.join(map(str, first['loc']))}: {first['msg']}. "
             "Restore it; or move it away, and the study is registered anew, after its first runs."
         ) from None
+
+
+def _later_line(registration: Registration, plan: Plan, directory: StudyDirectory) -> str:
+    if not registration.is_intact:
+        return (
+            f"{directory.registration_path} was edited: nothing is confirmatory until it is "
+            "restored"
+        )
+    changed = changes_since(registration, plan).text
+    return f"not as registered at {registration.registered_at}: {changed}" if changed else ""
 
 
 def _first_line(registration: Registration) -> str:

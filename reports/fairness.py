@@ -12,7 +12,7 @@ from reports.style import layout_of
 from reports.words import plain_value
 from studies.budgets import length_text, seen_tokens, training_tokens
 from studies.edges import Span
-from studies.fairness import Size, budget_unit, size_against, unequal_budgets
+from studies.fairness import Size, budget_difference, budget_unit, size_against
 from studies.metrics import FLOPS_PER_TOKEN, PARAMETERS, PEAK_MEMORY_GIB, STEPS
 from studies.plan import Cell, Plan
 from studies.protocol import Fixed, Protocol
@@ -64,7 +64,7 @@ class FairnessLedger:
     budget: str
     """What variants have to be given alike, and how much where that is in minutes."""
     unequal: str | None
-    """How budgets differ, if they do."""
+    """How budgets differ and why, if they do."""
     uneven_steps: float
     """In runs of minutes, by how much the steps of one variant's compared runs differ at most, as a
     share of the fewest; else 0."""
@@ -90,7 +90,7 @@ def collect(results: StudyResults) -> FairnessLedger:
         search_seeds=0 if isinstance(search, Fixed) else len(search.seeds),
         mismatched={a.label: a.size for a in accounts if a.size and not a.size.within},
         budget=_budget(plan),
-        unequal=unequal_budgets(plan),
+        unequal=budget_difference(plan),
         uneven_steps=max(_uneven(results, cell) for cell in plan.cells),
         outcomes=results.compared.outcomes(),
         pairing=collect_pairing(results.compared),

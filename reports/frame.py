@@ -5,7 +5,7 @@ Whatever the runs are read from, the report sees one `StudyResults`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 from reports.words import level_label
 from studies.design_kinds import OneAtATime
 from studies.diagnostics import TAPS
+from studies.digests import EVALUATION_DATA
 from studies.errors import AblationError
 from studies.metrics import METRICS, Metric, split_series
 from studies.plan import Column, Plan
@@ -116,6 +117,15 @@ class StudyResults:
             {key: record for key, record in self.records.items() if key in keys},
             self.registration,
         )
+
+    def evaluation_sets(self, variants: Collection[str]) -> set[str]:
+        """Digests of the evaluation sets that losses of variants were measured on, as recorded."""
+        return {
+            found
+            for record in self.records.values()
+            if record.variant in variants
+            and (found := record.digests.get(EVALUATION_DATA)) is not None
+        }
 
     def outcomes(self, variant: str | None = None) -> dict[Outcome, int]:
         """How many planned runs ended how, every outcome counted."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 
 import pandas as pd
 
 from reports.frame import StudyResults
-from reports.power import smallest_detectable_difference
+from reports.power import first_holm_step, smallest_detectable_difference
 from reports.statistics import (
     PairedDifference,
     equivalence_p,
@@ -21,6 +21,8 @@ from reports.statistics import (
     two_sided_p,
 )
 from reports.words import any_of, level_label
+from studies.contrasts import confounded
+from studies.fairness import budget_difference
 from studies.hypotheses import Hypothesis, LevelSets
 from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome
@@ -40,6 +42,11 @@ class Standing(StrEnum):
     LATE = "exploratory (registered after the first runs)"
     UNREGISTERED = "exploratory (not registered)"
 
+    @property
+    def is_confirmatory(self) -> bool:
+        """Whether it was said before the first run, and stands as it was said."""
+        return self is Standing.CONFIRMATORY
+
 
 class Finding(Enum):
     """What a hypothesis came to, the reasons against any verdict first."""
@@ -47,13 +54,14 @@ class Finding(Enum):
     SEARCHING = "the search has not chosen for all variants"
     SURVIVORS = "runs diverged or were pruned"
     LEAKY = "an evaluation leaks"
-    DIFFERENT_TEXTS = "losses are on different tokens"
+    DIFFERENT_TEXTS = "losses are on different evaluation sets"
     NO_PAIR = "no seed has all runs"
     ONE_PAIR = "one seed has all runs"
     TOO_FEW = "fewer seeds than planned have all runs"
     NO_DIFFERENCE = "the interval includes 0"
     AGAINST_CLAIM = "the interval lies on the other side of 0"
     NOT_SIGNIFICANT = "the interval excludes 0, the adjusted p does not reach the level"
+    AT_EDGE = "a search ended at its edge: what is worse might be better beyond it"
     UNCONFIRMED = "as expected, but exploratory"
     AS_CLAIMED = "as expected"
     BEYOND_MARGIN = "as expected, and the interval lies beyond the margin"
@@ -69,7 +77,9 @@ class Side:
     """What its cells have in common: "GEGLU or SwiGLU · LayerNorm"."""
     cells: int
     outcomes: dict[Outcome, int]
-    """Of all runs of these cells."""
+    """Of the runs of these cells that the test is on."""
+    at_edge: tuple[str, ...]
+    """Labels of its cells whose chosen values lie at the edge of what was tried."""
 
     @property
     def given_up(self) -> int:
@@ -86,8 +96,10 @@ class HypothesisRow:
     standing: Standing
     of: Side
     against: Side
-    planned: int
-    """Seeds that it needs."""
+    seeds: tuple[int, ...]
+    """Seeds that it is tested on, each of which it needs."""
+    confounded: tuple[str, ...]
+    """Other factors whose levels the two sets hold in different shares."""
     margin: float
     """As declared, or else decided by the data; NaN while they do not say."""
     difference: PairedDifference
@@ -95,7 +107,7 @@ class HypothesisRow:
     equivalence: PairedDifference
     """The same with the interval that two one-sided tests go by."""
     detectable: float
-    """Smallest difference that these seeds could have shown (80 % power)."""
+    """Smallest difference that these seeds could have shown (80 % power), in Holm's first step."""
     p: float
     """NaN where there is no verdict."""
     finding: Finding
@@ -114,17 +126,23 @@ class HypothesisResults:
     removed: dict[str, str]
     """Claim of each hypothesis that is registered and no longer in the file, by name."""
     confidence: float
+    budgets: str | None
+    """How budgets of variants differ, and why, if they do."""
     outcomes: dict[Outcome, int]
 
 
 def collect(results: StudyResults) -> HypothesisResults | None:
     """Every hypothesis that is declared, tested; None where there is none, nor ever was."""
     plan, registration = results.plan, results.registration
-    registered = registration.hypotheses if registration else {}
-    if not plan.study.hypotheses and not registered:
+    intact = registration is not None and registration.is_intact
+    registered = registration.hypotheses if registration and intact else {}
+    if not plan.study.hypotheses and not registered and (intact or registration is None):
         return None
-    changes = changes_since(registration, plan) if registration else None
-    rows = [_row(results, name, _standing(name, registration, changes)) for name in plan.contrasts]
+    changes = changes_since(registration, plan) if registration and intact else None
+    rows = [
+        _row(results, name, _standing(name, registration, changes), len(registered))
+        for name in plan.contrasts
+    ]
     confidence = plan.study.report.confidence
     return HypothesisResults(
         rows=_decided(rows, registered, confidence),
@@ -132,12 +150,13 @@ def collect(results: StudyResults) -> HypothesisResults | None:
         changes=changes,
         removed={name: registered[name].claim for name in (changes.removed if changes else ())},
         confidence=confidence,
+        budgets=budget_difference(plan),
         outcomes=results.outcomes(),
     )
 
 
 def _standing(name: str, registration: Registration | None, changes: Changes | None) -> Standing:
-    if registration is None or changes is None or not registration.is_intact:
+    if registration is None or changes is None:
         return Standing.UNREGISTERED
     if registration.after_first_runs:
         return Standing.LATE
@@ -146,29 +165,32 @@ def _standing(name: str, registration: Registration | None, changes: Changes | N
     return Standing.CHANGED if name in changes.changed else Standing.CONFIRMATORY
 
 
-def _row(results: StudyResults, name: str, standing: Standing) -> HypothesisRow:
+def _row(results: StudyResults, name: str, standing: Standing, family: int) -> HypothesisRow:
     plan = results.plan
     hypothesis, contrast = plan.study.hypotheses[name], plan.contrasts[name]
+    seeds = _seeds(results, hypothesis, standing)
     both = (contrast.of, contrast.against)
     losses = pd.DataFrame({v: results.values(FINAL_LOSS, v) for side in both for v in side})
-    complete = losses.dropna()
+    complete = losses[losses.index.isin(seeds)].dropna()
     of, against = (complete[list(side)].mean(axis=1) for side in both)
     confidence = plan.study.report.confidence
     difference = paired_difference(of, against, confidence)
     margin = hypothesis.margin
     if margin is None:
         margin = max(LEAST_MARGIN, summarize(against).sd) if len(against) > 1 else math.nan
+    strictest = _strictest(hypothesis, confidence, family if standing.is_confirmatory else 1)
     row = HypothesisRow(
         name=name,
         hypothesis=hypothesis,
         standing=standing,
-        of=_side(results, hypothesis.of, contrast.of),
-        against=_side(results, hypothesis.against, contrast.against),
-        planned=hypothesis.seeds or _seeds(results, standing),
+        of=_side(results, hypothesis.of, contrast.of, seeds),
+        against=_side(results, hypothesis.against, contrast.against, seeds),
+        seeds=seeds,
+        confounded=tuple(confounded(plan, name)),
         margin=margin,
         difference=difference,
         equivalence=paired_difference(of, against, 2 * confidence - 1),
-        detectable=smallest_detectable_difference(difference.sd, difference.n, confidence),
+        detectable=smallest_detectable_difference(difference.sd, difference.n, strictest),
         p=math.nan,
         finding=Finding.NO_PAIR,
     )
@@ -178,18 +200,39 @@ def _row(results: StudyResults, name: str, standing: Standing) -> HypothesisRow:
     return replace(row, p=_p(row))
 
 
-def _seeds(results: StudyResults, standing: Standing) -> int:
-    """Seeds of the study; as registered, for a hypothesis that was declared for all of them."""
-    if standing is Standing.CONFIRMATORY and results.registration is not None:
-        return len(results.registration.parts["seeds"])
-    return len(results.plan.study.seeds)
+def _seeds(results: StudyResults, hypothesis: Hypothesis, standing: Standing) -> tuple[int, ...]:
+    """The seeds that a hypothesis was planned for, whatever others there are by now.
+
+    A test on more of them as they come would be a test that stops when it likes what it sees.
+    """
+    seeds = results.plan.study.seeds
+    if standing.is_confirmatory and results.registration is not None:
+        seeds = tuple(results.registration.parts["seeds"])
+    return seeds[: hypothesis.seeds]
 
 
-def _side(results: StudyResults, levels: LevelSets, variants: tuple[str, ...]) -> Side:
-    counts = [results.outcomes(variant) for variant in variants]
-    shared = " · ".join(_levels_text(key, value) for key, value in levels.items())
-    outcomes = {outcome: sum(count[outcome] for count in counts) for outcome in Outcome}
-    return Side(shared, len(variants), outcomes)
+def _strictest(hypothesis: Hypothesis, confidence: float, family: int) -> float:
+    """Two-sided confidence at which the hypothesis is tested where Holm puts it first.
+
+    A one-sided p is half a two-sided one; and the two-sided interval has to exclude 0 all the same.
+    """
+    alone = hypothesis.direction == "different"
+    first = first_holm_step(confidence, family)
+    return first if alone else max(confidence, 1 - 2 * (1 - first))
+
+
+def _side(
+    results: StudyResults, levels: LevelSets, variants: tuple[str, ...], seeds: Sequence[int]
+) -> Side:
+    runs = results.runs
+    found = runs[runs["variant"].isin(variants) & runs["seed"].isin(seeds)]["outcome"]
+    choices = results.plan.choices
+    return Side(
+        levels=" · ".join(_levels_text(key, value) for key, value in levels.items()),
+        cells=len(variants),
+        outcomes={outcome: int((found == outcome).sum()) for outcome in Outcome},
+        at_edge=tuple(results.labels[v] for v in variants if v in choices and choices[v].edges),
+    )
 
 
 def _levels_text(key: str, value: Scalar | tuple[Scalar, ...]) -> str:
@@ -202,20 +245,15 @@ def _obstacle(
     results: StudyResults, row: HypothesisRow, variants: tuple[str, ...]
 ) -> Finding | None:
     """Why there is no verdict, if there is a reason."""
-    texts = {
-        record.facts.get("validation_digest")
-        for record in results.records.values()
-        if record.variant in variants and record.facts
-    }
     n = row.difference.n
     reasons = {
         Finding.SEARCHING: not results.plan.is_settled,
         Finding.SURVIVORS: row.of.given_up + row.against.given_up > 0,
         Finding.LEAKY: any(results.leaks[variant] is Leak.LEAKY for variant in variants),
-        Finding.DIFFERENT_TEXTS: len(texts) > 1,
+        Finding.DIFFERENT_TEXTS: len(results.evaluation_sets(variants)) > 1,
         Finding.NO_PAIR: n == 0,
         Finding.ONE_PAIR: n == 1,
-        Finding.TOO_FEW: n < row.planned,
+        Finding.TOO_FEW: n < len(row.seeds),
     }
     return next((finding for finding, holds in reasons.items() if holds), None)
 
@@ -237,35 +275,40 @@ def _decided(
     The family is what was registered: dropping a hypothesis later makes no other one's p smaller.
     One without a p counts as 1.
     """
-    tested = {row.name: row.p for row in rows if row.standing is Standing.CONFIRMATORY}
+    tested = {row.name: row.p for row in rows if row.standing.is_confirmatory}
     family = [tested.get(name, math.nan) for name in registered]
     adjusted = dict(zip(registered, holm([1.0 if p != p else p for p in family]), strict=True))
     found = []
     for row in rows:
         if math.isfinite(row.p):
-            if row.standing is Standing.CONFIRMATORY:
+            if row.standing.is_confirmatory:
                 row = replace(row, adjusted_p=adjusted[row.name])
             row = replace(row, finding=_finding(row, confidence))
         found.append(row)
-    return tuple(sorted(found, key=lambda row: row.standing is not Standing.CONFIRMATORY))
+    return tuple(sorted(found, key=lambda row: not row.standing.is_confirmatory))
 
 
 def _finding(row: HypothesisRow, confidence: float) -> Finding:
     alpha, direction = 1 - confidence, row.hypothesis.direction
-    is_confirmatory = row.standing is Standing.CONFIRMATORY
+    is_confirmatory = row.standing.is_confirmatory
     reached = (row.adjusted_p if is_confirmatory else row.p) <= alpha
     if direction == "equivalent":
         if not reached:
             return Finding.NOT_EQUIVALENT
-        return Finding.EQUIVALENT if is_confirmatory else Finding.UNCONFIRMED
+        if not is_confirmatory:
+            return Finding.UNCONFIRMED
+        return Finding.AT_EDGE if row.of.at_edge or row.against.at_edge else Finding.EQUIVALENT
     if row.difference.includes_zero:
         return Finding.NO_DIFFERENCE
     is_lower = row.difference.high < 0
+    worse = row.against if is_lower else row.of
     if direction == ("higher" if is_lower else "lower"):
-        return Finding.AGAINST_CLAIM
+        return Finding.AT_EDGE if worse.at_edge else Finding.AGAINST_CLAIM
     if not is_confirmatory:
         return Finding.UNCONFIRMED
     if not reached:
         return Finding.NOT_SIGNIFICANT
+    if worse.at_edge:
+        return Finding.AT_EDGE
     nearest = -row.difference.high if is_lower else row.difference.low
     return Finding.BEYOND_MARGIN if nearest > row.margin else Finding.AS_CLAIMED

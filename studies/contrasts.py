@@ -1,14 +1,17 @@
-"""Which cells the hypotheses of a study compare."""
+"""Which cells the hypotheses of a study compare, and what they differ in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 
 from studies.designs import Combination, matches
 from studies.errors import AblationError
 from studies.hypotheses import Contrast, LevelSets
-from studies.plan import Cell
+from studies.plan import Cell, Plan
 from studies.schema import Study
+from studies.values import Scalar
 
 MOST_NAMED = 20
 """Variants that an error lists."""
@@ -73,3 +76,23 @@ def _variants(cells: Iterable[Cell]) -> str:
     names = list(dict.fromkeys(cell.variant for cell in cells))
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more
+
+
+def confounded(plan: Plan, name: str) -> Iterator[str]:
+    """Factors that a hypothesis does not name on both sides, and whose levels differ in share.
+
+    Each cell counts the same, so that the effect of such a factor is in the difference.
+    """
+    hypothesis, contrast = plan.study.hypotheses[name], plan.contrasts[name]
+    for key in plan.cells[0].levels:
+        sides = [_shares(plan, variants, key) for variants in (contrast.of, contrast.against)]
+        named = key in hypothesis.of and key in hypothesis.against
+        if not named and all(sides) and sides[0] != sides[1]:
+            yield key
+
+
+def _shares(plan: Plan, variants: Sequence[str], key: str) -> dict[Scalar, Fraction]:
+    """Level of a factor to its share of the cells in which it means something."""
+    levels = [plan.cell(variant).levels[key] for variant in variants]
+    counts = Counter(level for level in levels if level is not None)
+    return {level: Fraction(count, counts.total()) for level, count in counts.items()}

@@ -66,6 +66,16 @@ def unequal_budgets(plan: Plan) -> str | None:
     return f"{least} has {spent[least]:,.0f} {unit}, {most} has {spent[most]:,.0f}"
 
 
+def budget_difference(plan: Plan) -> str | None:
+    """How the budgets of variants differ and why, in a sentence; None where they do not."""
+    difference, reason = unequal_budgets(plan), plan.study.protocol.unequal_budgets
+    if difference is None:
+        return None
+    if reason is None:
+        return f"Budgets differ, so that losses do not compare: {difference}."
+    return f"Budgets differ on purpose: {reason.rstrip('.')} ({difference})."
+
+
 def budget_unit(plan: Plan) -> str:
     """What variants have to be given alike: FLOPs or minutes of training, or training tokens."""
     budget = plan.study.protocol.budget

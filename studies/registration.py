@@ -9,14 +9,18 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from studies.errors import ABSENT
-from studies.hypotheses import Hypothesis
+from studies.hypotheses import Contrast, Hypothesis
 from studies.plan import Plan
 from studies.run_spec import digest
+from studies.schema import DiagnosticsConfig
 from studies.section import Section
 
 REGISTRATION_FILE = "registration.json"
 
-HYPOTHESES = "hypotheses"
+HYPOTHESES, CONTRASTS = "hypotheses", "contrasts"
+
+_DECISIVE = ("protocol.search", "protocol.pruning", "report.confidence")
+"""Parts of a study that every test rests on, beside its cells and its seeds."""
 
 Parts = Mapping[str, Any]
 """Part of a study to its content, in values of JSON."""
@@ -48,7 +52,7 @@ class Registration(Section):
     digests: dict[str, str]
     """Digest of each part."""
     digest: str
-    """Digest of all parts."""
+    """Digest of all of it, the digests aside."""
 
     @property
     def hypotheses(self) -> dict[str, Hypothesis]:
@@ -58,8 +62,11 @@ class Registration(Section):
 
     @property
     def is_intact(self) -> bool:
-        """Whether the parts are those that the digests were made of."""
-        return (digests_of(self.parts), digest(self.parts)) == (self.digests, self.digest)
+        """Whether it is what the digests were made of; else nothing in it is to be relied on."""
+        return (digests_of(self.parts), self._whole()) == (self.digests, self.digest)
+
+    def _whole(self) -> str:
+        return digest(self.model_dump(mode="json", exclude={"digests", "digest"}))
 
 
 def register(
@@ -67,15 +74,16 @@ def register(
 ) -> Registration:
     """The registration of a plan."""
     parts = registered_parts(plan)
-    return Registration(
+    registration = Registration(
         study=plan.study.name,
         registered_at=registered_at,
         after_first_runs=after_first_runs,
         git=GitState.model_validate(git),
         parts=parts,
         digests=digests_of(parts),
-        digest=digest(parts),
+        digest="",
     )
+    return registration.model_copy(update={"digest": registration._whole()})
 
 
 def registered_parts(plan: Plan) -> dict[str, Any]:
@@ -84,11 +92,22 @@ def registered_parts(plan: Plan) -> dict[str, Any]:
     whole = ("factors", "design", "exclude", "seeds", "protocol", "model", "training")
     return {
         HYPOTHESES: study["hypotheses"],
+        CONTRASTS: {name: _cells(plan, contrast) for name, contrast in plan.contrasts.items()},
         **{name: study[name] for name in whole},
         "data": _data(plan, study["data"]),
         "module": _module(study["module"]),
         "report.baseline": study["report"]["baseline"],
         "report.confidence": study["report"]["confidence"],
+    }
+
+
+def _cells(plan: Plan, contrast: Contrast) -> dict[str, list[str]]:
+    """Digests of what each set of cells is; not of how they are looked at."""
+    looks = {"diagnostics": DiagnosticsConfig()}
+    sides = {"of": contrast.of, "against": contrast.against}
+    return {
+        name: sorted(plan.cell(v).spec(0).model_copy(update=looks).cell_key for v in variants)
+        for name, variants in sides.items()
     }
 
 
@@ -123,7 +142,8 @@ class Changes:
     parts: tuple[str, ...]
     """In words, hypotheses aside: "seeds: 2 → 5"."""
     changed: tuple[str, ...]
-    """Hypotheses that say something else, by name."""
+    """Hypotheses that say something else, or that would be tested on something else: on other
+    cells, or on these chosen, trained or judged in another way."""
     added: tuple[str, ...]
     removed: tuple[str, ...]
 
@@ -136,32 +156,45 @@ class Changes:
 
 
 def changes_since(registration: Registration, plan: Plan) -> Changes:
-    """How a plan differs from what was registered."""
+    """How a plan differs from what was registered.
+
+    Args:
+        registration: an intact one.
+        plan: of the study as it is now.
+    """
     then, now = dict(registration.parts), registered_parts(plan)
+    cells_then, cells_now = (parts.pop(CONTRASTS) for parts in (then, now))
     for parts in (then, now):
         del parts[HYPOTHESES]  # told one by one
     before, current = registration.hypotheses, plan.study.hypotheses
+    differences = dict(_differences("", then, now))
+    all_change = any(key.startswith(_DECISIVE) for key in differences)
     return Changes(
-        parts=tuple(_differences("", then, now)),
-        changed=tuple(n for n in current if n in before and before[n] != current[n]),
+        parts=tuple(differences.values()),
+        changed=tuple(
+            n
+            for n in current
+            if n in before
+            and (all_change or before[n] != current[n] or cells_then[n] != cells_now[n])
+        ),
         added=tuple(name for name in current if name not in before),
         removed=tuple(name for name in before if name not in current),
     )
 
 
-def _differences(name: str, before: object, after: object) -> Iterator[str]:
-    """A line for each value that differs, by its dotted key."""
+def _differences(name: str, before: object, after: object) -> Iterator[tuple[str, str]]:
+    """The dotted key of each value that differs, and a line that says how."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in dict.fromkeys([*before, *after]):
             inner = before.get(key, ABSENT), after.get(key, ABSENT)
             yield from _differences(f"{name}.{key}".lstrip("."), *inner)
     elif after is ABSENT:
-        yield f"{name}: {_text(name, before)} removed"
+        yield name, f"{name}: {_text(name, before)} removed"
     elif before is ABSENT:
-        yield f"{name}: {_text(name, after)} added"
+        yield name, f"{name}: {_text(name, after)} added"
     elif before != after:
         was, is_now = _text(name, before), _text(name, after)
-        yield f"{name}: {was} → {is_now}" if was != is_now else f"{name}: changed"
+        yield name, f"{name}: {was} → {is_now}" if was != is_now else f"{name}: changed"
 
 
 def _text(key: str, value: object) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterator
 
+from studies.contrasts import confounded
 from studies.diagnostics import DIAGNOSTIC_OF, DIAGNOSTICS, family_and_place
 from studies.fairness import mismatched
 from studies.plan import Plan
 from studies.run_spec import RunSpec
 from studies.schema import DiagnosticsConfig, ReportConfig
-from studies.values import Scalar
 
 _SHARED = {
     "step": "log_every_steps",
@@ -108,20 +106,9 @@ def _absent_maps(plan: Plan) -> Iterator[str]:
 
 def _unbalanced_contrasts(plan: Plan) -> Iterator[str]:
     """Hypotheses whose sets differ in a factor that they do not both name: its effect counts."""
-    for name, contrast in plan.contrasts.items():
-        hypothesis = plan.study.hypotheses[name]
-        for key in plan.cells[0].levels:
-            sides = [_shares(plan, variants, key) for variants in (contrast.of, contrast.against)]
-            named = key in hypothesis.of and key in hypothesis.against
-            if not named and all(sides) and sides[0] != sides[1]:
-                yield (
-                    f"hypothesis {name} compares cells that differ in {key} as well, which its "
-                    "two sets do not both name: its effect counts; name its levels to hold it still"
-                )
-
-
-def _shares(plan: Plan, variants: Sequence[str], key: str) -> dict[Scalar, Fraction]:
-    """Level of a factor to its share of the cells in which it means something."""
-    levels = [plan.cell(variant).levels[key] for variant in variants]
-    counts = Counter(level for level in levels if level is not None)
-    return {level: Fraction(count, counts.total()) for level, count in counts.items()}
+    for name in plan.contrasts:
+        for key in confounded(plan, name):
+            yield (
+                f"hypothesis {name} compares cells that differ in {key} as well, which its "
+                "two sets do not both name: its effect counts; name its levels to hold it still"
+            )

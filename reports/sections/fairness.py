@@ -56,12 +56,8 @@ def render(data: FairnessLedger) -> Exhibits:
 
 def _sentences(data: FairnessLedger) -> list[str]:
     protocol, found = data.protocol, []
-    if data.unequal and protocol.unequal_budgets:
-        found.append(
-            f"Budgets differ on purpose: {protocol.unequal_budgets.rstrip('.')} ({data.unequal})."
-        )
-    elif data.unequal:
-        found.append(f"Budgets differ, so that losses do not compare: {data.unequal}.")
+    if data.unequal:
+        found.append(data.unequal)
     else:
         found.append(f"Every variant has the same budget in {data.budget}.")
     if data.uneven_steps > UNEVEN:

@@ -43,7 +43,7 @@ def render(data: HypothesisResults) -> Exhibits:
         rows=tuple(
             Row(_cells(row, data, decimals), gap=place > 0) for place, row in enumerate(data.rows)
         ),
-        data=pd.DataFrame([_numbers(row) for row in data.rows]),
+        data=pd.DataFrame([_numbers(row, data) for row in data.rows]),
         bar_limit=_bar_limit(data),
     )
     return Exhibits(sentences=sentences(data), tables=(table,))
@@ -78,7 +78,7 @@ def _cells(row: HypothesisRow, data: HypothesisResults, decimals: int) -> tuple[
         Cell(row.hypothesis.claim, detail=row.name),
         Cell(contrast(row)),
         Cell(standing(row, data)),
-        Cell(str(n), order=n, detail=f"of {row.planned} planned" if n < row.planned else ""),
+        Cell(str(n), order=n, detail=f"of {len(row.seeds)} planned" if n < len(row.seeds) else ""),
         _difference_cell(row, decimals),
         _p_cell(row.p),
         _p_cell(row.adjusted_p),
@@ -119,20 +119,20 @@ def _bar_limit(data: HypothesisResults) -> float:
     return max((max(abs(d.low), abs(d.high)) for d in known), default=0.0)
 
 
-def _numbers(row: HypothesisRow) -> dict[str, object]:
+def _numbers(row: HypothesisRow, data: HypothesisResults) -> dict[str, object]:
     """The row of the CSV: every number behind the displayed ones, in full."""
     hypothesis, difference = row.hypothesis, row.difference
     sides = {"of": row.of, "against": row.against}
     return {
         "hypothesis": row.name,
         "claim": hypothesis.claim,
-        "declared": row.standing.value,
+        "declared": standing(row, data),
         **{name: side.levels for name, side in sides.items()},
         **{f"{name}_cells": side.cells for name, side in sides.items()},
         "direction": hypothesis.direction,
         "margin": row.margin,
         "margin_declared": hypothesis.margin is not None,
-        "planned_seeds": row.planned,
+        "planned_seeds": len(row.seeds),
         "n": difference.n,
         "difference_mean": difference.mean,
         "difference_sd": difference.sd,
@@ -141,6 +141,8 @@ def _numbers(row: HypothesisRow) -> dict[str, object]:
         "equivalence_low": row.equivalence.low,
         "equivalence_high": row.equivalence.high,
         "smallest_detectable_difference": row.detectable,
+        "also_differs_in": " ".join(row.confounded),
+        "at_edge": "; ".join((*row.of.at_edge, *row.against.at_edge)),
         "p": row.p,
         "holm_p": row.adjusted_p,
         "verdict": verdict(row),

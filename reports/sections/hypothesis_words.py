@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from datetime import datetime
 
-from reports.hypotheses import Finding, HypothesisResults, HypothesisRow, Side, Standing
-from reports.words import counts_caption
+from reports.hypotheses import Finding, HypothesisResults, HypothesisRow, Side
+from reports.words import any_of, counts_caption, factor_label
 from studies.records import Outcome
 from studies.registration import HYPOTHESES, Registration
 
@@ -21,7 +22,7 @@ _WITHOUT_VERDICT = {
     Finding.SEARCHING: "not decided yet: the search has not chosen for every variant",
     Finding.SURVIVORS: "cannot be decided from means over survivors",
     Finding.LEAKY: "cannot be decided: later tokens leak into an evaluation",
-    Finding.DIFFERENT_TEXTS: "cannot be decided: the losses are on different tokens",
+    Finding.DIFFERENT_TEXTS: "cannot be decided: the losses are on different evaluation sets",
     Finding.NO_PAIR: "not decided yet: no seed has all its runs",
     Finding.ONE_PAIR: "not testable with n = 1",
 }
@@ -33,14 +34,18 @@ def verdict(row: HypothesisRow) -> str:
     if finding in _WITHOUT_VERDICT:
         return _WITHOUT_VERDICT[finding]
     if finding is Finding.TOO_FEW:
-        return f"not decided yet: n = {difference.n} of {row.planned} planned"
+        return f"not decided yet: n = {difference.n} of {len(row.seeds)} planned"
     if finding is Finding.NO_DIFFERENCE:
         return _no_difference(row)
     if finding is Finding.EQUIVALENT:
         return f"equivalent within {margin_text(row)}"
     if finding is Finding.NOT_EQUIVALENT:
-        rest = _no_difference(row) if difference.includes_zero else f"interval {_place(row)}"
-        return f"equivalence within {margin_text(row)} not shown; {rest}"
+        rest = "" if difference.includes_zero else f"; interval {_side_of_zero(row)}"
+        return f"equivalence within {margin_text(row)} not shown{rest}"
+    if finding is Finding.AT_EDGE:
+        return (
+            f"interval {_place(row)}, but a search ended at its edge: what is worse may do better"
+        )
     if finding is Finding.AGAINST_CLAIM:
         return f"against the claim: interval {_place(row)}"
     if finding is Finding.NOT_SIGNIFICANT:
@@ -63,8 +68,12 @@ def _no_difference(row: HypothesisRow) -> str:
 
 def _place(row: HypothesisRow) -> str:
     """Where the interval lies."""
-    if row.finding is Finding.UNCONFIRMED and row.hypothesis.direction == "equivalent":
+    if row.hypothesis.direction == "equivalent":
         return f"within {margin_text(row)}"
+    return _side_of_zero(row)
+
+
+def _side_of_zero(row: HypothesisRow) -> str:
     return "below 0" if row.difference.high < 0 else "above 0"
 
 
@@ -91,7 +100,7 @@ def _mean(side: Side) -> str:
 def standing(row: HypothesisRow, data: HypothesisResults) -> str:
     """Whether it was said in advance, and of the study as it is now."""
     study_changed = data.changes is not None and data.changes.parts
-    if row.standing is Standing.CONFIRMATORY and study_changed:
+    if row.standing.is_confirmatory and study_changed:
         return f"{row.standing}, in a study that was changed"
     return row.standing.value
 
@@ -103,18 +112,18 @@ def sentences(data: HypothesisResults) -> tuple[str, ...]:
         found.append(f"Changed after the first run: {'; '.join(data.changes.parts)}.")
         if any(part.startswith("seeds: ") for part in data.changes.parts):
             found.append(
-                "Where seeds are added or dropped once results have been seen, p values come out "
-                "too small."
+                "What is confirmatory is tested on the seeds that were registered for it, and on "
+                "no others; the rest of the report has all seeds."
             )
     found += [
         f"Registered, and no longer in the file: {name} ({claim.rstrip('.')})."
         for name, claim in data.removed.items()
     ]
-    found += [_given_up(row) for row in data.rows if row.finding is Finding.SURVIVORS]
+    found += [data.budgets] if data.budgets else []
+    for row in data.rows:
+        found += _cautions(row)
     undeclared = [
-        row
-        for row in data.rows
-        if row.hypothesis.margin is None and row.standing is Standing.CONFIRMATORY
+        row for row in data.rows if row.hypothesis.margin is None and row.standing.is_confirmatory
     ]
     if undeclared:
         names = ", ".join(row.name for row in undeclared)
@@ -160,6 +169,23 @@ def _source(registration: Registration) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC, digest {registration.digest}, {commit}{changed}"
 
 
+def _cautions(row: HypothesisRow) -> Iterator[str]:
+    """What else is in the difference of a hypothesis, or not in it."""
+    if row.finding is Finding.SURVIVORS:
+        yield _given_up(row)
+    if row.confounded:
+        keys = any_of([factor_label(key) for key in row.confounded], "and")
+        yield (
+            f"{row.name} compares cells that differ in {keys} as well, in unequal shares: its "
+            "effect is in the difference."
+        )
+    if edges := (*row.of.at_edge, *row.against.at_edge):
+        yield (
+            f"{row.name}: the search of {any_of(edges, 'and')} ended at the edge of what was "
+            "tried, and might do better beyond it."
+        )
+
+
 def _given_up(row: HypothesisRow) -> str:
     sides = (row.of, row.against)
     counts = [
@@ -186,10 +212,13 @@ def caption(data: HypothesisResults) -> str:
         parts.append(f"For an equivalence it is the {narrower} interval, which its test goes by.")
     parts.append(
         "p: of a paired t test, one-sided for lower and higher, two-sided for different, the "
-        "larger of two one-sided ones for equivalent."
+        "larger of two one-sided ones for equivalent. A difference is detected where, in addition, "
+        f"its {level} interval excludes 0."
     )
-    if any(row.standing is Standing.CONFIRMATORY for row in data.rows) and data.registration:
+    if any(row.standing.is_confirmatory for row in data.rows) and data.registration:
         family = len(data.registration.parts[HYPOTHESES])
         registered = "1 registered hypothesis" if family == 1 else f"{family} registered hypotheses"
         parts.append(f"Holm: p adjusted over the {registered}; one without a p counts as 1.")
+    if any(math.isfinite(row.detectable) for row in data.rows):
+        parts.append("Smallest detectable: with 80 % power, in Holm's first step.")
     return " ".join([*parts, counts_caption(data.outcomes)])

@@ -2,6 +2,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +10,17 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from reports.hypotheses import Finding, collect
+from reports.hypotheses import Finding, Standing, collect
+from reports.power import smallest_detectable_difference
 from reports.sections.hypotheses import SECTION
 from reports.sources import load_study
+from studies.digests import EVALUATION_DATA
+from studies.plan import Choice
 from studies.records import Leak, Outcome
 from studies.registration import REGISTRATION_FILE
-from tests.reports_tests.conftest import Synthetic, write_study
+from tests.reports_tests.conftest import Synthetic, grid_study, write_study
 from tests.reports_tests.hypothesis_studies import (
+    RELU,
     SWIGLU,
     below,
     hypothesis,
@@ -127,10 +132,24 @@ def test_a_pair_is_of_runs_that_completed_in_all_cells(
     assert verdict_of(results) == words
 
 
-def test_fewer_seeds_than_the_study_has_may_be_planned(tmp_path: Path) -> None:
-    synthetic = Synthetic({("relu-layer", 4): Outcome.MISSING})
-    results = results_of(tmp_path, {"h": hypothesis(seeds=4)}, below(0.03), synthetic)
-    assert row_of(results).finding is Finding.BEYOND_MARGIN
+def test_a_hypothesis_is_tested_on_the_seeds_that_it_was_planned_for(tmp_path: Path) -> None:
+    synthetic = Synthetic({("relu-layer", 4): Outcome.MISSING, ("relu-layer", 3): Outcome.DIVERGED})
+    for seeds, finding in ((3, Finding.BEYOND_MARGIN), (4, Finding.SURVIVORS)):
+        declared = {"h": hypothesis(seeds=seeds, margin=0.01)}
+        results = results_of(tmp_path / str(seeds), declared, below(0.1), synthetic)
+        assert row_of(results).difference.n == 3
+        assert row_of(results).finding is finding
+
+
+def test_seeds_that_come_later_are_in_no_confirmatory_test(tmp_path: Path) -> None:
+    losses = {"swiglu-layer": [2.0, 2.01, 1.99, 1.9, 1.901]}
+    results = results_of(tmp_path, {"h": hypothesis()}, losses)
+    of_all = row_of(results)
+    before = registration_of(plan_with({"h": hypothesis()}, seeds=range(3)))
+    row = row_of(replace(results, registration=before))
+    assert (of_all.difference.n, row.difference.n) == (5, 3)
+    assert row.difference.mean == pytest.approx(0.0)
+    assert row.standing is Standing.CONFIRMATORY
 
 
 def test_seeds_that_were_dropped_after_the_registration_are_missed(tmp_path: Path) -> None:
@@ -139,19 +158,103 @@ def test_seeds_that_were_dropped_after_the_registration_are_missed(tmp_path: Pat
     assert verdict_of(replace(results, registration=before)).endswith("n = 5 of 8 planned")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exclude": [{"when": {**SWIGLU, "model.norm": "rms"}, "because": "a run diverged"}]},
+        {"training": {"max_steps": 500}},
+        {"report": {"confidence": 0.9}},
+    ],
+)
+def test_what_is_tested_on_something_else_is_no_longer_confirmatory(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    both_norms = {"h": hypothesis(of=SWIGLU, against={"model.activation": "relu"})}
+    results = results_of(tmp_path, both_norms, {**below(0.03), "swiglu-rms": (1.9,) * 5})
+    assert row_of(results).finding is Finding.BEYOND_MARGIN
+    before = registration_of(plan_with(both_norms, **change))
+    row = row_of(replace(results, registration=before))
+    assert (row.standing, row.finding) == (Standing.CHANGED, Finding.UNCONFIRMED)
+
+
+@pytest.mark.parametrize(
+    ("direction", "by", "at_edge", "finding"),
+    [
+        ("lower", 0.03, "relu-layer", Finding.AT_EDGE),
+        ("lower", 0.03, "swiglu-layer", Finding.BEYOND_MARGIN),
+        ("lower", -0.03, "swiglu-layer", Finding.AT_EDGE),
+        ("lower", -0.03, "relu-layer", Finding.AGAINST_CLAIM),
+        ("different", -0.03, "swiglu-layer", Finding.AT_EDGE),
+        ("equivalent", 0.001, "swiglu-layer", Finding.AT_EDGE),
+        ("equivalent", 0.001, "gelu-rms", Finding.EQUIVALENT),
+    ],
+)
+def test_what_was_chosen_at_an_edge_is_not_called_worse(
+    tmp_path: Path, direction: str, by: float, at_edge: str, finding: Finding
+) -> None:
+    results = results_of(tmp_path, {"h": hypothesis(direction, margin=0.02)}, below(by))
+    choices = {
+        variant: Choice(
+            settings={"training.learning_rate": 1e-2},
+            trial=0,
+            loss=2.0,
+            edges={"training.learning_rate": "high"} if variant == at_edge else {},
+        )
+        for variant in results.variants
+    }
+    results = replace(results, plan=results.plan.model_copy(update={"choices": choices}))
+    row = row_of(results)
+    assert row.finding is finding
+    compared = {"relu-layer": row.against.at_edge, "swiglu-layer": row.of.at_edge}
+    assert bool(compared.get(at_edge)) is (at_edge != "gelu-rms")
+    named = any("ended at the edge of what was tried" in s for s in sentences_of(results))
+    assert named is (at_edge != "gelu-rms")
+
+
+def test_what_else_the_sets_differ_in_is_said(tmp_path: Path) -> None:
+    uneven = {"h": hypothesis(of={**SWIGLU, "model.norm": "layer"}, against=RELU)}
+    results = results_of(tmp_path, uneven)
+    assert row_of(results).confounded == ("model.norm",)
+    assert any("cells that differ in norm as well" in s for s in sentences_of(results))
+    assert row_of(results_of(tmp_path / "even", {"h": hypothesis()})).confounded == ()
+
+
+def test_budgets_that_differ_are_said(tmp_path: Path) -> None:
+    reason = {"unequal_budgets": "longer is the question"}
+    factors = {"training.max_steps": (500, 1000), "model.norm": ("layer", "rms")}
+    sides = {"of": {"training.max_steps": 1000}, "against": {"training.max_steps": 500}}
+    plan = grid_study((0, 1), factors, hypotheses={"h": hypothesis(**sides)}, protocol=reason)
+    results = load_study(write_study(tmp_path / "study", plan))
+    assert any("differ on purpose: longer is the question" in s for s in sentences_of(results))
+
+
+@pytest.mark.parametrize(
+    ("direction", "family", "level"),
+    [("different", 1, 0.95), ("different", 4, 0.9875), ("lower", 2, 0.95), ("lower", 4, 0.975)],
+)
+def test_what_is_detectable_is_so_in_holms_first_step(
+    tmp_path: Path, direction: str, family: int, level: float
+) -> None:
+    losses = {"swiglu-layer": [2.0, 2.1, 1.9, 2.05, 1.95]}
+    declared = {**many(family), "h": hypothesis(direction)}
+    row = row_of(results_of(tmp_path, declared, losses))
+    expected = smallest_detectable_difference(row.difference.sd, 5, level)
+    assert row.detectable == pytest.approx(expected)
+
+
 def test_losses_that_cannot_be_compared_are_not(tmp_path: Path) -> None:
     leaky = Synthetic(leaks={"relu-layer": Leak.LEAKY})
     results = results_of(tmp_path, {"h": hypothesis()}, below(0.03), leaky)
     assert verdict_of(results) == "cannot be decided: later tokens leak into an evaluation"
 
-    results = results_of(tmp_path / "texts", {"h": hypothesis()}, below(0.03))
-    for moved, finding in (("swiglu-layer", Finding.DIFFERENT_TEXTS), ("gelu-rms", None)):
+    results = results_of(tmp_path / "sets", {"h": hypothesis()}, below(0.03))
+    for moved, differs in (("swiglu-layer", True), ("gelu-rms", False)):
         records = {
-            key: r.model_copy(update={"facts": {"validation_digest": str(r.variant == moved)}})
+            key: r.model_copy(update={"digests": {EVALUATION_DATA: str(r.variant == moved)}})
             for key, r in results.records.items()
         }
         found = row_of(replace(results, records=records)).finding
-        assert (found is Finding.DIFFERENT_TEXTS) is (finding is Finding.DIFFERENT_TEXTS)
+        assert (found is Finding.DIFFERENT_TEXTS) is differs
 
 
 def test_a_search_that_has_not_chosen_leaves_hypotheses_open(tmp_path: Path) -> None:

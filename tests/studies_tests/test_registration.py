@@ -43,14 +43,19 @@ def test_each_part_has_a_digest_that_only_its_content_moves():
     one, other = registered(), registered(seeds=3)
     assert one.digests.keys() == one.parts.keys()
     assert {k for k in one.digests if one.digests[k] != other.digests[k]} == {"seeds"}
+    longer = registered(training={"max_steps": 400})
+    moved = {k for k in one.digests if one.digests[k] != longer.digests[k]}
+    assert moved == {"training", "contrasts"}
     assert one.digest != other.digest
     assert registered().digest == one.digest
 
 
-def test_a_registration_that_was_edited_is_not_intact():
-    registration = registered()
-    parts = {**registration.parts, "seeds": [0, 1, 2]}
-    assert not registration.model_copy(update={"parts": parts}).is_intact
+@pytest.mark.parametrize(
+    "edit", [{"parts": {}}, {"after_first_runs": True}, {"registered_at": "2026-01-30T12:00:00"}]
+)
+def test_a_registration_that_was_edited_is_not_intact(edit):
+    assert registered().is_intact
+    assert not registered().model_copy(update=edit).is_intact
 
 
 @pytest.mark.parametrize(
@@ -58,28 +63,56 @@ def test_a_registration_that_was_edited_is_not_intact():
     [
         ({"seeds": 5}, ("seeds: 2 → 5",)),
         ({"seeds": [3, 7]}, ("seeds: 2 → [3, 7]",)),
+        (
+            {"factors": {"model.activation": ["gelu", "swiglu", "relu"]}},
+            ("factors.model.activation: [gelu, swiglu] → [gelu, swiglu, relu]",),
+        ),
+        (
+            {"report": {"baseline": {"model.activation": "swiglu"}}},
+            ("report.baseline: null → {model.activation: swiglu}",),
+        ),
+        ({"protocol": {"tolerance": 0.02}}, ("protocol.tolerance: 0.01 → 0.02",)),
+        ({"report": {"layer_maps": []}, "question": "Or?", "name": "other"}, ()),
+        ({"execution": {"devices": 2}, "diagnostics": {"log_every_steps": 1}}, ()),
+    ],
+)
+def test_what_moves_no_test_is_told_in_words(changes, lines):
+    found = changes_to(**changes)
+    assert found.parts == lines
+    assert (found.changed, found.added, found.removed) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
         ({"training": {"max_steps": 400}}, ("training.max_steps: 200 → 400",)),
         ({"model": {"bias": True}}, ("model.bias: false → true",)),
         (
             {"factors": {"model.activation": ["gelu", "swiglu"], "model.norm": ["layer", "rms"]}},
             ("factors.model.norm: [layer, rms] added",),
         ),
+        ({"protocol": {"match": "none"}}, ("protocol.match: parameters → none",)),
         (
-            {"report": {"baseline": {"model.activation": "swiglu"}, "confidence": 0.9}},
-            (
-                "report.baseline: null → {model.activation: swiglu}",
-                "report.confidence: 0.95 → 0.9",
-            ),
+            {"protocol": {"pruning": {"stage": "report"}}},
+            ("protocol.pruning: null → {pruner: median, options: {}, stage: report}",),
         ),
+        ({"report": {"confidence": 0.9}}, ("report.confidence: 0.95 → 0.9",)),
         ({"data": {"tokenizer": "characters"}}, ("data.tokenizer: bytes → characters",)),
-        ({"report": {"layer_maps": []}, "question": "Or?", "name": "other"}, ()),
-        ({"execution": {"devices": 2}, "diagnostics": {"log_every_steps": 1}}, ()),
     ],
 )
-def test_what_decides_the_comparison_is_told_in_words(changes, lines):
+def test_what_a_test_rests_on_changes_its_hypothesis(changes, lines):
     found = changes_to(**changes)
     assert found.parts == lines
-    assert (found.changed, found.added, found.removed) == ((), (), ())
+    assert (found.changed, found.added, found.removed) == (("gating",), (), ())
+
+
+def test_other_cells_of_the_same_words_are_another_hypothesis():
+    norms = {"factors": {**STUDY["factors"], "model.norm": ["layer", "rms"]}}
+    less = {"when": {"model.activation": "swiglu", "model.norm": "rms"}, "because": "it diverged"}
+    plan = plan_of(**{**STUDY, **norms, "exclude": [less]})
+    found = changes_since(registered(**norms), plan)
+    assert found.changed == ("gating",)
+    assert [part.partition(":")[0] for part in found.parts] == ["exclude"]
 
 
 def test_a_search_that_was_added_is_told():
