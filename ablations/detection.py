@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ablations.numerals import significant
-from ablations.pilot import Spread, known_spread
+from ablations.pilot import Spread, known_spread, pilot_name
 from ablations.run_directory import StudyDirectory
 from studies.errors import AblationError
 from studies.plan import Plan
@@ -24,26 +24,26 @@ def detection_lines(
     Raises:
         AblationError: a difference is given, and nothing says how differences scatter.
     """
-    comparisons = len(plan.cells) - 1
-    if comparisons == 0:
+    comparisons = len(plan.study.hypotheses) or len(plan.cells) - 1
+    if len(plan.cells) == 1:
         yield "detectable: nothing, since there is one cell, and nothing to compare it with"
         return
     spread = known_spread(plan, directory)
-    yield from _detectable(plan, comparisons, spread, directory)
+    yield from _detectable(plan, comparisons, spread)
     if difference is None:
         return
     if spread is None or not spread.sd > 0:
         raise AblationError(
             f"--detect {difference:g}: how many seeds that takes depends on how far differences "
             f"scatter, and {directory.path} holds no two seeds of a variant and of the baseline. "
-            "Run a pilot first (`ablate run STUDY --set seeds=3`), then ask again."
+            f"Run a pilot first, on seeds of its own (`ablate run STUDY --set "
+            f"name={pilot_name(plan.study.name)} --set seeds='[20000, 20001, 20002]'`), then ask "
+            "again."
         )
     yield _seeds(plan, comparisons, spread, difference)
 
 
-def _detectable(
-    plan: Plan, comparisons: int, spread: Spread | None, directory: StudyDirectory
-) -> Iterator[str]:
+def _detectable(plan: Plan, comparisons: int, spread: Spread | None) -> Iterator[str]:
     from reports.power import POWER, first_holm_step, smallest_detectable_difference
 
     n, confidence = len(plan.study.seeds), plan.study.report.confidence
@@ -60,7 +60,7 @@ def _detectable(
         in_nats = [spread.sd * value for value in in_sd]
         yield (
             f"that is {_both(in_nats, 'nats/token', comparisons)}; SD {_sd(spread)}, from "
-            f"{spread.source} in {directory.path}"
+            f"{spread.source}"
         )
 
 

@@ -1,4 +1,4 @@
-"""How far paired differences scatter over seeds, from runs that a study has already had."""
+"""How far paired differences scatter over seeds, from runs that a study or its pilot has had."""
 
 from __future__ import annotations
 
@@ -34,17 +34,29 @@ class Spread:
     """Which runs these are."""
 
 
+def pilot_name(study: str) -> str:
+    """What a pilot of a study is called.
+
+    It is a study of its own: it registers nothing for the other, whose comparisons it is not in.
+    """
+    return f"{study}-pilot"
+
+
 def known_spread(plan: Plan, directory: StudyDirectory) -> Spread | None:
-    """The spread in a study's own runs, or else in those of a pilot: of its plan as last run."""
+    """The spread in a study's own runs, or else in those of its pilot."""
     stored = directory.load_plan() if directory.plan_path.exists() else plan
     ours = {cell.cell_key: cell.variant for cell in plan.cells}
-    losses = _losses((stored, plan), directory, ours)
-    if found := _spread(losses, plan.baseline, "runs of this study"):
+    source = f"runs of this study in {directory.path}"
+    if found := _spread(_losses((stored, plan), directory, ours), plan.baseline, source):
         return found
+    pilot = StudyDirectory(directory.path.parent, pilot_name(directory.study))
+    if not pilot.plan_path.exists():
+        return None
+    stored = pilot.load_plan()
     theirs = {cell.cell_key: cell.variant for cell in stored.cells}
     changed = _differences(plan, stored)
-    source = f"a pilot with {changed}" if changed else "a pilot"
-    return _spread(_losses((stored,), directory, theirs), plan.baseline, source)
+    source = f"the pilot in {pilot.path}{f' with {changed}' if changed else ''}"
+    return _spread(_losses((stored,), pilot, theirs), plan.baseline, source)
 
 
 def _losses(plans: Iterable[Plan], directory: StudyDirectory, names: Mapping[str, str]) -> Losses:

@@ -36,8 +36,8 @@ class Hypothesis(Settings):
     the larger of 0.01 and the SD of `against` over seeds, which is decided by the data: declare
     one."""
     seeds: int | None = Field(None, ge=1)
-    """Number of seeds that it was planned for, at most those of the study; null is all of them.
-    With fewer nothing is decided."""
+    """Number of seeds that it is planned for, at most those of the study; null is all of them. It
+    is tested on the first so many, and with fewer nothing is decided."""
 
 
 class Contrast(Section):

@@ -49,6 +49,13 @@ def test_one_comparison_needs_no_correction(directory):
     assert line.endswith(": 1.7 SD of the paired difference")
 
 
+def test_the_family_is_what_is_declared(directory):
+    sides = {"of": {"model.norm": "rms"}, "against": {"model.norm": "layer"}}
+    declared = {"h": {"claim": "it is so", "direction": "different", **sides}}
+    [line] = detection_lines(plan_with(hypotheses=declared), directory)
+    assert line.endswith(": 3.3 SD of the paired difference")
+
+
 def test_one_seed_can_test_nothing(directory):
     [line] = detection_lines(plan_with(seeds=1), directory)
     assert "nothing can be tested with 1 seed" in line

@@ -54,7 +54,11 @@ def test_the_spread_of_a_studys_own_runs(directory):
     found = known_spread(plan, directory)
     assert found.sd == pytest.approx(np.sqrt((sd("rms") ** 2 + sd("none") ** 2) / 2))
     assert (found.least, found.most) == pytest.approx((sd("rms"), sd("none")))
-    assert (found.variants, found.seeds, found.source) == (2, 3, "runs of this study")
+    assert (found.variants, found.seeds, found.source) == (
+        2,
+        3,
+        f"runs of this study in {directory.path}",
+    )
     assert known_spread(plan_with(seeds=20), directory) == found
 
 
@@ -83,25 +87,27 @@ def test_seeds_that_are_no_longer_asked_for_count_too(directory):
     assert known_spread(plan_with(seeds=1), directory) is None
     directory.save_plan(plan_with(), "")
     found = known_spread(plan_with(seeds=1), directory)
-    assert (found.seeds, found.source) == (3, "runs of this study")
+    assert found.seeds == 3
     assert found == known_spread(plan_with(), directory)
 
 
-def test_a_pilot_of_other_settings_stands_in(directory):
-    pilot = plan_with(steps=20)
-    record(directory, pilot)
+def test_a_pilot_stands_in_until_the_study_has_runs(directory):
+    pilot = StudyDirectory(directory.path.parent, "some-pilot")
+    record(pilot, plan_with(steps=20))
     assert known_spread(plan_with(), directory) is None
-    directory.save_plan(pilot, "")
+    pilot.save_plan(plan_with(steps=20), "")
     found = known_spread(plan_with(), directory)
-    assert found.source == "a pilot with training.max_steps = 20"
+    assert found.source == f"the pilot in {pilot.path} with training.max_steps = 20"
     assert found.seeds == 3
-    assert known_spread(pilot, directory).source == "runs of this study"
+    assert known_spread(plan_with(steps=20), directory).source == f"the pilot in {pilot.path}"
+    record(directory, plan_with())
+    assert known_spread(plan_with(), directory).source.startswith("runs of this study")
 
 
 def test_a_pilot_without_the_baseline_says_nothing(directory):
-    pilot = plan_with(steps=20)
-    record(directory, pilot)
-    directory.save_plan(pilot, "")
+    pilot = StudyDirectory(directory.path.parent, "some-pilot")
+    record(pilot, plan_with())
+    pilot.save_plan(plan_with(), "")
     other = plan_of(factors={"model.norm": ["group", "rms"]})
     assert known_spread(other, directory) is None
 
