@@ -107,7 +107,7 @@ def _caption(data: FairnessLedger) -> str:
         parts.append(f"{BEYOND_MARK} Beyond the tolerance of the match.")
     if any(account.edges for account in data.accounts):
         parts.append(f"{EDGE_MARK} Choice at the edge of what was tried.")
-    return " ".join([*parts, counts_caption(data.outcomes)])
+    return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])
 
 
 def _cells(account: Account, data: FairnessLedger) -> tuple[Cell, ...]:

@@ -51,7 +51,7 @@ def caption(data: Comparison) -> str:
         parts.append("‡ later tokens leak into the evaluation: not ranked.")
     if any(row.leak is None and row.loss.n for row in data.rows):
         parts.append("Of a module without forward(tokens) -> logits, leaks are not measured.")
-    return " ".join([*parts, counts_caption(data.outcomes)])
+    return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])
 
 
 def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
