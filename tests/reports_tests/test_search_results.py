@@ -114,42 +114,6 @@ def test_a_rate_that_was_swept_with_other_keys_stands_with_their_best_values():
     assert row.sensitivity == pytest.approx(np.mean(losses) - min(losses))
 
 
-def test_rates_that_an_extension_tried_at_one_setting_of_other_keys_are_no_part_of_s():
-    """The best is the highest rate with the shorter warm-up, so the next rate is tried with it."""
-
-    def both(variant, settings, seed):
-        return 3.0 - 20 * settings[RATE] + settings["training.warmup_steps"] / 100
-
-    values = {RATE: [1e-3, 1e-2], "training.warmup_steps": [50, 20]}
-    search = {"kind": "sweep", "values": values, "seeds": 1, "extend": 1}
-    results = searched(both, factors=NORMS, seeds=2, protocol={"search": search})
-    assert {e.key for e in results.plan.extensions} == {RATE, "training.warmup_steps"}
-    data = collect(results)
-    assert (data.tried, data.beyond) == (2, 1)
-    losses = [3.0 - 20 * rate + 0.2 for rate in values[RATE]]
-    for row in data.rows:
-        assert row.sensitivity == pytest.approx(np.mean(losses) - min(losses))
-        assert row.by_seed == pytest.approx((row.sensitivity,))
-        assert row.lowest < min(losses)
-    caption = SECTIONS["search"].render(data).tables[0].caption
-    assert "the mean over 2 learning rates of that loss less the lowest of them" in caption
-    assert "; 1 further rate, tried at one setting of warmup steps alone, left out." in caption
-
-
-def test_rates_that_an_extension_tried_are_part_of_s_where_nothing_else_was_swept():
-    results = searched(
-        lambda v, settings, seed: 4 - 10 * settings[RATE],
-        factors=NORMS,
-        seeds=2,
-        protocol=sweep(extend=1),
-    )
-    data = collect(results)
-    assert (data.tried, data.beyond) == (5, 0)
-    rates = [*GRID, 9e-2]
-    assert data.rows[0].sensitivity == pytest.approx(10 * (max(rates) - np.mean(rates)))
-    assert "left out" not in SECTIONS["search"].render(data).tables[0].caption
-
-
 def test_a_tuning_has_no_sensitivity():
     search = {"kind": "tune", "ranges": {RATE: {"low": 1e-3, "high": 1e-2}}, "trials": 6}
     data = collect(searched(loss, factors=NORMS, seeds=2, protocol={"search": search}))

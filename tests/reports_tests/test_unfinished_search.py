@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from reports.build import build_report
 from reports.comparison import compare
-from reports.drawing import PAGE, draw_files
 from reports.frame import StudyResults, assemble
 from reports.overview import collect_overview
 from reports.search_results import collect
 from reports.sections.contents import SECTIONS
 from reports.sections.search import PROVISIONAL_MARK
-from studies.metrics import FINAL_LOSS, INITIAL_LOSS
 from studies.records import Outcome
 from studies.run_list import with_runs
-from tests.reports_tests.searched import INITIAL, RATE, searched
+from tests.reports_tests.searched import RATE, searched
 
 NORMS = {"model.norm": ["layer", "rms"]}
 SWEEP = {"kind": "sweep", "values": {RATE: [1e-3, 3e-3, 1e-2]}, "seeds": 2, "extend": 0}
@@ -116,55 +112,6 @@ def test_captions_say_that_runs_are_still_to_be_asked_for():
     assert told.partition(";")[2] in text_of("search", results)
     for name in ("main", "fairness", "search"):
         assert "ask for more" not in text_of(name, study(SWEEP))
-
-
-def unknown_initial(results: StudyResults, variant: str, *, everywhere: bool) -> StudyResults:
-    """The first rate diverges for a variant before its first evaluation."""
-    runs = {run.run_key: run for run in results.plan.runs}
-    records = {}
-    for key, record in results.records.items():
-        run = runs[key]
-        if run.variant == variant and run.stage == "search" and run.settings.get(RATE) == 1e-2:
-            record = record.model_copy(update={"outcome": Outcome.DIVERGED, "summary": {}})
-        elif run.variant == variant and everywhere:
-            kept = {FINAL_LOSS: record.summary[FINAL_LOSS]}
-            record = record.model_copy(update={"summary": kept})
-        records[key] = record
-    return assemble(results.plan, records, {})
-
-
-def test_a_diverged_run_counts_as_the_initial_loss_of_the_other_runs_of_its_variant():
-    results = unknown_initial(study(SWEEP), "rms", everywhere=False)
-    shifted = {
-        key: record.model_copy(update={"summary": record.summary | {INITIAL_LOSS: INITIAL + 1}})
-        if record.variant == "rms" and record.seed == 10000 and record.summary
-        else record
-        for key, record in results.records.items()
-    }
-    results = assemble(results.plan, shifted, {})
-    known = [r.summary[INITIAL_LOSS] for r in shifted.values()
-             if r.variant == "rms" and r.summary]  # fmt: skip
-    initial = sum(known) / len(known)
-    assert INITIAL < initial < INITIAL + 1
-    data = collect(results)
-    assert data is not None
-    losses = [1.01, 1.03, initial]
-    assert data.rows[1].lowest == pytest.approx(1.01)
-    assert data.rows[1].sensitivity == pytest.approx(sum(losses) / 3 - 1.01)
-
-
-def test_where_no_run_knows_its_initial_loss_what_a_diverged_run_counts_for_is_not_known():
-    data = collect(unknown_initial(study(SWEEP), "rms", everywhere=True))
-    assert data is not None
-    [layer, rms] = data.rows
-    assert math.isfinite(layer.sensitivity)
-    assert rms.diverged == 2
-    assert math.isnan(rms.sensitivity)
-    assert math.isnan(rms.lowest)
-    assert data.points["loss"].max() < 10
-    exhibits = SECTIONS["search"].render(data)
-    assert [cell.text for cell in exhibits.tables[0].rows[1].cells[2:4]] == ["–", "–"]
-    assert draw_files(exhibits.figures[0].draw, PAGE, ["svg"])["svg"]
 
 
 def test_the_runs_of_one_seed_are_told_apart_by_their_settings():
