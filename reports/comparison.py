@@ -18,6 +18,7 @@ from reports.statistics import (
     summarize,
 )
 from reports.style import layout_of
+from reports.words import FINISHED
 from studies.budgets import length_text
 from studies.metrics import FINAL_LOSS, PARAMETERS, TOKENS_PER_S
 from studies.plan import Choice
@@ -49,7 +50,7 @@ class VariantRow:
     marks: tuple[Outcome, ...]
     """Outcome per seed."""
     diverged: Interval
-    """Share of the ended runs that diverged, with its exact interval."""
+    """Share of the ended runs, pruned ones included, that diverged, with its exact interval."""
     tokens_per_s: float
     """Median over completed runs."""
     starts_group: bool
@@ -149,7 +150,7 @@ def _row(
     if ranked and best is not None and variant != best:
         to_best = paired_difference(losses, results.values(FINAL_LOSS, best), confidence)
     outcomes = results.outcomes(variant)
-    ended = outcomes[Outcome.COMPLETED] + outcomes[Outcome.DIVERGED]
+    ended = sum(outcomes[outcome] for outcome in FINISHED)
     runs = results.runs[results.runs["variant"] == variant]
     return VariantRow(
         variant=variant,

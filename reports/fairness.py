@@ -74,6 +74,8 @@ class FairnessLedger:
     """Of the compared runs, as their digests have it."""
     pruned: int
     """Runs of search and report that were ended early."""
+    searching: bool
+    """Whether a search may ask for more runs."""
 
 
 def collect(results: StudyResults) -> FairnessLedger:
@@ -95,6 +97,7 @@ def collect(results: StudyResults) -> FairnessLedger:
         outcomes=results.compared.outcomes(),
         pairing=collect_pairing(results.compared),
         pruned=results.outcomes()[Outcome.PRUNED],
+        searching=not plan.is_settled,
     )
 
 

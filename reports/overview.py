@@ -52,6 +52,7 @@ class Overview:
     outcomes: dict[Outcome, int]
     progress: str
     partial: bool
+    """Whether runs have to end yet, or a search may ask for more."""
     factors: tuple[Fact, ...]
     protocol: tuple[Fact, ...]
     environment: tuple[Fact, ...]
@@ -71,8 +72,8 @@ def collect_overview(results: StudyResults) -> Overview:
         study=plan.study.name,
         question=plan.study.question,
         outcomes=outcomes,
-        progress=progress_text(outcomes),
-        partial=finished < len(plan.runs),
+        progress=progress_text(outcomes, searching=not plan.is_settled),
+        partial=finished < len(plan.runs) or not plan.is_settled,
         factors=_factors(results),
         protocol=_protocol(results),
         environment=_environment(results),
@@ -80,7 +81,7 @@ def collect_overview(results: StudyResults) -> Overview:
         design=(
             f"{plan.study.design.kind.replace('_', ' ')}: {plan.combinations} combinations, "
             f"{len(plan.cells)} cells, {seeds} {'seed' if seeds == 1 else 'seeds'}, "
-            f"{len(plan.runs)} runs{_of_the_search(plan)}"
+            f"{len(plan.runs)} runs{_of_the_search(plan)}{'' if plan.is_settled else ' so far'}"
         ),
         merged=tuple(
             Note(_combination(m.levels), f"same model as {m.into}: {', '.join(m.rules)}")

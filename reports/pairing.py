@@ -27,6 +27,8 @@ D = TypeVar("D")
 
 Sets = tuple[tuple[str, ...], ...]
 """Variants in the order of the plan, those that had the same together, the largest set first."""
+Parameter = tuple[str, tuple[int, ...]]
+"""Name and shape, by which variants share a parameter."""
 
 _TEXT_KEYS = frozenset(f"data.{name}" for name in DataConfig.model_fields) - {
     "data.evaluation_tokens"
@@ -76,6 +78,11 @@ class UnequalStart:
     sets: Sets
     """Variants that have it, those that start from equal values together."""
 
+    @property
+    def parameter(self) -> Parameter:
+        """Its name and shape."""
+        return self.name, self.shape
+
 
 @dataclass(frozen=True)
 class StartAgreement:
@@ -83,14 +90,26 @@ class StartAgreement:
 
     parameters: int
     """Different names and shapes, over all variants."""
-    shared: int
-    """Of these, how many at least two variants have: of one name and one shape."""
+    common: tuple[Parameter, ...]
+    """Of these, those that at least two variants have: of one name and one shape."""
     unequal: tuple[UnequalStart, ...]
     """In the order of the model."""
+    known: tuple[str, ...]
+    """Variants that left digests."""
     unknown: tuple[str, ...]
-    """Variants that left no digests."""
+    """Variants that left none."""
     varied: tuple[str, ...]
     """Keys that differ between the variants and change initial values of what they share."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether at least two variants can be compared."""
+        return len(self.known) > 1
+
+    @property
+    def shared(self) -> int:
+        """How many parameters at least two variants have."""
+        return len(self.common)
 
     @property
     def equal(self) -> int:
@@ -120,6 +139,8 @@ class Pairing:
     """The runs that were looked at."""
     seeds: tuple[SeedPairing, ...]
     """In the order of the study."""
+    waiting: tuple[str, ...] = ()
+    """Variants that have no such run yet: their search has not chosen."""
 
 
 class _Compared(NamedTuple):
@@ -149,7 +170,9 @@ def collect_pairing(results: StudyResults, column: Column | None = None) -> Pair
     for seed in plan.study.seeds:
         compared = [_compared(results, run) for run in runs if run.seed == seed]
         seeds.append(_pairing_of(seed, compared))
-    return Pairing(column, tuple(seeds))
+    planned = {run.variant for run in runs}
+    waiting = tuple(variant for variant in results.variants if variant not in planned)
+    return Pairing(column, tuple(seeds), waiting)
 
 
 def _compared(results: StudyResults, run: PlannedRun) -> _Compared:
@@ -230,12 +253,12 @@ def _sets(values: Mapping[str, D], same: Callable[[D, D], bool]) -> Sets:
 
 
 def _start_agreement(runs: Sequence[_Compared]) -> StartAgreement:
-    values: dict[tuple[str, tuple[int, ...]], dict[str, str]] = {}
-    unknown: list[str] = []
+    values: dict[Parameter, dict[str, str]] = {}
+    known: list[str] = []
     for run in runs:
         found: Mapping[str, InitialValue] = initial_values(run.digests)
-        if not found:
-            unknown.append(run.variant)
+        if found:
+            known.append(run.variant)
         for name, (shape, digest) in found.items():
             values.setdefault((name, shape), {})[run.variant] = digest
     unequal = [
@@ -245,9 +268,10 @@ def _start_agreement(runs: Sequence[_Compared]) -> StartAgreement:
     ]
     return StartAgreement(
         parameters=len(values),
-        shared=sum(len(digests) > 1 for digests in values.values()),
+        common=tuple(parameter for parameter, digests in values.items() if len(digests) > 1),
         unequal=tuple(unequal),
-        unknown=tuple(unknown),
+        known=tuple(known),
+        unknown=tuple(run.variant for run in runs if run.variant not in known),
         varied=_varied(
             {k: v for k, v in run.configuration.items() if v is not None and _decides_start(k)}
             for run in runs

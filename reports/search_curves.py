@@ -21,7 +21,7 @@ from reports.drawing import (
 )
 from reports.exhibits import Figure
 from reports.line_panels import PANELS_PER_ROW, wrapped
-from reports.search_results import SearchResults, VariantSearch, whole_trials
+from reports.search_results import SearchResults, VariantSearch, trial_means, whole_trials
 from reports.words import counts_caption, factor_label
 from studies.records import Outcome
 
@@ -31,14 +31,14 @@ def search_figure(data: SearchResults) -> Figure | None:
     if data.axis is None or data.points.empty:
         return None
     others = [factor_label(key) for key in data.keys if key != data.axis]
-    at_best = f", at the best {' and '.join(others)} of each" if others else ""
+    at_best = f", at the best {' and '.join(others)} tried with each" if others else ""
     parts = [
         f"Final loss against the {factor_label(data.axis)} on the search seeds. Dots: runs.",
         f"Lines: mean over the search seeds{at_best}." if data.is_sweep else "",
         "Rings: what was chosen. Dashed: loss at initialisation, above which a run counts as it.",
         "Crosses: diverged runs, which count as that, too." if _has_diverged(data) else "",
         "Half circles: pruned runs at their last loss, in no mean." if _has_pruned(data) else "",
-        counts_caption(data.outcomes),
+        counts_caption(data.outcomes, searching=data.searching),
     ]
     caption = " ".join(filter(None, parts))
     return Figure("search", caption, data.points, partial(_draw, data))
@@ -86,7 +86,7 @@ def _draw_variant(ax: Axes, data: SearchResults, row: VariantSearch, theme: Them
         pruned[axis], pruned["loss"], linestyle="none", marker="o", fillstyle="left",
         markersize=theme.font_size_pt * 0.4, color=style.color, markeredgewidth=0.5,
     )  # fmt: skip
-    means = whole_trials(points).groupby([axis, "trial"])["loss"].mean().reset_index()
+    means = trial_means(whole_trials(points), str(axis))
     if data.is_sweep:
         line = means.groupby(axis)["loss"].min()
         ax.plot(line.index, line, color=style.color, linestyle=style.dash, linewidth=theme.line_pt)

@@ -110,21 +110,31 @@ def outcome_text(counts: Mapping[Outcome, int]) -> str:
     return ", ".join([f"{counts.get(Outcome.COMPLETED, 0)}/{total}", *others])
 
 
-def progress_text(counts: Mapping[Outcome, int]) -> str:
-    """How far a study is: "41 of 56 runs finished; 3 failed, 12 missing"."""
+SEARCHING = "the search has not ended and may ask for more"
+"""Behind a count of runs that is not final."""
+
+
+def progress_text(counts: Mapping[Outcome, int], *, searching: bool = False) -> str:
+    """How far a study is: "41 of 56 runs finished; 3 failed, 12 missing".
+
+    Args:
+        counts: of all planned runs.
+        searching: whether a search may add to them.
+    """
     finished = sum(counts.get(outcome, 0) for outcome in FINISHED)
     total = sum(counts.values())
     open_ = [
         f"{counts[o]} {o.value}" for o in (Outcome.FAILED, Outcome.MISSING) if counts.get(o, 0)
     ]
-    return f"{finished} of {total} runs finished" + (f"; {', '.join(open_)}" if open_ else "")
+    text = f"{finished} of {total} runs finished" + (f"; {', '.join(open_)}" if open_ else "")
+    return f"{text}; {SEARCHING}" if searching else text
 
 
-def counts_caption(counts: Mapping[Outcome, int]) -> str:
-    """The sentence on survival that ends every caption."""
-    total = sum(counts.values())
-    parts = [f"{n} {o.value}" for o, n in counts.items() if n]
-    return f"Runs: {total} planned, {', '.join(parts)}."
+def counts_caption(counts: Mapping[Outcome, int], *, searching: bool = False) -> str:
+    """The sentence on survival that ends every caption; `searching` as of `progress_text`."""
+    planned = f"{sum(counts.values())} planned{' so far' if searching else ''}"
+    text = ", ".join([planned, *(f"{n} {o.value}" for o, n in counts.items() if n)])
+    return f"Runs: {text}; {SEARCHING}." if searching else f"Runs: {text}."
 
 
 def headed(text: str) -> str:

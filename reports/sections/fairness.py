@@ -65,18 +65,7 @@ def _sentences(data: FairnessLedger) -> list[str]:
             f"Runs of one variant differ in their steps by up to {data.uneven_steps:.0%}: the "
             "machine was not alike for all, and differences between variants may come of that."
         )
-    if protocol.match == "none":
-        found.append("The size of variants is not matched.")
-    elif data.mismatched:
-        listed = ", ".join(f"{v} ({s.deviation:+.1%})" for v, s in data.mismatched.items())
-        found.append(
-            f"Not matched in {protocol.match} within {protocol.tolerance:.1%} of "
-            f"{data.baseline}: {listed}."
-        )
-    elif any(account.size for account in data.accounts):
-        found.append(
-            f"All variants are within {protocol.tolerance:.1%} of the baseline in {_matched(data)}."
-        )
+    found += _sizes(data)
     for key, tried in data.ranges.items():
         found.append(f"Tried of {factor_label(key)}, for every variant: {tried}.")
     trials = {account.trials for account in data.accounts}
@@ -88,6 +77,32 @@ def _sentences(data: FairnessLedger) -> list[str]:
             "than the budget."
         )
     return [*found, *pairing_sentences(data.pairing)]
+
+
+def _sizes(data: FairnessLedger) -> list[str]:
+    """Whether sizes match, as far as they are known: a module of one's own may tell none."""
+    protocol = data.protocol
+    if protocol.match == "none":
+        return ["The size of variants is not matched."]
+    unknown = [account.label for account in data.accounts if account.size is None]
+    if unknown and len(data.accounts) - len(unknown) < 2:
+        return [f"Whether variants match in {_matched(data)} is not known."]
+    found = []
+    if data.mismatched:
+        listed = ", ".join(f"{v} ({s.deviation:+.1%})" for v, s in data.mismatched.items())
+        found.append(
+            f"Not matched in {protocol.match} within {protocol.tolerance:.1%} of "
+            f"{data.baseline}: {listed}."
+        )
+    else:
+        which = "All other" if unknown else "All"
+        found.append(
+            f"{which} variants are within {protocol.tolerance:.1%} of the baseline in "
+            f"{_matched(data)}."
+        )
+    if unknown:
+        found.insert(0, f"Not known in {_matched(data)}: {', '.join(unknown)}.")
+    return found
 
 
 def _matched(data: FairnessLedger) -> str:
@@ -103,7 +118,7 @@ def _caption(data: FairnessLedger) -> str:
         parts.append(f"{BEYOND_MARK} Beyond the tolerance of the match.")
     if any(account.edges for account in data.accounts):
         parts.append(f"{EDGE_MARK} Choice at the edge of what was tried.")
-    return " ".join([*parts, counts_caption(data.outcomes)])
+    return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])
 
 
 def _cells(account: Account, data: FairnessLedger) -> tuple[Cell, ...]:

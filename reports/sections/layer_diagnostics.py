@@ -92,6 +92,8 @@ class LayerDiagnostics:
     absent: tuple[str, ...]
     """A sentence for each map that the study asks for and no run recorded."""
     outcomes: dict[Outcome, int]
+    searching: bool
+    """Whether a search may ask for more runs."""
 
 
 def sections() -> dict[str, Section[LayerDiagnostics]]:
@@ -143,7 +145,9 @@ def collect(
     )
     if not shown and not absent and not notes:
         return None
-    return LayerDiagnostics(shown, notes, tuple(absent), results.outcomes())
+    return LayerDiagnostics(
+        shown, notes, tuple(absent), results.outcomes(), not results.plan.is_settled
+    )
 
 
 def _family_and_tap(results: StudyResults, entry: str) -> tuple[str, str]:
@@ -197,14 +201,14 @@ def render(data: LayerDiagnostics) -> Exhibits:
 
 def _map_figure(data: LayerDiagnostics, family: FamilyFigures, maps: LayerMaps) -> Figure:
     name = f"{_file_name(maps.family)}_{_file_name(maps.tap)}_by_step"
-    caption = f"{map_caption(maps, family.definition)} {counts_caption(data.outcomes)}"
+    caption = f"{map_caption(maps, family.definition)} {_counts(data)}"
     return Figure(name, caption, maps.means, partial(draw_layer_maps, maps))
 
 
 def _line_figure(data: LayerDiagnostics, family: FamilyFigures, lines: LinePanels) -> Figure:
     caption = (
         f"{headed(lines.y_label)} by step. {family.definition} {lines_caption(lines)} "
-        f"{counts_caption(data.outcomes)}"
+        f"{_counts(data)}"
     )
     table = lines_table(lines, "value")
     return Figure(_file_name(lines.metric), caption, table, partial(draw_lines, lines))
@@ -212,8 +216,12 @@ def _line_figure(data: LayerDiagnostics, family: FamilyFigures, lines: LinePanel
 
 def _panel_figure(data: LayerDiagnostics, family: FamilyFigures, panels: TapPanels) -> Figure:
     name = f"{_file_name(panels.family)}_by_layer"
-    caption = f"{panel_caption(panels, family.definition)} {counts_caption(data.outcomes)}"
+    caption = f"{panel_caption(panels, family.definition)} {_counts(data)}"
     return Figure(name, caption, panels.cells, partial(draw_tap_panels, panels))
+
+
+def _counts(data: LayerDiagnostics) -> str:
+    return counts_caption(data.outcomes, searching=data.searching)
 
 
 def _file_name(name: str) -> str:

@@ -31,6 +31,8 @@ class LearningCurves:
 
     panels: dict[str, LinePanels]
     outcomes: dict[Outcome, int]
+    searching: bool
+    """Whether a search may ask for more runs."""
 
 
 def collect(results: StudyResults) -> LearningCurves | None:
@@ -40,7 +42,9 @@ def collect(results: StudyResults) -> LearningCurves | None:
         found = collect_lines(results, metric)
         if found:
             panels[metric] = replace(found, y_limits=_limits(found.lines))
-    return LearningCurves(panels, results.outcomes()) if panels else None
+    if not panels:
+        return None
+    return LearningCurves(panels, results.outcomes(), not results.plan.is_settled)
 
 
 def _limits(lines: pd.DataFrame) -> tuple[float, float] | None:
@@ -62,7 +66,7 @@ def render(data: LearningCurves) -> Exhibits:
         what = {VALIDATION_LOSS: "Validation", TRAIN_LOSS: "Training"}[metric]
         caption = (
             f"{what} loss against optimiser steps. {lines_caption(panels)} Losses of the first "
-            f"steps run off the axis. {counts_caption(data.outcomes)}"
+            f"steps run off the axis. {counts_caption(data.outcomes, searching=data.searching)}"
         )
         table = lines_table(panels, "loss")
         figures.append(Figure(names[metric], caption, table, partial(draw_lines, panels)))

@@ -51,15 +51,12 @@ def caption(data: Comparison) -> str:
         parts.append("‡ later tokens leak into the evaluation: not ranked.")
     if any(row.leak is None and row.loss.n for row in data.rows):
         parts.append("Of a module without forward(tokens) -> logits, leaks are not measured.")
-    return " ".join([*parts, counts_caption(data.outcomes)])
+    return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])
 
 
 def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
     """What the table says, in words that a template picks from the numbers."""
     found = [*_best_sentences(data, decimals), *_baseline_sentences(data), *_unranked(data)]
-    if data.searching:
-        compared = "some variants have no result yet" if data.tuned else "shared ones are compared"
-        found.insert(0, f"The search has not chosen all values yet: {compared}.")
     if data.searching:
         compared = "some variants have no result yet" if data.tuned else "shared ones are compared"
         found.insert(0, f"The search has not chosen all values yet: {compared}.")
@@ -97,23 +94,55 @@ def _best_sentences(data: Comparison, decimals: int) -> list[str]:
 
 
 def _baseline_sentences(data: Comparison) -> list[str]:
-    rows = [row for row in data.rows if row.difference is not None and row.difference.n > 1]
-    if not rows:
+    """How many ranked variants' intervals lie where; survivors and leaky variants are no part."""
+    others = [row for row in data.rows if row.difference is not None]
+    known = [row for row in others if row.difference and row.difference.n > 1]
+    if not known:
         return []
-    below = [row for row in rows if row.difference and row.difference.high < 0]
-    above = [row for row in rows if row.difference and row.difference.low > 0]
+    baseline = next((row for row in data.rows if row.difference is None), None)
+    if baseline is not None and not baseline.ranked:
+        return [
+            f"The baseline ({data.baseline}) is not ranked: no interval of a difference to it is "
+            "counted."
+        ]
+    rows = [row for row in known if row.ranked]
     unclear = [row for row in rows if row.difference and row.difference.includes_zero]
-    text = (
-        f"Against the baseline ({data.baseline}), the interval lies below 0 for {len(below)}, "
-        f"above 0 for {len(above)} and includes 0 for {len(unclear)} of {len(rows)} variants."
+    return [" ".join([_counted(data, rows), *_left_out(others, rows), *_detectable(unclear)])]
+
+
+def _counted(data: Comparison, rows: list[VariantRow]) -> str:
+    if not rows:
+        return f"Against the baseline ({data.baseline}), no ranked variant has an interval."
+    differences = [row.difference for row in rows if row.difference]
+    below = sum(difference.high < 0 for difference in differences)
+    above = sum(difference.low > 0 for difference in differences)
+    unclear = sum(difference.includes_zero for difference in differences)
+    return (
+        f"Against the baseline ({data.baseline}), the interval lies below 0 for {below}, "
+        f"above 0 for {above} and includes 0 for {unclear} of {len(rows)} "
+        f"{'variant' if len(rows) == 1 else 'variants'}."
     )
-    detectable = [row.detectable for row in unclear if math.isfinite(row.detectable)]
-    if detectable:
-        text += (
-            f" Where no difference was detected, the smallest detectable one (80% power) is "
-            f"{min(detectable):.2g} to {max(detectable):.2g} nats/token."
-        )
-    return [text]
+
+
+def _left_out(others: list[VariantRow], counted: list[VariantRow]) -> list[str]:
+    """The variants that the count is not of, and why."""
+    unranked = sum(not row.ranked for row in others)
+    without = len(others) - len(counted) - unranked
+    why = [f"{unranked} not ranked"] * bool(unranked)
+    why += [f"{without} without an interval"] * bool(without)
+    return [f"Left out of the count: {', '.join(why)}."] if why else []
+
+
+def _detectable(unclear: list[VariantRow]) -> list[str]:
+    """What the seeds could have shown; a spread of 0, as of one run twice, tells nothing."""
+    known = [row.detectable for row in unclear if math.isfinite(row.detectable) and row.detectable]
+    if not known:
+        return []
+    ends = dict.fromkeys(f"{end:.2g}" for end in (min(known), max(known)))
+    return [
+        f"Where no difference was detected, the smallest detectable one (80% power) is "
+        f"{' to '.join(ends)} nats/token."
+    ]
 
 
 def _has_lost_runs(row: VariantRow) -> bool:

@@ -27,6 +27,8 @@ from studies.records import Outcome
 
 PRUNED_MARK = OUTCOME_MARKS[Outcome.PRUNED]
 """Behind a loss of partial runs."""
+PROVISIONAL_MARK = "°"
+"""Behind a number of a search that has not ended."""
 
 
 def render(data: SearchResults) -> Exhibits:
@@ -41,17 +43,18 @@ def render(data: SearchResults) -> Exhibits:
 
 def _sentences(data: SearchResults) -> tuple[str, ...]:
     keys = any_of([factor_label(key) for key in data.keys], "and")
-    each = {row.trials for row in data.rows}
-    trials = f"{min(each)} trials" if len(each) == 1 else f"{min(each)} to {max(each)} trials"
     how = "a sweep" if data.is_sweep else f"Optuna's sampler {data.kind}"
     seeds = "one search seed" if data.seeds == 1 else f"{data.seeds} search seeds"
     found = [
-        f"Searched for each variant: {keys}, by {how}, {trials} on {seeds} that no compared run "
-        "uses."
+        f"Searched for each variant: {keys}, by {how}, {_trials(data)} on {seeds} that no compared "
+        "run uses."
     ]
     waiting = [row.label for row in data.rows if row.choice is None]
     if waiting:
-        found.append(f"Still searching for {len(waiting)} of {len(data.rows)} variants.")
+        found.append(
+            f"Still searching for {len(waiting)} of {len(data.rows)} variants: their l*"
+            f"{' and S' if data.tried else ''} may change."
+        )
     edged = [row.label for row in data.rows if row.choice and row.choice.edges]
     if edged:
         shown = ", ".join(edged[:6]) + (f" and {len(edged) - 6} more" if len(edged) > 6 else "")
@@ -67,6 +70,15 @@ def _sentences(data: SearchResults) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _trials(data: SearchResults) -> str:
+    """How many trials a variant had, or has had so far."""
+    each = [row.ended if data.searching else row.trials for row in data.rows]
+    count = str(min(each)) if len(set(each)) == 1 else f"{min(each)} to {max(each)}"
+    if data.searching:
+        return f"{count} of {max(row.in_all for row in data.rows)} trials so far"
+    return f"{count} {'trial' if count == '1' else 'trials'}"
+
+
 def _table(data: SearchResults) -> Table:
     spreads = [row.lowest for row in data.rows if math.isfinite(row.lowest)]
     decimals = decimals_for(float(np.std(spreads)) if len(spreads) > 1 else math.nan)
@@ -76,7 +88,7 @@ def _table(data: SearchResults) -> Table:
         Column("l*", "lowest mean loss of the search, nats/token", True, "r"),
     ]
     if data.tried:
-        help_ = "mean over the learning rates of min(loss, l0), less l*; read it with l*"
+        help_ = "mean over the learning rates of min(loss, l0), less the lowest; read it with l*"
         columns.append(Column("S", help_, True, "r"))
     columns += [
         Column("Trials", "settings tried, each on every search seed", True, "r"),
@@ -97,9 +109,11 @@ def _caption(data: SearchResults) -> str:
     if data.tried:
         parts.append(
             f"S: learning-rate sensitivity, the mean over {data.tried} learning rates of that loss "
-            "less l* (Wortsman et al. 2023), equally weighted as they were tried. A low S beside a "
-            "high l* is a variant that fails at every rate."
+            "less the lowest of them (Wortsman et al. 2023), equally weighted as they were tried"
+            f"{_left_out(data)}. A low S beside a high l* is a variant that fails at every rate."
         )
+    if any(map(_is_marked, data.rows)):
+        parts.append(f"{PROVISIONAL_MARK} So far: the search of the variant has not ended.")
     if _prunes(data):
         parts.append(
             "Pruned runs were ended early: a trial with one is not chosen while another has none, "
@@ -108,25 +122,41 @@ def _caption(data: SearchResults) -> str:
         )
     if any(row.choice and row.choice.edges for row in data.rows):
         parts.append(f"{EDGE_MARK} At the edge of what was tried.")
-    return " ".join([*parts, counts_caption(data.outcomes)])
+    return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])
+
+
+def _left_out(data: SearchResults) -> str:
+    """The rates that S is not of."""
+    if not data.beyond:
+        return ""
+    others = any_of([factor_label(key) for key in data.keys if key != data.axis], "and")
+    rates = "rate" if data.beyond == 1 else "rates"
+    return f"; {data.beyond} further {rates}, tried at one setting of {others} alone, left out"
 
 
 def _cells(row: VariantSearch, data: SearchResults, decimals: int) -> tuple[Cell, ...]:
-    spread = [f"{value:.{decimals}f}" for value in row.by_seed]
-    detail = f"by seed {', '.join(spread)}" if len(spread) > 1 else ""
     return (
         Cell(row.label, swatch=row.color),
         *(_chosen(row, key) for key in data.keys),
-        Cell(number(row.lowest, decimals) + _partial_mark(row), order=row.lowest),
-        *(
-            (Cell(number(row.sensitivity, decimals), order=row.sensitivity, detail=detail),)
-            if data.tried
-            else ()
+        Cell(
+            number(row.lowest, decimals) + _partial_mark(row) + _provisional_mark(row, row.lowest),
+            order=row.lowest,
         ),
-        Cell(str(row.trials), order=row.trials),
+        *((_sensitivity(row, decimals),) if data.tried else ()),
+        Cell(
+            f"{row.ended} of {row.in_all}" if row.is_provisional else str(row.trials),
+            order=row.ended if row.is_provisional else row.trials,
+        ),
         Cell(f"{row.diverged}/{row.runs}", order=row.diverged),
         *((Cell(f"{row.pruned}/{row.runs}", order=row.pruned),) if _prunes(data) else ()),
     )
+
+
+def _sensitivity(row: VariantSearch, decimals: int) -> Cell:
+    spread = [f"{value:.{decimals}f}" for value in row.by_seed]
+    detail = f"by seed {', '.join(spread)}" if len(spread) > 1 else ""
+    text = number(row.sensitivity, decimals) + _provisional_mark(row, row.sensitivity)
+    return Cell(text, order=row.sensitivity, detail=detail)
 
 
 def _prunes(data: SearchResults) -> bool:
@@ -135,6 +165,14 @@ def _prunes(data: SearchResults) -> bool:
 
 def _partial_mark(row: VariantSearch) -> str:
     return PRUNED_MARK if row.choice and row.choice.pruned else ""
+
+
+def _is_marked(row: VariantSearch) -> bool:
+    return any(_provisional_mark(row, value) for value in (row.lowest, row.sensitivity))
+
+
+def _provisional_mark(row: VariantSearch, value: float) -> str:
+    return PROVISIONAL_MARK if row.is_provisional and math.isfinite(value) else ""
 
 
 def _chosen(row: VariantSearch, key: str) -> Cell:
@@ -158,6 +196,9 @@ def _numbers(row: VariantSearch, data: SearchResults) -> dict[str, object]:
         "sensitivity": row.sensitivity,
         **{f"sensitivity_seed_{index}": value for index, value in enumerate(row.by_seed)},
         "trials": row.trials,
+        "trials_ended": row.ended,
+        "trials_in_all": row.in_all,
+        "provisional": row.is_provisional,
         "runs": row.runs,
         "diverged": row.diverged,
         "pruned": row.pruned,

@@ -50,6 +50,8 @@ class TrainingDynamics:
     targets: tuple[float, ...]
     """Target losses of the runs, in nats/token; more than one where their data differ."""
     outcomes: dict[Outcome, int]
+    searching: bool
+    """Whether a search may ask for more runs."""
 
 
 def collect(results: StudyResults) -> TrainingDynamics | None:
@@ -77,6 +79,7 @@ def collect(results: StudyResults) -> TrainingDynamics | None:
         definitions={metric: results.definition(metric) for metric in METRICS},
         targets=tuple(targets),
         outcomes=results.outcomes(),
+        searching=not results.plan.is_settled,
     )
 
 
@@ -133,7 +136,7 @@ def _caption(data: TrainingDynamics) -> str:
         f"steps are a mean over the runs that reached it{_accuracy(data)}."
         if target
         else "",
-        counts_caption(data.outcomes),
+        counts_caption(data.outcomes, searching=data.searching),
     ]
     return " ".join(part for part in parts if part)
 

@@ -33,6 +33,8 @@ class UnfinishedRuns:
 
     fates: tuple[Fate, ...]
     outcomes: dict[Outcome, int]
+    searching: bool
+    """Whether a search may ask for more runs."""
 
 
 def collect(results: StudyResults) -> UnfinishedRuns | None:
@@ -43,7 +45,7 @@ def collect(results: StudyResults) -> UnfinishedRuns | None:
         outcome = Outcome(run["outcome"])
         variant = results.variants.index(run["variant"])
         seed = str(run["seed"])
-        if run["stage"] == "search":
+        if results.plan.nuisance:
             seed += f" at {settings_text({key: run[key] for key in results.plan.nuisance})}"
         at = run.get(_STEP_OF.get(outcome, ""))
         if at is not None and pd.notna(at):
@@ -55,7 +57,9 @@ def collect(results: StudyResults) -> UnfinishedRuns | None:
     for (variant, outcome, reason), listed in sorted(seeds.items()):
         name = results.variants[variant]
         fates.append(Fate(name, results.labels[name], outcome, ", ".join(listed), reason))
-    return UnfinishedRuns(tuple(fates), results.outcomes()) if fates else None
+    if not fates:
+        return None
+    return UnfinishedRuns(tuple(fates), results.outcomes(), not results.plan.is_settled)
 
 
 def _reason(outcome: Outcome, error: object) -> str:
@@ -87,7 +91,8 @@ def render(data: UnfinishedRuns) -> Exhibits:
         ),
         Column("Reason", "last line of the error", tex=r"p{0.36\linewidth}"),
     )
-    caption = f"Planned runs without a final loss. {counts_caption(data.outcomes)}"
+    counts = counts_caption(data.outcomes, searching=data.searching)
+    caption = f"Planned runs without a final loss. {counts}"
     numbers = pd.DataFrame([vars(fate) for fate in data.fates])
     return Exhibits(tables=(Table("unfinished_runs", caption, columns, rows, numbers),))
 

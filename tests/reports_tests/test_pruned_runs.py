@@ -132,7 +132,7 @@ def test_unfinished_runs_name_the_step(report_stage, search_stage):
 
     [fate] = seeds(search_stage)
     assert fate == ("layer", "10001 at learning rate 0.003 (step 40)")
-    assert "2 (step 40)" in dict(seeds(report_stage))["rms"]
+    assert dict(seeds(report_stage))["rms"] == "2 at learning rate 0.001 (step 40)"
     records = {
         key: pruned(record, None, 0.0) if record.outcome is Outcome.PRUNED else record
         for key, record in search_stage.records.items()

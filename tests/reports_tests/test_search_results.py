@@ -53,7 +53,8 @@ def test_compared_and_shared_runs_are_apart_from_those_of_the_search(results):
             runs = part.runs[part.runs["variant"] == variant]
             assert set(runs[RATE]) == {rate}
             assert sorted(runs["seed"]) == [0, 1, 2]
-    assert results.compared.compared is results.compared or len(results.compared.runs) == 6
+    assert len(results.compared.runs) == len(results.shared.runs) == 6
+    assert list(results.compared.compared.runs["run_key"]) == list(results.compared.runs["run_key"])
 
 
 def test_the_main_table_ranks_at_chosen_values_and_shows_the_shared_ones(results):

@@ -3,6 +3,7 @@ import math
 import pytest
 
 from reports.words import (
+    counts_caption,
     decimals_for,
     factor_label,
     grouped,
@@ -55,3 +56,14 @@ def test_survival_is_counted_outcome_by_outcome() -> None:
     counts |= {Outcome.COMPLETED: 3, Outcome.DIVERGED: 1, Outcome.MISSING: 1}
     assert outcome_text(counts) == "3/5, 1 diverged, 1 missing"
     assert progress_text(counts) == "4 of 5 runs finished; 1 missing"
+
+
+def test_a_caption_counts_what_there_is() -> None:
+    counts = dict.fromkeys(Outcome, 0)
+    assert counts_caption(counts) == "Runs: 0 planned."
+    counts |= {Outcome.COMPLETED: 3, Outcome.MISSING: 1}
+    assert counts_caption(counts) == "Runs: 4 planned, 3 completed, 1 missing."
+    assert counts_caption(counts, searching=True) == (
+        "Runs: 4 planned so far, 3 completed, 1 missing; the search has not ended and may ask for "
+        "more."
+    )

@@ -1,0 +1,116 @@
+"""The sentences under the main table: what they count, and what they leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from reports.comparison import compare
+from reports.frame import StudyResults
+from reports.sections.main_table import render
+from studies.metrics import FINAL_LOSS
+from studies.records import Leak, Outcome
+from tests.reports_tests.searched import RATE, searched
+
+SEEDS = 3
+LEVELS = ["layer", "rms", "group", "none"]
+OFFSETS = {"layer": 0.0, "rms": -0.5, "group": -1.0, "none": 0.5}
+JITTER = {("rms", 1): 0.01, ("group", 1): 0.01, ("none", 1): 0.01}
+
+
+def study(levels: list[str] = LEVELS, offsets: Mapping[str, float] = OFFSETS) -> StudyResults:
+    def loss(variant: str, settings: object, seed: int) -> float:
+        return 2.0 + offsets[variant] + 0.02 * seed + JITTER.get((variant, seed), 0.0)
+
+    return searched(loss, factors={"model.norm": levels}, seeds=SEEDS)
+
+
+def ending(results: StudyResults, fates: Mapping[tuple[str, int], Outcome]) -> StudyResults:
+    """The results with some runs that ended otherwise, and left no final loss."""
+    runs = results.runs.copy()
+    for (variant, seed), outcome in fates.items():
+        chosen = (runs["variant"] == variant) & (runs["seed"] == seed)
+        runs.loc[chosen, ["outcome", FINAL_LOSS]] = [outcome.value, float("nan")]
+    return replace(results, runs=runs)
+
+
+def against_baseline(results: StudyResults) -> str:
+    return next(s for s in render(compare(results)).sentences if "aseline" in s)
+
+
+def test_all_ranked_variants_are_counted() -> None:
+    assert against_baseline(study()) == (
+        "Against the baseline (LayerNorm), the interval lies below 0 for 2, above 0 for 1 and "
+        "includes 0 for 0 of 3 variants."
+    )
+
+
+@pytest.mark.parametrize("outcome", [Outcome.DIVERGED, Outcome.PRUNED, Outcome.FAILED])
+def test_survivors_are_left_out_of_the_count(outcome: Outcome) -> None:
+    text = against_baseline(ending(study(), {("rms", 0): outcome}))
+    assert "below 0 for 1, above 0 for 1 and includes 0 for 0 of 2 variants." in text
+    assert text.endswith("Left out of the count: 1 not ranked.")
+
+
+def test_leaky_variants_are_left_out_of_the_count() -> None:
+    whole = study()
+    records = {
+        key: record.model_copy(update={"leak": Leak.LEAKY}) if record.variant == "group" else record
+        for key, record in whole.records.items()
+    }
+    text = against_baseline(replace(whole, records=records))
+    assert "below 0 for 1, above 0 for 1 and includes 0 for 0 of 2 variants." in text
+    assert text.endswith("Left out of the count: 1 not ranked.")
+
+
+def test_variants_that_have_run_too_little_are_told_apart() -> None:
+    missing = {("rms", 1): Outcome.MISSING, ("rms", 2): Outcome.MISSING}
+    text = against_baseline(ending(study(), {**missing, ("none", 0): Outcome.DIVERGED}))
+    assert "of 1 variant." in text
+    assert text.endswith("Left out of the count: 1 not ranked, 1 without an interval.")
+
+
+def test_with_no_ranked_variant_nothing_is_counted() -> None:
+    text = against_baseline(ending(study(LEVELS[:2]), {("rms", 0): Outcome.DIVERGED}))
+    assert "no ranked variant has an interval. Left out of the count: 1 not ranked." in text
+
+
+def test_against_a_baseline_that_diverged_nothing_is_counted() -> None:
+    assert against_baseline(ending(study(), {("layer", 0): Outcome.DIVERGED})) == (
+        "The baseline (LayerNorm) is not ranked: no interval of a difference to it is counted."
+    )
+
+
+def test_one_smallest_detectable_difference_is_no_range() -> None:
+    text = against_baseline(study(LEVELS[:2], OFFSETS | {"rms": 0.0}))
+    assert "includes 0 for 1 of 1 variant." in text
+    assert " to " not in text.partition("(80% power)")[2]
+    assert "(80% power) is 0.0" in text
+
+
+def test_where_runs_are_identical_no_smallest_detectable_difference_is_told() -> None:
+    results = searched(lambda v, s, seed: 2.0 + seed, factors={"model.norm": LEVELS[:3]}, seeds=2)
+    text = against_baseline(results)
+    assert "includes 0 for 2 of 2 variants." in text
+    assert "detectable" not in text
+
+
+def test_a_search_that_goes_on_is_told_once() -> None:
+    sweep = {"kind": "sweep", "values": {RATE: [1e-3, 3e-3]}, "seeds": 1}
+    results = searched(
+        lambda *_: 2.0,
+        rounds=0,
+        factors={"model.norm": LEVELS[:2]},
+        seeds=2,
+        protocol={"search": sweep},
+    )
+    assert " ".join(render(compare(results)).sentences).count("has not chosen all values yet") == 1
+
+
+def test_the_share_that_diverged_is_of_all_runs_that_ended() -> None:
+    fates = {("rms", 0): Outcome.DIVERGED, ("rms", 1): Outcome.PRUNED, ("rms", 2): Outcome.PRUNED}
+    results = ending(study(), fates)
+    assert compare(results).rows[1].diverged.estimate == pytest.approx(1 / 3)
+    assert "diverged 33%" in str(render(compare(results)).tables[0].rows[1])
