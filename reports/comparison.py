@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from reports.frame import StudyResults
 from reports.power import smallest_detectable_difference
@@ -20,6 +21,7 @@ from reports.statistics import (
 from reports.style import layout_of
 from reports.words import FINISHED
 from studies.budgets import length_text
+from studies.fairness import budget_difference
 from studies.metrics import FINAL_LOSS, PARAMETERS, TOKENS_PER_S
 from studies.plan import Choice
 from studies.records import Leak, Outcome
@@ -71,14 +73,18 @@ class Comparison:
     baseline: str
     """Label of the baseline."""
     best: VariantRow | None
-    """Ranked variant of lowest mean; None while nothing can be ranked."""
+    """Ranked variant of lowest mean over `ranked_on`; None while nothing can be ranked."""
+    ranked_on: int
+    """Seeds that all ranked variants have."""
     confidence: float
     seeds: int
     length: str
     """Of a run: "400 steps", "5 minutes"."""
     outcomes: dict[Outcome, int]
-    evaluation_texts: int
-    """Distinct held-out token texts that the losses were measured on."""
+    evaluation_sets: int
+    """Distinct sets that the losses were measured on; of several, nothing is ranked."""
+    budgets: str | None
+    """How budgets of variants differ, and why, if they do."""
     tuned: bool
     """Whether variants are compared at values that a search chose for each."""
     searching: bool
@@ -90,7 +96,8 @@ class Comparison:
 def compare(whole: StudyResults) -> Comparison:
     """Summaries, paired differences and outcomes of every variant, from all runs of a study."""
     results, plan = whole.compared, whole.plan
-    best = _best(results)
+    losses = _ranked_losses(results)
+    best = None if losses.empty else str(losses.mean().idxmin())
     styles = layout_of(results).styles
     rows: list[VariantRow] = []
     previous: object = None
@@ -104,13 +111,13 @@ def compare(whole: StudyResults) -> Comparison:
         rows=_with_best_marked(rows, best),
         baseline=results.labels[results.plan.baseline],
         best=next((row for row in rows if row.variant == best), None),
+        ranked_on=len(losses),
         confidence=results.plan.study.report.confidence,
         seeds=len(results.plan.study.seeds),
         length=length_text(cell.configuration for cell in plan.cells),
         outcomes=results.outcomes(),
-        evaluation_texts=len(
-            {r.facts.get("validation_digest") for r in results.records.values() if r.facts}
-        ),
+        evaluation_sets=len(results.evaluation_sets(results.variants)),
+        budgets=budget_difference(plan),
         tuned=bool(plan.choices),
         searching=not plan.is_settled,
         shared_settings=plan.settings(plan.baseline, {}),
@@ -118,24 +125,25 @@ def compare(whole: StudyResults) -> Comparison:
 
 
 def _is_ranked(results: StudyResults, variant: str) -> bool:
-    """A leaky variant is never ranked, nor a mean over survivors, nor what has no result."""
+    """Whether a variant may be ranked.
+
+    A leaky one never is, nor a mean over survivors, nor what has no result, nor losses that were
+    not all measured on the same data.
+    """
     outcomes = results.outcomes(variant)
     lost = outcomes[Outcome.DIVERGED] + outcomes[Outcome.FAILED] + outcomes[Outcome.PRUNED]
     return (
         results.leaks[variant] is not Leak.LEAKY
         and not lost
         and not results.values(FINAL_LOSS, variant).empty
+        and len(results.evaluation_sets(results.variants)) < 2
     )
 
 
-def _best(results: StudyResults) -> str | None:
-    means = {
-        variant: summarize(results.values(FINAL_LOSS, variant)).mean
-        for variant in results.variants
-        if _is_ranked(results, variant)
-    }
-    known = {variant: mean for variant, mean in means.items() if math.isfinite(mean)}
-    return min(known, key=lambda variant: known[variant], default=None)
+def _ranked_losses(results: StudyResults) -> pd.DataFrame:
+    """Final loss by seed and ranked variant, on the seeds that all ranked variants have."""
+    ranked = [variant for variant in results.variants if _is_ranked(results, variant)]
+    return pd.DataFrame({v: results.values(FINAL_LOSS, v) for v in ranked}).dropna()
 
 
 def _row(

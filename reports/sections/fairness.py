@@ -55,7 +55,7 @@ def render(data: FairnessLedger) -> Exhibits:
 
 
 def _sentences(data: FairnessLedger) -> list[str]:
-    protocol, found = data.protocol, []
+    found = []
     if data.unequal:
         found.append(data.unequal)
     else:

@@ -11,9 +11,9 @@ from studies.records import Leak, Outcome
 _LOST = (Outcome.DIVERGED, Outcome.FAILED, Outcome.PRUNED)
 """Outcomes that leave a mean over survivors."""
 
-_DIFFERENT_TEXTS = (
-    "The runs were evaluated on different tokens (another text, split or tokeniser): their losses "
-    "in nats/token cannot be compared."
+_DIFFERENT_SETS = (
+    "The runs were evaluated on different data (another text, split, tokeniser, number of tokens "
+    "or context length): their losses in nats/token cannot be compared, and nothing is ranked."
 )
 
 
@@ -43,8 +43,10 @@ def caption(data: Comparison) -> str:
             f"A variant with {_lost_words(data)} runs shows the mean of its survivors and is not "
             "ranked."
         )
-    if data.evaluation_texts > 1:
-        parts.append(_DIFFERENT_TEXTS)
+    if data.evaluation_sets > 1:
+        parts.append(_DIFFERENT_SETS)
+    if data.budgets:
+        parts.append(data.budgets)
     if any(row.leak is Leak.IN_TRAINING for row in data.rows):
         parts.append("† later tokens leak into earlier ones in training; its evaluation is causal.")
     if any(row.leak is Leak.LEAKY for row in data.rows):
@@ -60,8 +62,8 @@ def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
     if data.searching:
         compared = "some variants have no result yet" if data.tuned else "shared ones are compared"
         found.insert(0, f"The search has not chosen all values yet: {compared}.")
-    if data.evaluation_texts > 1:
-        found.insert(0, _DIFFERENT_TEXTS)
+    if data.evaluation_sets > 1:
+        found.insert(0, _DIFFERENT_SETS)
     largest = max((row.loss.n for row in data.rows), default=0)
     if 2 <= largest < 6 and 2 ** (1 - largest) > 1 - data.confidence:
         found.append(
@@ -74,15 +76,22 @@ def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
 def _best_sentences(data: Comparison, decimals: int) -> list[str]:
     best = data.best
     if best is None:
-        return ["No variant can be ranked yet."]
-    mean = number(best.loss.mean, decimals)
-    if best.loss.n < 2:
+        return [] if data.evaluation_sets > 1 else ["No variant can be ranked yet."]
+    on = data.ranked_on
+    if any(row.ranked and row.loss.n > on for row in data.rows):
+        seeds = "one seed" if on == 1 else f"{on} seeds"
+        found = [f"Lowest on the {seeds} that all ranked variants have so far: {best.label}."]
+    elif on == 1:
         return [
-            f"In one run, {best.label} has the lowest final loss of the ranked variants, {mean}; "
-            "one seed gives no interval."
+            f"In one run, {best.label} has the lowest final loss of the ranked variants, "
+            f"{number(best.loss.mean, decimals)}; one seed gives no interval."
         ]
-    spread = f"SD {number(best.loss.sd, decimals)}, n = {best.loss.n}"
-    found = [f"Lowest mean final loss of the ranked variants: {best.label}, {mean} ({spread})."]
+    else:
+        spread = f"SD {number(best.loss.sd, decimals)}, n = {best.loss.n}"
+        found = [
+            f"Lowest mean final loss of the ranked variants: {best.label}, "
+            f"{number(best.loss.mean, decimals)} ({spread})."
+        ]
     compared = [row for row in data.rows if row.to_best is not None and row.to_best.n > 1]
     near = sum(row.strong for row in compared)
     if compared:

@@ -8,6 +8,7 @@ from reports.comparison import Comparison, VariantRow, compare
 from reports.frame import StudyResults
 from reports.sections.main_table import render
 from reports.sources import load_study
+from studies.digests import EVALUATION_DATA
 from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome
 from tests.reports_tests.conftest import GRID, Synthetic, grid_study, write_study
@@ -88,20 +89,45 @@ def test_a_variant_with_failed_runs_is_not_ranked_by_its_survivors(grid: StudyRe
     assert "Not ranked until failed runs are run again: SiLU · LayerNorm · pre." in text
 
 
-def test_losses_on_different_tokens_are_said_to_be_incomparable(small: StudyResults) -> None:
+def test_losses_on_different_data_are_not_ranked(small: StudyResults) -> None:
     def with_digests(*digests: str) -> StudyResults:
         records = {
-            key: record.model_copy(
-                update={"facts": {"validation_digest": digests[i % len(digests)]}}
-            )
+            key: record.model_copy(update={"digests": {EVALUATION_DATA: digests[i % len(digests)]}})
             for i, (key, record) in enumerate(small.records.items())
         }
         return replace(small, records=records)
 
     for digests, warned in ((("a",), False), (("a", "b"), True)):
-        exhibits = render(compare(with_digests(*digests)))
+        data = compare(with_digests(*digests))
+        exhibits = render(data)
         assert any("cannot be compared" in s for s in exhibits.sentences) is warned
         assert ("cannot be compared" in exhibits.tables[0].caption) is warned
+        assert any("Lowest" in s for s in exhibits.sentences) is not warned
+        assert any(row.strong or row.ranked for row in data.rows) is not warned
+
+
+def test_variants_are_ranked_on_the_seeds_that_all_have(tmp_path: Path) -> None:
+    plan = grid_study((0, 1, 2, 3), {"model.norm": ("layer", "rms")})
+    to_come = {("layer", seed): Outcome.MISSING for seed in (2, 3)}
+    results = load_study(write_study(tmp_path / "study", plan, Synthetic(to_come)))
+    easy_first = {"layer": [2.0, 2.1, math.nan, math.nan], "rms": [1.99, 2.09, 3.0, 3.1]}
+    data = compare(with_losses(results, easy_first))
+    assert data.best is not None
+    assert (data.best.variant, data.ranked_on) == ("rms", 2)
+    assert row(data, "layer").loss.mean < row(data, "rms").loss.mean
+    said = "Lowest on the 2 seeds that all ranked variants have so far: RMSNorm."
+    assert said in render(data).sentences
+
+
+def test_budgets_that_differ_are_in_the_caption(tmp_path: Path) -> None:
+    plan = grid_study(
+        (0, 1),
+        {"training.batch_size": (8, 16)},
+        protocol={"unequal_budgets": "the batch is the question"},
+    )
+    data = compare(load_study(write_study(tmp_path / "study", plan)))
+    caption = render(data).tables[0].caption
+    assert "Budgets differ on purpose: the batch is the question" in caption
 
 
 def test_a_leaky_variant_is_never_ranked(tmp_path: Path) -> None:
