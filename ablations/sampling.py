@@ -8,7 +8,7 @@ first trials, is the same for every variant.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import optuna
 from optuna.distributions import (
@@ -19,12 +19,12 @@ from optuna.distributions import (
 )
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
-from optuna.trial import create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from studies.edges import rounded
 from studies.protocol import Range, Tune
 from studies.registry import Registry
-from studies.search import Tried
+from studies.tried import NEVER_FINITE, Tried
 from studies.values import Scalar
 
 Build = Callable[[int, int], BaseSampler]
@@ -51,6 +51,8 @@ SAMPLERS: Registry[Build] = Registry(
     "sampler", {"tpe": _tpe, "gp": _gp, "qmc": _qmc, "random": _random}
 )
 
+_Space = dict[str, BaseDistribution]
+
 _LEARNING = ("tpe", "gp")
 """Samplers that go by results, once there are some."""
 
@@ -58,8 +60,8 @@ _LEARNING = ("tpe", "gp")
 def propose(search: Tune, seed: int, tried: Sequence[Tried], count: int) -> list[dict[str, Scalar]]:
     """The settings of the next `count` trials of a variant.
 
-    The first `at_once` trials are spread evenly (a scrambled Sobol sequence), whatever the sampler
-    does afterwards; numbers have three significant digits.
+    The first `at_once` trials of a sampler that learns are spread evenly (a scrambled Sobol
+    sequence); numbers have three significant digits.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     learns = search.sampler in _LEARNING and len(tried) >= search.at_once
@@ -71,15 +73,33 @@ def propose(search: Tune, seed: int, tried: Sequence[Tried], count: int) -> list
         sampler = SAMPLERS[name]((seed + len(tried)) % 2**32 if learns else seed, search.at_once)
         study = optuna.create_study(sampler=sampler)
         if learns:
-            for trial in tried:
-                params = {key: trial.settings[key] for key in space}
-                past = create_trial(params=params, distributions=space, value=trial.loss)
-                study.add_trial(past)
+            study.add_trials(_told(space, tried))
         else:  # a sequence is walked from its start
+            study.add_trial(_any_trial(space))
             for trial in tried:
                 study.tell(study.ask(space), trial.loss)
         asked = [study.ask(space).params for _ in range(count)]
     return [{key: _written(search.ranges[key], value) for key, value in p.items()} for p in asked]
+
+
+def _told(space: _Space, tried: Sequence[Tried]) -> Iterator[FrozenTrial]:
+    """The trials so far; a pruned one has the last losses that there are, and no final one."""
+    worst = max((t.loss for t in tried if t.loss < NEVER_FINITE), default=NEVER_FINITE)
+    for trial in tried:
+        params, loss = {key: trial.settings[key] for key in space}, min(trial.loss, worst)
+        yield create_trial(
+            state=TrialState.PRUNED if trial.pruned else TrialState.COMPLETE,
+            params=params,
+            distributions=space,
+            value=loss,
+            intermediate_values={0: loss},
+        )
+
+
+def _any_trial(space: _Space) -> FrozenTrial:
+    """A trial to begin with: Optuna draws the one before a sequence at random."""
+    random = optuna.create_study(sampler=RandomSampler(seed=0)).ask(space)
+    return create_trial(params=random.params, distributions=space, value=0.0)
 
 
 def _distribution(given: Range | Sequence[Scalar]) -> BaseDistribution:

@@ -10,7 +10,8 @@ from ablations.run_directory import StoredPlan, StudyDirectory
 from studies.plan import Plan
 from studies.protocol import Tune
 from studies.records import Outcome, RunRecord
-from studies.search import Tried, advance, take_up
+from studies.search import advance, take_up
+from studies.tried import Tried
 from studies.values import Scalar
 
 

@@ -22,7 +22,8 @@ from studies.plan import Plan, PlannedRun
 from studies.protocol import Pruning
 from studies.pruners import PRUNERS
 from studies.records import Outcome
-from studies.search import RecordOf, clipped_loss
+from studies.search import RecordOf
+from studies.tried import clipped_loss
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from studies.metrics import INITIAL_LOSS
 from studies.plan import Choice, Plan, Trial
 from studies.protocol import Fixed, Sweep, Tune
 from studies.records import Outcome, RunRecord
-from studies.search import clipped_loss, spans
+from studies.search import spans
+from studies.tried import clipped_loss
 
 
 @dataclass(frozen=True)

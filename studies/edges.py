@@ -17,6 +17,8 @@ Side = Literal["low", "high"]
 
 SIGNIFICANT_DIGITS = 3
 """Digits of a value that a search makes up: as many as a paper prints."""
+NEAREST = 1e-6
+"""Relative distance of a number that is as good as beside another."""
 
 
 @dataclass(frozen=True)
@@ -35,26 +37,30 @@ class Span:
     whole: bool
 
     def edge(self, value: Scalar) -> Side | None:
-        """The end on which a value lies: of points the outermost, else within half a step."""
+        """The end on which a value lies: of points the outermost, else within half a step.
+
+        An end that the key takes no value beyond, such as 0 warm-up steps, is none.
+        """
         if not isinstance(value, int | float):
             return None
         slack = 0.0 if self.points else 0.5
         if self._distance(value, self.high) <= slack * self._size(self.step_high) + 1e-9:
-            return "high" if self.beyond("high") is not None else None
+            return "high" if self._is_open("high") else None
         if self._distance(self.low, value) <= slack * self._size(self.step_low) + 1e-9:
-            return "low" if self.beyond("low") is not None else None
+            return "low" if self._is_open("low") else None
         return None
 
     def beyond(self, side: Side) -> float | int | None:
         """The value one step beyond an end; None where the key takes no such value."""
-        end = self.high if side == "high" else self.low
-        step = self.step_high if side == "high" else self.step_low
-        up = side == "high"
+        end, up = self._end(side), side == "high"
+        step = self.step_high if up else self.step_low
         value = (
             end * step ** (1 if up else -1) if self.logarithmic else end + (step if up else -step)
         )
         value = rounded(value, whole=self.whole)
-        return value if value != end and _is_taken(self.key, value) else None
+        if value == end:  # a step of less than a whole number
+            value += 1 if up else -1
+        return value if self._is_taken(value) else None
 
     def extended(self, side: Side) -> Span:
         """The span with the value beyond an end; the same where there is none."""
@@ -62,6 +68,27 @@ class Span:
         if value is None:
             return self
         return replace(self, low=value) if side == "low" else replace(self, high=value)
+
+    def _end(self, side: Side) -> float:
+        return self.high if side == "high" else self.low
+
+    def _is_open(self, side: Side) -> bool:
+        """Whether the key takes any value beyond an end."""
+        end = self._end(side)
+        least = 1 if self.whole else NEAREST * (abs(end) or 1.0)
+        return self._is_taken(end + least if side == "high" else end - least)
+
+    def _is_taken(self, value: float) -> bool:
+        """Whether the key accepts a value; of an unknown key, whether the sign is one it has."""
+        target = field_of(self.key)
+        if target is None:
+            return value >= 0 or self.low < 0
+        section, name = target
+        try:
+            section.model_validate({name: value})
+        except ValidationError:
+            return False
+        return True
 
     def _distance(self, low: float, high: float) -> float:
         return math.log(high / low) if self.logarithmic else high - low
@@ -100,16 +127,3 @@ def _of_points(key: str, values: Sequence[Scalar]) -> Span | None:
 def rounded(value: float, *, whole: bool) -> float | int:
     """A made-up value as it would be written: whole, or with three significant digits."""
     return round(value) if whole else float(f"{value:.{SIGNIFICANT_DIGITS}g}")
-
-
-def _is_taken(key: str, value: float) -> bool:
-    """Whether a key accepts a value; 0 warm-up steps have no step below."""
-    target = field_of(key)
-    if target is None:
-        return True
-    section, name = target
-    try:
-        section.model_validate({name: value})
-    except ValidationError:
-        return False
-    return True

@@ -10,57 +10,20 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from studies.configuration import flatten, with_values
 from studies.edges import Side, Span, span_of
-from studies.metrics import FINAL_LOSS, INITIAL_LOSS, LAST_VALIDATION_LOSS
 from studies.plan import Cell, Choice, Extension, Plan, Trial
 from studies.protocol import Fixed, Sweep, Tune
 from studies.records import Outcome, RunRecord
 from studies.rules import RULES
 from studies.run_list import with_runs
 from studies.run_spec import digest
+from studies.tried import Tried, best_of, of_records
 from studies.values import Scalar
-
-Settings = Mapping[str, Scalar]
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A trial that has ended on every seed."""
-
-    settings: Settings
-    loss: float
-    """Mean over the search seeds of min(final loss, loss at initialisation)."""
-    pruned: bool = False
-    """Whether a run of it was pruned: then the mean is over the last losses that there are."""
-
 
 Propose = Callable[[Tune, int, Sequence[Tried], int], list[dict[str, Scalar]]]
 """Settings of the next trials, from the search, its seed, the trials so far and how many more."""
-
-
-NEVER_FINITE = 1000.0
-"""Nats per token that a run counts for which never had a finite loss, not even before training."""
-
-
-def clipped_loss(record: RunRecord) -> float:
-    """What a run counts for in a search: min(final loss, loss at initialisation), nats per token.
-
-    A diverged run counts as untrained: there is always the model that one started with. A pruned
-    one counts for its last validation loss; one that was given up before it began for NaN.
-
-    Source: Wortsman et al. 2023, section 2.
-    """
-    initial = record.summary.get(INITIAL_LOSS, NEVER_FINITE)
-    if record.outcome is Outcome.COMPLETED:
-        return min(record.summary.get(FINAL_LOSS, initial), initial)
-    if record.outcome is Outcome.PRUNED:
-        last = record.summary.get(LAST_VALIDATION_LOSS)
-        return math.nan if last is None else min(last, initial)
-    return initial
-
 
 RecordOf = Callable[[str], RunRecord | None]
 """The record of a run by its key, None while it has not ended."""
@@ -183,7 +146,7 @@ class _Searching:
                 return None
             if len(records) < len(self._search.seeds):
                 break
-            found.append(_tried(trial.settings, records))
+            found.append(of_records(trial.settings, records))
         return found
 
     def _ended(self, run_key: str) -> RunRecord | None:
@@ -209,24 +172,33 @@ class _Searching:
         wanted = dict.fromkeys(
             (key, side)
             for tried in ready.values()
-            for key, side in self._edges(_best(tried).settings).items()
+            for key, side in self._edges(tried)
             if done[key, side] < self._search.extend
             and _is_possible(self._plan, key, spans(self._plan)[key].beyond(side))
         )
         added = (Extension(key=key, side=side) for key, side in wanted)
         return self._plan.model_copy(update={"extensions": (*self._plan.extensions, *added)})
 
-    def _edges(self, settings: Settings) -> dict[str, Side]:
-        sides = {key: span.edge(settings[key]) for key, span in spans(self._plan).items()}
-        return {key: side for key, side in sides.items() if side is not None}
+    def _edges(self, tried: Sequence[Tried]) -> list[tuple[str, Side]]:
+        """The ends on which the best lies; if it is untrained, so are all: those of all."""
+        best = best_of(tried)
+        equals = [
+            t.settings for t in tried if t is best or (best.untrained and t.loss == best.loss)
+        ]
+        sides = (
+            (key, span.edge(settings[key]))
+            for settings in equals
+            for key, span in spans(self._plan).items()
+        )
+        return list(dict.fromkeys((key, side) for key, side in sides if side is not None))
 
     def _choice(self, tried: Sequence[Tried]) -> Choice:
-        best = _best(tried)
+        best = best_of(tried)
         return Choice(
             settings=dict(best.settings),
             trial=tried.index(best),
             loss=best.loss,
-            edges=self._edges(best.settings),
+            edges=dict(self._edges(tried)),
             pruned=best.pruned,
         )
 
@@ -236,23 +208,10 @@ class _Searching:
         return with_runs(plan.model_copy(update={"trials": trials}))
 
 
-def _tried(settings: Settings, records: Sequence[RunRecord]) -> Tried:
-    """What a trial counts for, by the records of all its seeds."""
-    losses = [loss for loss in map(clipped_loss, records) if not math.isnan(loss)]
-    pruned = any(record.outcome is Outcome.PRUNED for record in records)
-    mean = math.fsum(losses) / len(losses) if losses else NEVER_FINITE
-    return Tried(settings, mean, pruned)
-
-
 def _in_order(trials: Iterable[Trial], cells: Sequence[Cell]) -> tuple[Trial, ...]:
     """Trials by number, then by variant: the same order whichever variant was quicker."""
     place = {cell.variant: number for number, cell in enumerate(cells)}
     return tuple(sorted(trials, key=lambda trial: (trial.number, place[trial.variant])))
-
-
-def _best(tried: Sequence[Tried]) -> Tried:
-    """The trial of lowest loss, the first of equals; a pruned one only where all are."""
-    return min(tried, key=lambda trial: (trial.pruned, trial.loss))
 
 
 def _extensions(plan: Plan, trials: Sequence[Trial], tried: Sequence[Tried]) -> Iterator[Trial]:
@@ -265,14 +224,14 @@ def _extensions(plan: Plan, trials: Sequence[Trial], tried: Sequence[Tried]) -> 
         yield Trial(
             variant=trials[0].variant,
             number=len(tried) + number - done,
-            settings={**_best(tried).settings, key: value},
+            settings={**best_of(tried).settings, key: value},
             extension=True,
         )
 
 
 def _is_possible(plan: Plan, key: str, value: Scalar) -> bool:
     """Whether no variant breaks a rule at a value, such as a warm-up longer than the run."""
-    return not any(
+    return value is not None and not any(
         rule.check(flatten(with_values(cell.configuration, {key: value})))
         for rule in RULES
         if key in rule.keys

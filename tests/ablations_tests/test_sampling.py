@@ -7,8 +7,9 @@ import pytest
 from ablations.sampling import SAMPLERS, propose
 from studies import vocabulary
 from studies.protocol import Range, Tune
-from studies.search import Tried
+from studies.tried import Tried
 
+DECAY = "training.weight_decay"
 RATE, WARMUP, INIT = "training.learning_rate", "training.warmup_steps", "model.initialization"
 
 
@@ -59,6 +60,30 @@ def test_the_first_trials_do_not_depend_on_any_result(name: str) -> None:
     assert len({settings[RATE] for settings in first}) == 4
     start = "random" if name == "random" else "qmc"
     assert first == propose(tuning(start), 3, [], 4)
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp", "qmc"])
+def test_the_first_trials_are_spread_evenly(name: str) -> None:
+    search = tuning(name, **{RATE: Range(low=1e-4, high=1.0), DECAY: Range(low=1e-4, high=1.0)})
+    for seed in range(20):
+        first = propose(search, seed, [], 4)
+        for key in (RATE, DECAY):
+            quarters = {int(math.log10(float(settings[key])) + 4) for settings in first}  # type: ignore[arg-type]
+            assert quarters == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_pruned_trials_are_no_better_than_whole_ones(name: str) -> None:
+    search = tuning(name)
+    rates = [10 ** (-4 + 3 * place / 16) for place in range(16)]
+
+    def tried(pruned: bool) -> list[Tried]:
+        found = [Tried({RATE: rate}, 1.0 + abs(math.log10(rate / 1e-3))) for rate in rates]
+        return found + [Tried({RATE: 0.09}, 0.5, pruned=pruned)] * 4
+
+    [after_whole], [after_pruned] = (propose(search, 3, tried(p), 1) for p in (False, True))
+    assert float(after_whole[RATE]) > 0.03  # type: ignore[arg-type]
+    assert float(after_pruned[RATE]) < 0.03  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])

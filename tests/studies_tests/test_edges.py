@@ -6,6 +6,7 @@ from studies.edges import rounded, span_of
 from studies.protocol import Range, Sweep, Tune
 
 RATE, WARMUP = "training.learning_rate", "training.warmup_steps"
+ARGUMENT = "module.arguments.p"
 
 
 def points(key, *values):
@@ -34,6 +35,12 @@ def range_of(key, low, high, scale="log", trials=5):
         (range_of(RATE, 1e-3, 1e-1), "high", 0.316),
         (range_of(WARMUP, 0, 400, "linear"), "high", 500),
         (range_of(RATE, 1e-3, 1e-1, trials=1), "high", 10.0),
+        (range_of(RATE, 1e-4, 1e-2, "linear"), "low", None),
+        (range_of("model.n_heads", 1, 4, "linear", trials=12), "high", 5),
+        (range_of("model.n_heads", 2, 8, trials=12), "low", 1),
+        (points(ARGUMENT, 0.0, 0.2, 0.4), "high", 0.6),
+        (points(ARGUMENT, 0.0, 0.2, 0.4), "low", None),
+        (points(ARGUMENT, -0.2, 0.0, 0.2), "low", -0.4),
     ],
 )
 def test_one_step_beyond(span, side, value):
@@ -50,6 +57,14 @@ def test_one_step_beyond(span, side, value):
         (points(RATE, 1e-3, 3e-3, 1e-2), 1e-3, "low"),
         (points(RATE, 1e-3, 3e-3, 1e-2), 3e-3, None),
         (points(WARMUP, 0, 100), 0, None),
+        (points("model.dropout", 0.5, 0.9), 0.9, "high"),
+        (points("training.beta2", 0.9, 0.99, 0.999), 0.999, "high"),
+        (points(ARGUMENT, 0.0, 0.2), 0.0, None),
+        (range_of(RATE, 1e-4, 1e-2, "linear"), 1.33e-4, "low"),
+        (range_of(WARMUP, 10, 400, "linear"), 10, "low"),
+        (range_of(WARMUP, 1, 10), 1, "low"),
+        (range_of("model.n_heads", 1, 4, "linear", trials=12), 4, "high"),
+        (range_of("model.n_heads", 1, 4, "linear", trials=12), 1, None),
         (range_of(RATE, 1e-3, 1e-1), 0.09, "high"),
         (range_of(RATE, 1e-3, 1e-1), 0.05, None),
         (range_of(RATE, 1e-3, 1e-1), 0.0011, "low"),

@@ -12,7 +12,8 @@ from studies.protocol import Pruning
 from studies.pruners import PRUNERS
 from studies.pruning import fewest_seeds
 from studies.records import Outcome, RunRecord
-from studies.search import NEVER_FINITE, Tried, advance, clipped_loss, take_up
+from studies.search import advance, take_up
+from studies.tried import NEVER_FINITE, Tried, clipped_loss
 from tests.studies_tests.helpers import plan_of, problems_of, study_of
 from tests.studies_tests.test_search import RATE, SWEEP, TUNE, record, searching
 
@@ -126,7 +127,8 @@ def swept(losses: dict[float, float], pruned: dict[float, float | None]) -> Plan
     records = {}
     for run in plan.runs:
         rate = run.settings.get(RATE, 1e-3)
-        records[run.run_key] = record(run, losses[rate])
+        outcome = Outcome.DIVERGED if losses[rate] == math.inf else Outcome.COMPLETED
+        records[run.run_key] = record(run, losses[rate], outcome)
         if run.seed == 10001 and rate in pruned:
             records[run.run_key] = partial(run, pruned[rate])
     while (further := advance(plan, records.get, lambda *_: [])) is not plan:
@@ -144,6 +146,12 @@ def test_what_was_pruned_is_never_chosen_while_something_else_is_left():
     plan = swept({1e-3: 4.0, 3e-3: 2.0, 1e-2: 3.0}, pruned={3e-3: 1.0})
     assert {c.settings[RATE] for c in plan.choices.values()} == {1e-2}
     assert {c.pruned for c in plan.choices.values()} == {False}
+
+
+def test_what_diverged_is_not_chosen_over_what_was_pruned():
+    plan = swept({1e-3: 2.0, 3e-3: 2.1, 1e-2: math.inf}, pruned={1e-3: 2.1, 3e-3: 2.2})
+    assert {c.settings[RATE] for c in plan.choices.values()} == {1e-3}
+    assert {c.pruned for c in plan.choices.values()} == {True}
 
 
 def test_where_all_were_pruned_the_lowest_is_chosen_and_marked():

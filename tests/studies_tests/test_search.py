@@ -9,7 +9,8 @@ import pytest
 from studies.metrics import FINAL_LOSS, INITIAL_LOSS
 from studies.plan import Plan
 from studies.records import Outcome, RunRecord
-from studies.search import NEVER_FINITE, Tried, advance, clipped_loss, take_up
+from studies.search import advance, take_up
+from studies.tried import NEVER_FINITE, Tried, clipped_loss
 from tests.studies_tests.helpers import plan_of
 
 RATE = "training.learning_rate"
@@ -184,12 +185,17 @@ def test_diverged_runs_count_as_the_loss_at_initialisation():
     lab = Lab(lambda variant, rate: None if rate > 2e-3 else 4.5)
     plan = lab.to_the_end(searching({**SWEEP, "extend": 0}))
     assert plan.choices["layer"].settings == {RATE: 1e-3}
-    run = plan.runs[0]
-    assert clipped_loss(record(run, None, Outcome.DIVERGED, initial=5.5)) == 5.5
+    diverged = record(run := plan.runs[0], None, Outcome.DIVERGED, initial=5.5)
+    assert clipped_loss(diverged) == 5.5
     assert clipped_loss(record(run, 7.0, initial=5.5)) == 5.5
     assert clipped_loss(record(run, 3.0, initial=5.5)) == 3.0
-    nothing = record(run, None, Outcome.DIVERGED).model_copy(update={"summary": {}})
-    assert clipped_loss(nothing) == NEVER_FINITE
+    assert clipped_loss(diverged.model_copy(update={"summary": {}})) == NEVER_FINITE
+
+
+def test_where_every_trial_diverged_the_best_may_be_on_either_side():
+    plan = Lab(lambda variant, rate: None).to_the_end(searching({**SWEEP, "extend": 2}))
+    assert sorted(e.side for e in plan.extensions) == ["high", "high", "low", "low"]
+    assert plan.choices["layer"].edges.keys() == {RATE}
 
 
 def test_a_failed_run_holds_up_its_variant_alone_until_it_is_mended():
@@ -291,6 +297,6 @@ class TestTakingUp:
         assert take_up(fixed, stored) is fixed
 
 
-def test_a_plan_with_a_search_survives_json():
+def test_a_plan_survives_json():
     plan = Lab(MIDDLE).to_the_end(searching(SWEEP))
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
