@@ -204,10 +204,10 @@ def _variant_search(
 
 
 def whole_trials(points: pd.DataFrame) -> pd.DataFrame:
-    """The runs of a variant's trials that were not pruned; all of them where every trial was."""
-    pruned = points[points["outcome"] == Outcome.PRUNED]["trial"]
-    whole = points[~points["trial"].isin(pruned)]
-    return points if whole.empty else whole
+    """The runs of a variant's trials that were not pruned; all where none of these got anywhere."""
+    pruned = points["trial"].isin(points[points["outcome"] == Outcome.PRUNED]["trial"])
+    untrained = points["trial"].isin(points[points["loss"] >= points["initial_loss"]]["trial"])
+    return points if pruned.any() and (pruned | untrained).all() else points[~pruned]
 
 
 def trial_means(points: pd.DataFrame, *keys: str) -> pd.DataFrame:

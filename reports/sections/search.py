@@ -65,7 +65,14 @@ def _sentences(data: SearchResults) -> tuple[str, ...]:
     partial = [row.label for row in data.rows if row.choice and row.choice.pruned]
     if partial:
         found.append(
-            f"Every trial was pruned of {', '.join(partial)}: the choice goes by partial runs."
+            f"Every trial of {any_of(partial, 'and')} was pruned or trained to no avail: what was "
+            "chosen goes by partial runs."
+        )
+    hopeless = [row.label for row in data.rows if row.choice and row.diverged == row.runs > 0]
+    if hopeless:
+        found.append(
+            f"Every run of the search of {any_of(hopeless, 'and')} diverged: there was nothing to "
+            "choose by."
         )
     return tuple(found)
 
@@ -116,8 +123,8 @@ def _caption(data: SearchResults) -> str:
         parts.append(f"{PROVISIONAL_MARK} So far: the search of the variant has not ended.")
     if _prunes(data):
         parts.append(
-            "Pruned runs were ended early: a trial with one is not chosen while another has none, "
-            "and its last losses are no part of l*, unless every trial was pruned"
+            "Pruned runs were ended early: a trial with one is not chosen while another trained to "
+            "its end, and its last losses are no part of l*, unless no other did"
             f" ({PRUNED_MARK}){'; S is not known' if data.tried else ''}."
         )
     if any(row.choice and row.choice.edges for row in data.rows):

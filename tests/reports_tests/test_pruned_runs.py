@@ -111,7 +111,9 @@ def test_a_choice_among_pruned_trials_is_marked():
     data = collect(assemble(marked, whole.records, {}))
     assert data is not None
     exhibits = SECTIONS["search"].render(data)
-    assert "Every trial was pruned of LayerNorm" in " ".join(exhibits.sentences)
+    assert "Every trial of LayerNorm was pruned or trained to no avail" in " ".join(
+        exhibits.sentences
+    )
     lowest = [row.cells[2].text for row in exhibits.tables[0].rows]
     assert lowest[0].startswith("0.5")
     assert [OUTCOME_MARKS[Outcome.PRUNED] in text for text in lowest] == [True, False]

@@ -136,6 +136,15 @@ def test_a_search_that_is_not_done_says_so_and_compares_shared_values():
     )
 
 
+def test_a_search_of_which_every_run_diverged_says_so():
+    results = searched(
+        lambda v, settings, seed: None if v == "layer" else 2.0,
+        factors=NORMS, seeds=2, protocol=sweep(),
+    )  # fmt: skip
+    said = " ".join(SECTIONS["search"].render(collect(results)).sentences)
+    assert "Every run of the search of LayerNorm diverged" in said
+
+
 def test_edges_are_marked_in_every_table(tmp_path):
     results = searched(
         lambda v, settings, seed: 4 - settings[RATE], factors=NORMS, seeds=2, protocol=sweep()
