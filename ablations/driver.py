@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from ablations.ended_runs import finish, new_record
+from ablations.ended_runs import finish, new_record, spent_s
 from ablations.launchers.local import LocalLauncher, LocalWorker, worker_command
 from ablations.ledger import Ledger, RunState, RunStatus, owner_prefix
 from ablations.preflight import Preflight, preflight
@@ -164,7 +164,8 @@ class Driver:
             record = run.attempt(status.attempt).record()
             if record is None and status.state is RunState.FAILED:
                 record = new_record(self.plan, planned, status.attempt, Outcome.FAILED)
-                record = record.model_copy(update={"error": status.error})
+                told = {"error": status.error, "wall_time_s": round(spent_s(run), 3)}
+                record = record.model_copy(update=told)
             if record is not None:
                 finish(run, record)
 

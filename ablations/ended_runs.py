@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from pathlib import Path
 
 from ablations.provenance import provenance
-from ablations.run_directory import RunDirectory
+from ablations.run_directory import AttemptDirectory, RunDirectory
 from studies.metrics import FINAL_LOSS, INITIAL_LOSS, LAST_TRAIN_LOSS, LAST_VALIDATION_LOSS
 from studies.plan import Plan, PlannedRun
 from studies.records import Outcome, RunRecord
@@ -31,6 +33,34 @@ def finish(run: RunDirectory, record: RunRecord) -> None:
         for attempt in run.attempts():
             attempt.remove_checkpoints()
     run.publish(record)
+
+
+def spent_s(run: RunDirectory, *, before: int | None = None) -> float:
+    """Wall time of the attempts at a run in seconds, told by their files.
+
+    An attempt that was killed leaves no other word of it. Each counts from its definitions, the
+    last file of its start, to the last that it wrote: a metric, a checkpoint or an error. What it
+    did after that was lost with it, and one that never began counts for nothing.
+
+    Args:
+        run: with its attempts.
+        before: number of the first attempt that is left out.
+    """
+    attempts = run.attempts()
+    return sum(_spent_s(a) for a in attempts if before is None or a.number < before)
+
+
+def _spent_s(attempt: AttemptDirectory) -> float:
+    changed_s = {path: _changed_s(path) for path in attempt.path.iterdir()}
+    started_s = changed_s.get(attempt.definitions_path, -math.inf)
+    return max(changed_s.values()) - started_s if math.isfinite(started_s) else 0.0
+
+
+def _changed_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # an attempt that was given up for dead may still replace its files
+        return -math.inf
 
 
 def ledger_value(summary: Mapping[str, float]) -> float:

@@ -14,7 +14,7 @@ import optuna
 from optuna.trial import create_trial
 
 from ablations.claims import Fenced
-from ablations.ended_runs import finish, ledger_value, new_record
+from ablations.ended_runs import finish, ledger_value, new_record, spent_s
 from ablations.ledger import Ledger, RunState
 from ablations.pruning import build_pruner
 from ablations.run_directory import StudyDirectory
@@ -115,6 +115,7 @@ def _give_up(plan: Plan, planned: PlannedRun, directory: StudyDirectory, ledger:
     run = directory.run(planned.run_key)
     attempt = run.attempt(claim.attempt)
     record = new_record(plan, planned, claim.attempt, Outcome.PRUNED)
+    record = record.model_copy(update={"wall_time_s": round(spent_s(run), 3)})
     run.save_spec(plan.spec(planned))
     attempt.start()
     attempt.save_record(record)

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from ablations.claims import Claim, Fenced
-from ablations.ended_runs import finish, ledger_value, new_record
+from ablations.ended_runs import finish, ledger_value, new_record, spent_s
 from ablations.ledger import Ledger
 from ablations.pruning import run_pruning
 from ablations.publishing import PublishingThread, RunPublisher
@@ -195,7 +195,7 @@ class Worker:
         from lightning_modules.run_context import go_on
         from lightning_modules.training import train_run
 
-        started = time.monotonic()
+        started = time.monotonic() - spent_s(job.run, before=job.attempt.number)
         job.run.save_spec(job.spec)
         earlier = newest_checkpoint(other.path for other in job.run.attempts())
         if earlier is None:
@@ -244,6 +244,7 @@ class Worker:
             job.attempt.path.mkdir(parents=True, exist_ok=True)
             trace = "".join(traceback.format_exception(error))
             (job.attempt.path / "error.txt").write_text(trace, encoding="utf-8")
+            record = record.model_copy(update={"wall_time_s": round(spent_s(job.run), 3)})
             job.attempt.save_record(record)
         job.claim.fail(text)
         self._spoiled = _uses_cuda() or self._ranks.count > 1

@@ -39,7 +39,8 @@ class Account:
     edges: tuple[str, ...]
     """Nuisance keys whose chosen value lies at the edge."""
     wall_time_h: float
-    """Of all its runs that have a record, those of its search included."""
+    """Of all its runs that have a record, those of its search included, over every attempt at
+    them."""
     peak_memory_gib: float
     """Most of its runs."""
     seeds: int

@@ -81,7 +81,7 @@ def collect_overview(results: StudyResults) -> Overview:
         design=(
             f"{plan.study.design.kind.replace('_', ' ')}: {plan.combinations} combinations, "
             f"{len(plan.cells)} cells, {seeds} {'seed' if seeds == 1 else 'seeds'}, "
-            f"{len(plan.runs)} runs{_of_the_search(plan)}{'' if plan.is_settled else ' so far'}"
+            f"{len(plan.runs)} runs{'' if plan.is_settled else ' so far'}{_of_the_search(plan)}"
         ),
         merged=tuple(
             Note(_combination(m.levels), f"same model as {m.into}: {', '.join(m.rules)}")

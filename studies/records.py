@@ -90,7 +90,8 @@ class RunRecord(BaseModel):
     provenance: dict[str, Any] = {}
     """Git commit, versions, device, host."""
     wall_time_s: float = 0.0
-    """Of the last attempt, with its evaluations and diagnostics."""
+    """Of all attempts at the run, with evaluations and diagnostics; of one that was killed, until
+    the last metric or checkpoint that it wrote."""
 
     def as_planned(self, plan: Plan, run: PlannedRun) -> RunRecord:
         """The record under the name and the levels that a plan gives the run.

@@ -36,7 +36,8 @@ def render(data: FairnessLedger) -> Exhibits:
         Column("Tokens", "training tokens of each run", True, "r"),
         Column("Trials", "settings that its search tried; * where the choice is at an edge", True,
                "r"),
-        Column("Hours", "wall time of all its runs, those of its search included", True, "r"),
+        Column("Hours", "wall time of all its runs and every attempt at them, those of its search "
+               "included", True, "r"),
         Column("Peak GiB", "most memory of its runs", True, "r"),
         Column("Completed", "of its compared runs", False, "l"),
     )  # fmt: skip

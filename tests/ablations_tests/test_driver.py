@@ -21,6 +21,7 @@ from ablations.listing import statuses_of
 from studies.errors import AblationError
 from tests.ablations_tests.tiny_studies import (
     LONG,
+    backdate,
     checkpoints,
     keys_of,
     numbers,
@@ -195,9 +196,13 @@ def test_a_run_whose_workers_die_is_published_as_failed(home):
         ledger.claim(keys_of(plan))
         ledger.fail_attempts_of(ablations.ledger.owner_prefix())
         ledger.reconcile(keys_of(plan))
+    run = directory.run(keys_of(plan)[0])
+    for number in range(2):
+        backdate(run.attempt(number), 30)
     summary = Driver(plan, RunSettings(home, NO_STORE)).run(lambda _: None)
     assert summary.progress.counts == {RunState.FAILED: 1}
-    record = directory.run(keys_of(plan)[0]).record()
+    record = run.record()
+    assert record.wall_time_s == pytest.approx(60, abs=1)
     assert (record.outcome, "died 5 times" in record.error) == ("failed", True)
 
 

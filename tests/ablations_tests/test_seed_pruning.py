@@ -18,7 +18,7 @@ from studies.plan import Plan, PlannedRun
 from studies.records import Outcome, RunRecord
 from studies.search import advance
 from tests.ablations_tests.pruned_studies import RATE
-from tests.ablations_tests.tiny_studies import keys_of, queue, trials
+from tests.ablations_tests.tiny_studies import backdate, keys_of, queue, trials
 from tests.studies_tests.helpers import plan_of
 
 FACTORS = {"model.norm": ["layer", "rms", "group"]}
@@ -165,15 +165,17 @@ def test_what_is_given_up_is_ended_once_and_never_trained(tmp_path: Path) -> Non
     assert states[left.run_key] == "pruned"
     assert states[taken.run_key] == "running"
     assert len(trials(directory)) == len(plan.runs)
+    backdate(directory.run(taken.run_key).attempt(claim.attempt), 30)
     claim.release("enough")
     driver = Driver(plan, RunSettings(tmp_path, default_tracking_uri(tmp_path)))
     summary = driver.run(lambda _: None)
     assert summary.progress.line() == "12/12 runs ended, 0 diverged, 2 pruned, 0 failed, 0 running"
-    for run in (taken, left):
+    for run, spent_s in ((taken, 30), (left, 0)):
         ended = directory.run(run.run_key)
         found = ended.record()
         assert found is not None
         assert (found.outcome, found.summary) == (Outcome.PRUNED, {})
+        assert found.wall_time_s == pytest.approx(spent_s, abs=1)
         assert ended.spec_path.exists()
         assert ended.history_path.exists()
 

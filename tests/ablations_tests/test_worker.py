@@ -18,6 +18,7 @@ from studies.records import Outcome
 from tests.ablations_tests import fragile_model
 from tests.ablations_tests.tiny_studies import (
     STUDY,
+    backdate,
     calling_at,
     checkpoints,
     keys_of,
@@ -76,6 +77,18 @@ def test_runs_survive_every_way_of_stopping_with_the_same_numbers(home, undistur
     assert states(plan, directory) == ["completed"] * 4
     assert numbers(plan, directory) == undisturbed
     assert checkpoints(directory) == []
+
+
+def test_the_wall_time_of_a_run_is_of_all_its_attempts(home):
+    plan, directory, ledger = queue(home, **ONE_RUN)
+    [key] = keys_of(plan)
+    with calling_at(10, crash), pytest.raises(Crash):
+        work(directory, NO_STORE)
+    ledger.fail_attempts_of(owner_prefix())
+    ledger.reconcile([key])
+    backdate(directory.run(key).attempts()[0], 3600)
+    work(directory, NO_STORE)
+    assert 3600 < directory.run(key).record().wall_time_s < 3700
 
 
 def test_a_fenced_worker_stops_and_publishes_nothing(home, monkeypatch):
@@ -162,6 +175,8 @@ def test_a_failing_run_keeps_its_error_and_a_retry_goes_on_from_its_checkpoint(h
     assert broken.record().error == "RuntimeError: the scratch disk went away"
     attempt = broken.attempt(broken.record().attempt)
     assert "fragile_model.py" in (attempt.path / "error.txt").read_text()
+    assert 0 < broken.record().wall_time_s < 600
+    backdate(attempt, 3600)
     assert statuses_of(plan, directory)[broken.run_key].error == broken.record().error
 
     switch.unlink()
@@ -173,6 +188,7 @@ def test_a_failing_run_keeps_its_error_and_a_retry_goes_on_from_its_checkpoint(h
     assert states(plan, directory) == ["completed"] * 3
     record = broken.record()
     assert (record.outcome, record.error, record.attempt) == (Outcome.COMPLETED, None, 3)
+    assert record.wall_time_s > 3600
     steps = [row.step for row in broken.attempt(3).read_metrics() if "train/loss" in row.values]
     assert steps == [1, 5, 10, 15, 20, 25, 30]
     assert broken.attempt(3).read_metrics()[:3] == attempt.read_metrics()[:3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import yaml
 import ablations.worker
 from ablations.ledger import Ledger
 from ablations.listing import statuses_of
-from ablations.run_directory import StudyDirectory
+from ablations.run_directory import AttemptDirectory, StudyDirectory
 from ablations.storage import sqlite_url
 from ablations.tracking_store import default_tracking_uri
 from ablations.worker import Worker, WorkerSettings
@@ -143,6 +144,15 @@ def calling_at(step: int, act: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         MetricsFile.write = write  # type: ignore[method-assign]
+
+
+def backdate(attempt: AttemptDirectory, seconds: float) -> None:
+    """Have an attempt begun so long before it last wrote something; make it, if need be."""
+    if not attempt.definitions_path.exists():
+        attempt.start()
+        attempt.save_definitions({})
+    started = attempt.definitions_path.stat().st_mtime - seconds
+    os.utime(attempt.definitions_path, (started, started))
 
 
 def rows_of(path: Path) -> list[Any]:

@@ -48,7 +48,7 @@ def test_between_batches_of_a_tuning_a_report_is_partial(batches, tmp_path):
     assert overview.partial
     more = "the search has not ended and may ask for more"
     assert overview.progress == f"{runs} of {runs} runs finished; {more}"
-    assert overview.design.endswith(" so far")
+    assert overview.design.endswith(f"{runs} runs so far, {8 * batches} of them of the search")
     assert "Partial report." in build_report(results, tmp_path).html.read_text()
 
 
