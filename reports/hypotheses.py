@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import Enum, StrEnum
 
 import pandas as pd
 
 from reports.frame import StudyResults
 from reports.power import first_holm_step, smallest_detectable_difference
 from reports.statistics import (
-    PairedDifference,
     equivalence_p,
-    holm,
     one_sided_p,
     paired_difference,
     summarize,
     two_sided_p,
 )
+from reports.verdicts import Finding, HypothesisRow, Side, Standing, decided
 from reports.words import any_of, level_label
 from studies.contrasts import confounded
 from studies.fairness import budget_difference
@@ -31,88 +29,6 @@ from studies.values import Scalar
 
 LEAST_MARGIN = 0.01
 """Nats per token: the margin where none is declared and seeds spread by less."""
-
-
-class Standing(StrEnum):
-    """Whether a hypothesis was said in advance."""
-
-    CONFIRMATORY = "confirmatory"
-    CHANGED = "exploratory (changed after the first run)"
-    ADDED = "exploratory (added after the first run)"
-    LATE = "exploratory (registered after the first runs)"
-    UNREGISTERED = "exploratory (not registered)"
-
-    @property
-    def is_confirmatory(self) -> bool:
-        """Whether it was said before the first run, and stands as it was said."""
-        return self is Standing.CONFIRMATORY
-
-
-class Finding(Enum):
-    """What a hypothesis came to, the reasons against any verdict first."""
-
-    SEARCHING = "the search has not chosen for all variants"
-    SURVIVORS = "runs diverged or were pruned"
-    LEAKY = "an evaluation leaks"
-    DIFFERENT_TEXTS = "losses are on different evaluation sets"
-    NO_PAIR = "no seed has all runs"
-    ONE_PAIR = "one seed has all runs"
-    TOO_FEW = "fewer seeds than planned have all runs"
-    NO_DIFFERENCE = "the interval includes 0"
-    AGAINST_CLAIM = "the interval lies on the other side of 0"
-    NOT_SIGNIFICANT = "the interval excludes 0, the adjusted p does not reach the level"
-    AT_EDGE = "a search ended at its edge: what is worse might be better beyond it"
-    UNCONFIRMED = "as expected, but exploratory"
-    AS_CLAIMED = "as expected"
-    BEYOND_MARGIN = "as expected, and the interval lies beyond the margin"
-    EQUIVALENT = "equivalent within the margin"
-    NOT_EQUIVALENT = "equivalence not shown"
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the two sets of cells that are compared."""
-
-    levels: str
-    """What its cells have in common: "GEGLU or SwiGLU · LayerNorm"."""
-    cells: int
-    outcomes: dict[Outcome, int]
-    """Of the runs of these cells that the test is on."""
-    at_edge: tuple[str, ...]
-    """Labels of its cells whose chosen values lie at the edge of what was tried."""
-
-    @property
-    def given_up(self) -> int:
-        """Runs whose bad loss is the reason why they have no final one."""
-        return self.outcomes[Outcome.DIVERGED] + self.outcomes[Outcome.PRUNED]
-
-
-@dataclass(frozen=True)
-class HypothesisRow:
-    """What is known about one hypothesis."""
-
-    name: str
-    hypothesis: Hypothesis
-    standing: Standing
-    of: Side
-    against: Side
-    seeds: tuple[int, ...]
-    """Seeds that it is tested on, each of which it needs."""
-    confounded: tuple[str, ...]
-    """Other factors whose levels the two sets hold in different shares."""
-    margin: float
-    """As declared, or else decided by the data; NaN while they do not say."""
-    difference: PairedDifference
-    """Mean of `of` minus mean of `against`, over the seeds that completed in all cells of both."""
-    equivalence: PairedDifference
-    """The same with the interval that two one-sided tests go by."""
-    detectable: float
-    """Smallest difference that these seeds could have shown (80 % power), in Holm's first step."""
-    p: float
-    """NaN where there is no verdict."""
-    finding: Finding
-    adjusted_p: float = math.nan
-    """By Holm over the registered hypotheses; NaN for one that is not confirmatory."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +44,8 @@ class HypothesisResults:
     confidence: float
     budgets: str | None
     """How budgets of variants differ, and why, if they do."""
+    searching: bool
+    """Whether a search has yet to choose for some variant."""
     outcomes: dict[Outcome, int]
 
 
@@ -145,12 +63,13 @@ def collect(results: StudyResults) -> HypothesisResults | None:
     ]
     confidence = plan.study.report.confidence
     return HypothesisResults(
-        rows=_decided(rows, registered, confidence),
+        rows=decided(rows, registered, confidence),
         registration=registration,
         changes=changes,
         removed={name: registered[name].claim for name in (changes.removed if changes else ())},
         confidence=confidence,
         budgets=budget_difference(plan),
+        searching=not plan.is_settled,
         outcomes=results.outcomes(),
     )
 
@@ -265,50 +184,3 @@ def _p(row: HypothesisRow) -> float:
     if direction == "different":
         return two_sided_p(row.difference)
     return one_sided_p(row.difference, above=direction == "higher")
-
-
-def _decided(
-    rows: list[HypothesisRow], registered: Mapping[str, Hypothesis], confidence: float
-) -> tuple[HypothesisRow, ...]:
-    """The rows with adjusted p and finding, confirmatory ones first.
-
-    The family is what was registered: dropping a hypothesis later makes no other one's p smaller.
-    One without a p counts as 1.
-    """
-    tested = {row.name: row.p for row in rows if row.standing.is_confirmatory}
-    family = [tested.get(name, math.nan) for name in registered]
-    adjusted = dict(zip(registered, holm([1.0 if p != p else p for p in family]), strict=True))
-    found = []
-    for row in rows:
-        if math.isfinite(row.p):
-            if row.standing.is_confirmatory:
-                row = replace(row, adjusted_p=adjusted[row.name])
-            row = replace(row, finding=_finding(row, confidence))
-        found.append(row)
-    return tuple(sorted(found, key=lambda row: not row.standing.is_confirmatory))
-
-
-def _finding(row: HypothesisRow, confidence: float) -> Finding:
-    alpha, direction = 1 - confidence, row.hypothesis.direction
-    is_confirmatory = row.standing.is_confirmatory
-    reached = (row.adjusted_p if is_confirmatory else row.p) <= alpha
-    if direction == "equivalent":
-        if not reached:
-            return Finding.NOT_EQUIVALENT
-        if not is_confirmatory:
-            return Finding.UNCONFIRMED
-        return Finding.AT_EDGE if row.of.at_edge or row.against.at_edge else Finding.EQUIVALENT
-    if row.difference.includes_zero:
-        return Finding.NO_DIFFERENCE
-    is_lower = row.difference.high < 0
-    worse = row.against if is_lower else row.of
-    if direction == ("higher" if is_lower else "lower"):
-        return Finding.AT_EDGE if worse.at_edge else Finding.AGAINST_CLAIM
-    if not is_confirmatory:
-        return Finding.UNCONFIRMED
-    if not reached:
-        return Finding.NOT_SIGNIFICANT
-    if worse.at_edge:
-        return Finding.AT_EDGE
-    nearest = -row.difference.high if is_lower else row.difference.low
-    return Finding.BEYOND_MARGIN if nearest > row.margin else Finding.AS_CLAIMED

@@ -8,11 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reports.exhibits import Cell, Column, Exhibits, IntervalBar, Row, Table
-from reports.hypotheses import (
-    HypothesisResults,
-    HypothesisRow,
-    collect,
-)
+from reports.hypotheses import HypothesisResults, collect
 from reports.sections.base import Section
 from reports.sections.hypothesis_words import (
     NOTHING_DECLARED,
@@ -23,6 +19,7 @@ from reports.sections.hypothesis_words import (
     verdict,
 )
 from reports.statistics import PairedDifference
+from reports.verdicts import HypothesisRow
 from reports.words import ABSENT, decimals_for, number
 from studies.records import Outcome
 

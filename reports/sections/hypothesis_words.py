@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 from datetime import datetime
 
-from reports.hypotheses import Finding, HypothesisResults, HypothesisRow, Side
+from reports.hypotheses import HypothesisResults
+from reports.verdicts import Finding, HypothesisRow, Side
 from reports.words import any_of, counts_caption, factor_label
 from studies.records import Outcome
 from studies.registration import HYPOTHESES, Registration
@@ -221,4 +222,4 @@ def caption(data: HypothesisResults) -> str:
         parts.append(f"Holm: p adjusted over the {registered}; one without a p counts as 1.")
     if any(math.isfinite(row.detectable) for row in data.rows):
         parts.append("Smallest detectable: with 80 % power, in Holm's first step.")
-    return " ".join([*parts, counts_caption(data.outcomes)])
+    return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from reports.frame import StudyResults
-from reports.hypotheses import Finding, Standing, collect
+from reports.hypotheses import collect
 from reports.sections.hypotheses import SECTION, render
+from reports.verdicts import Finding, Standing
 from tests.reports_tests.hypothesis_studies import (
     NOISE,
     RELU,
