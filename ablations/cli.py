@@ -119,6 +119,13 @@ def _add_training(add: _Adder) -> None:
     run.add_argument("--workers", type=positive, help="worker processes (default: GPUs or cores)")
     run.add_argument("--retry-failed", action="store_true", help="run failed runs once more")
     run.add_argument(
+        "--pilot",
+        type=positive,
+        metavar="SEEDS",
+        help="run a pilot called STUDY-pilot instead, on so many seeds of its own at the shared "
+        "values: it tells `ablate plan` how far results scatter",
+    )
+    run.add_argument(
         "--budget-hours",
         type=hours,
         metavar="HOURS",

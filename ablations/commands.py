@@ -125,10 +125,14 @@ def run(options: argparse.Namespace) -> int:
     """Run what is missing of a study; exit status 1 where a run failed, 130 after a stop."""
     from ablations.display import progress_display, show_remarks, size_line
     from ablations.driver import Driver, RunSettings
+    from ablations.pilot import pilot_settings
     from ablations.registering import register_once
     from ablations.search import store_plan, with_stored_search
     from ablations.spending import Terms, agree
 
+    if options.pilot:
+        name = load_study(options.study, options.set).study.name
+        options.set = [*pilot_settings(name, options.pilot), *options.set]
     loaded, plan = _loaded_plan(options)
     require_fair(plan)
     console = plain_console()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ablations.numerals import significant
-from ablations.pilot import Spread, known_spread, pilot_name
+from ablations.pilot import Spread, known_spread
 from ablations.run_directory import StudyDirectory
 from studies.errors import AblationError
 from studies.plan import Plan
@@ -36,9 +36,7 @@ def detection_lines(
         raise AblationError(
             f"--detect {difference:g}: how many seeds that takes depends on how far differences "
             f"scatter, and {directory.path} holds no two seeds of a variant and of the baseline. "
-            f"Run a pilot first, on seeds of its own (`ablate run STUDY --set "
-            f"name={pilot_name(plan.study.name)} --set seeds='[20000, 20001, 20002]'`), then ask "
-            "again."
+            "Run a pilot first (`ablate run STUDY --pilot 3`), then ask again."
         )
     yield _seeds(plan, comparisons, spread, difference)
 

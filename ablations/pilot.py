@@ -34,12 +34,27 @@ class Spread:
     """Which runs these are."""
 
 
+PILOT_SEEDS_FROM = 20_000
+"""Seeds of a pilot are counted from here: far from those of a study and of its search."""
+
+
 def pilot_name(study: str) -> str:
     """What a pilot of a study is called.
 
     It is a study of its own: it registers nothing for the other, whose comparisons it is not in.
     """
     return f"{study}-pilot"
+
+
+def pilot_settings(study: str, seeds: int) -> list[str]:
+    """What `--set` makes a pilot of a study: few seeds of its own, at the shared values."""
+    return [
+        f"name={pilot_name(study)}",
+        f"seeds={list(range(PILOT_SEEDS_FROM, PILOT_SEEDS_FROM + seeds))}",
+        "protocol.search=fixed",
+        "protocol.pruning=null",
+        "hypotheses={}",
+    ]
 
 
 def known_spread(plan: Plan, directory: StudyDirectory) -> Spread | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 
 import numpy as np
 import pytest
 
 from ablations.ended_runs import new_record
-from ablations.pilot import known_spread
+from ablations.pilot import known_spread, pilot_settings
 from ablations.run_directory import StudyDirectory
+from studies.loading import load_study
 from studies.metrics import FINAL_LOSS
 from studies.plan import Plan
+from studies.planning import make_plan
 from studies.records import Outcome
 from tests.studies_tests.helpers import plan_of
 
@@ -102,6 +105,26 @@ def test_a_pilot_stands_in_until_the_study_has_runs(directory):
     assert known_spread(plan_with(steps=20), directory).source == f"the pilot in {pilot.path}"
     record(directory, plan_with())
     assert known_spread(plan_with(), directory).source.startswith("runs of this study")
+
+
+def test_a_pilot_is_a_study_that_nothing_of_the_other_is_in(tmp_path):
+    search = {"kind": "sweep", "values": {"training.learning_rate": [1e-3, 3e-3]}, "seeds": 2}
+    protocol = {"search": search, "pruning": {"stage": "search"}}
+    sides = {"of": {"model.norm": "rms"}, "against": {"model.norm": "layer"}}
+    hypothesis = {"claim": "it is so", "direction": "lower", "seeds": 5, **sides}
+    raw = {"factors": NORMS, "seeds": 5, "protocol": protocol, "hypotheses": {"h": hypothesis}}
+    file = tmp_path / "some.yaml"
+    file.write_text(json.dumps({"name": "some", "question": "Which?", **raw}))
+    loaded = load_study(str(file), pilot_settings("some", 2))
+    pilot, whole = make_plan(loaded.study), make_plan(load_study(str(file)).study)
+    assert pilot.study.name == "some-pilot"
+    assert len(pilot.runs) == 3 * 2
+    assert not pilot.run_keys & whole.run_keys
+    assert not set(pilot.study.seeds) & {*whole.study.seeds, *search_seeds(whole)}
+
+
+def search_seeds(plan: Plan) -> set[int]:
+    return {run.seed for run in plan.runs if run.stage == "search"}
 
 
 def test_a_pilot_without_the_baseline_says_nothing(directory):
