@@ -111,8 +111,9 @@ def _problems(plan: Plan) -> Iterator[str]:
         yield (
             f"the seeds change nothing in {_some(idle)}: whatever is drawn there has a seed of its "
             "own, so that every run is the same. Set seeds: 1 (with a search also "
-            "protocol.search.seeds: 1), or leave one of training.initialization_seed, training.data_seed and, "
-            "where there is dropout, training.dropout_seed to the run's seed."
+            "protocol.search.seeds: 1), or leave one of training.initialization_seed, "
+            "training.data_seed and, where there is dropout, training.dropout_seed to the run's "
+            "seed."
         )
 
 
