@@ -24,6 +24,7 @@ from ablations.search import SearchKeeper
 from ablations.seed_pruning import give_up_seeds
 from ablations.storage import sqlite_url
 from studies.errors import AblationError
+from studies.fairness import wants_measured_sizes
 from studies.plan import Plan
 from studies.records import Outcome
 
@@ -106,12 +107,13 @@ class Driver:
         return self.plan.model_copy(update={"cells": cells})
 
     def check(self, on_step: Callable[[str], None]) -> Preflight:
-        """Pre-flight of what is still to run.
+        """Pre-flight of what is still to run; of all cells where their sizes have to be compared.
 
         Raises:
             AblationError: a variant cannot be trained as it is.
         """
-        found = preflight(self.unfinished_plan(), self._settings.home / "cache", on_step)
+        plan = self.plan if wants_measured_sizes(self.plan) else self.unfinished_plan()
+        found = preflight(plan, self._settings.home / "cache", on_step)
         found.raise_for_problems()
         return found
 

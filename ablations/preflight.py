@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from studies.configuration import leaf_name
 from studies.designs import factor_names
 from studies.errors import AblationError
-from studies.plan import Plan
+from studies.fairness import size_problems, wants_measured_sizes
+from studies.plan import NO_SETTINGS, Plan
+from studies.protocol_levels import corners
 from studies.schema import ModelConfig, factor_keys
 
 if TYPE_CHECKING:
@@ -41,11 +43,13 @@ class Preflight:
     """By variant."""
     data: tuple[dict[str, object], ...]
     """What each distinct data configuration became."""
+    mismatches: tuple[str, ...] = ()
+    """Sizes that the protocol refuses, of variants whose size no plan knows."""
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Every problem once, with the variants that have it."""
-        return self.said_once(lambda check: check.problems)
+        return (*self.said_once(lambda check: check.problems), *self.mismatches)
 
     def said_once(self, texts: Callable[[VariantCheck], Iterable[str]]) -> tuple[str, ...]:
         """Each text that checks give, behind the variants that it is about."""
@@ -77,12 +81,12 @@ def preflight(plan: Plan, cache: Path, on_step: Callable[[str], None]) -> Prefli
     """Build every corpus of the plan and check every cell on a small version of its model.
 
     Raises:
-        AblationError: the data cannot be built, or factors change nothing.
+        AblationError: the data cannot be built, or what is varied changes nothing.
     """
     from lightning_modules.checks import check_batches, check_variant
     from lightning_modules.data.token_store import build_token_store
 
-    _refuse_idle_factors(plan)
+    _refuse_idle_keys(plan)
     stores: dict[str, TokenStore] = {}
     checks = {}
     for number, cell in enumerate(plan.cells, 1):
@@ -94,35 +98,56 @@ def preflight(plan: Plan, cache: Path, on_step: Callable[[str], None]) -> Prefli
         check_batches(spec, stores[key])
         on_step(f"pre-flight {number}/{len(plan.cells)}: {cell.variant}")
         checks[cell.variant] = check_variant(spec, vocabulary_size=stores[key].vocabulary_size)
-    return Preflight(checks, tuple(dict(store.describe()) for store in stores.values()))
+    data: list[dict[str, object]] = [dict(store.describe()) for store in stores.values()]
+    return Preflight(checks, tuple(data), _mismatches(plan, checks))
 
 
-def _refuse_idle_factors(plan: Plan) -> None:
-    """Refuse factors that a module of one's own never hears of: their levels are one model.
+def _mismatches(plan: Plan, checks: Mapping[str, VariantCheck]) -> tuple[str, ...]:
+    """What the protocol refuses of the sizes that the checks measured."""
+    if not wants_measured_sizes(plan):
+        return ()
+    cells = tuple(
+        cell.model_copy(
+            update={
+                "parameters": checks[cell.variant].parameters,
+                "flops_per_token": checks[cell.variant].flops_per_token,
+            }
+        )
+        for cell in plan.cells
+    )
+    return tuple(size_problems(plan.model_copy(update={"cells": cells})))
+
+
+def _refuse_idle_keys(plan: Plan) -> None:
+    """Refuse keys that a module of one's own never hears of: their values are one model.
 
     Raises:
-        AblationError: there are such factors.
+        AblationError: there are such keys, or arguments that its constructor does not take.
     """
     from lightning_modules.custom import bind_arguments, load_class
 
-    module = plan.cells[0].spec(plan.study.seeds[0]).module
     varied = [
         key
         for key in factor_names(plan.study)
         if key in THROUGH_CONSTRUCTOR and len({cell.levels[key] for cell in plan.cells}) > 1
     ]
-    if module is None or not varied:
+    varied += plan.nuisance
+    if plan.study.module is None or not varied or not plan.cells:
         return
+    setting = next(corners(plan.study.protocol.search), NO_SETTINGS)
+    module = plan.cells[0].spec(plan.study.seeds[0], setting).module
+    assert module is not None
     where_from = {leaf_name(key): key for key in (*factor_keys(), "seed", "vocabulary_size")}
     bound = bind_arguments(load_class(module.import_path), module, where_from)
-    idle = [key for key in varied if bound.get(leaf_name(key)) != key]
+    idle = [k for k in varied if k in THROUGH_CONSTRUCTOR and bound.get(leaf_name(k)) != k]
     if idle:
         given = [key for key in idle if leaf_name(key) in module.arguments]
         reasons = [f"module.arguments gives {leaf_name(key)}" for key in given]
         reasons += [f"no argument is called {leaf_name(k)}" for k in idle if k not in given]
         raise AblationError(
-            f"the factors {', '.join(idle)} change nothing: {module.import_path} learns of them by "
-            f"its constructor alone, and {'; '.join(reasons)}. Their levels would be one model "
-            "under several names. Let the constructor take them, vary module.arguments.NAME in "
-            "their place, or remove the factors."
+            f"{', '.join(idle)} {'changes' if len(idle) == 1 else 'change'} nothing: "
+            f"{module.import_path} learns of such keys by its constructor alone, and "
+            f"{'; '.join(reasons)}. Their values would be one model under several names. Let the "
+            "constructor take them, vary module.arguments.NAME in their place, or remove them from "
+            "factors or protocol.search."
         )

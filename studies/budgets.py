@@ -51,27 +51,36 @@ def length_text(configurations: Iterable[Mapping[str, Any]]) -> str:
 
 
 def known_vocabulary_size(data: DataConfig) -> int | None:
-    """Tokens in the vocabulary, where that is known before the data is read."""
-    return 256 if data.tokenizer == "bytes" else data.vocabulary_size
+    """Tokens in the vocabulary, where that is known before the data is read.
+
+    BPE has the size that was asked for, or it is an error; where none was, the text may be too
+    short for the usual one.
+    """
+    return {"bytes": 256, "bpe": data.vocabulary_size}.get(data.tokenizer)
+
+
+def step_cost(budget: Budget, configuration: Configuration) -> float | None:
+    """What a step costs in the unit of a budget in tokens or FLOPs; None where it is not known."""
+    tokens = tokens_per_step(configuration)
+    if budget.flops is None:
+        return tokens
+    size = known_vocabulary_size(DataConfig(**configuration["data"]))
+    if configuration.get("module") or size is None:
+        return None
+    return tokens * estimate(ModelConfig(**configuration["model"]), size).flops_per_token
 
 
 def with_budget(budget: Budget | None, configuration: Configuration) -> Configuration:
     """A configuration with the steps that a budget buys, at least one, or with its minutes.
 
-    As it is where there is no budget, or what a step costs is not known: see `check_budget`.
+    As it is where there is no budget, or what a step costs is not known: see `check_costs`.
     """
     if budget is None:
         return configuration
     if budget.minutes is not None:
         timed = {"training.max_minutes": budget.minutes, "training.max_steps": MOST_STEPS}
         return with_values(configuration, timed)
-    tokens = budget.tokens
-    if budget.flops is not None:
-        size = known_vocabulary_size(DataConfig(**configuration["data"]))
-        if configuration.get("module") or size is None:
-            return configuration
-        model = ModelConfig(**configuration["model"])
-        tokens = budget.flops / estimate(model, size).flops_per_token
-    assert tokens is not None
-    steps = max(1, round(tokens / tokens_per_step(configuration)))
-    return with_values(configuration, {"training.max_steps": steps})
+    amount, cost = budget.tokens or budget.flops, step_cost(budget, configuration)
+    if amount is None or cost is None:
+        return configuration
+    return with_values(configuration, {"training.max_steps": max(1, round(amount / cost))})

@@ -1,16 +1,19 @@
-"""Whether a plan gives every variant the same: budget and size."""
+"""Whether a plan compares like with like: budgets, sizes, and seeds that are repetitions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from studies.budgets import training_tokens
 from studies.errors import AblationError
 from studies.plan import Cell, Plan
+from studies.seed_axes import unmoved
 
 EQUAL = 0.01
 """Relative difference in what runs spend that comes of whole steps alone."""
+MOST_NAMED = 5
+"""Variants that a problem names."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def _spent(cell: Cell, unit: str) -> float:
 
 
 def require_fair(plan: Plan) -> None:
-    """Refuse a plan that gives variants different budgets, or sizes where that is not wanted.
+    """Refuse a plan of different budgets, of sizes that are not wanted, or of idle seeds.
 
     Raises:
         AblationError: with every problem, and what to do.
@@ -106,14 +109,27 @@ def require_fair(plan: Plan) -> None:
 
 
 def _problems(plan: Plan) -> Iterator[str]:
-    protocol = plan.study.protocol
     difference = unequal_budgets(plan)
-    if difference and protocol.unequal_budgets is None:
+    if difference and plan.study.protocol.unequal_budgets is None:
         yield (
             f"budgets differ: {difference}. Give protocol.budget.tokens (or flops, minutes), which "
             "sets how long each variant trains, or say in protocol.unequal_budgets why they are to "
             "differ."
         )
+    yield from size_problems(plan)
+    if idle := unmoved(plan):
+        yield (
+            f"the seeds change nothing in {_some(idle)}: whatever is drawn there has a seed of its "
+            "own, so that every run is the same. Set seeds: 1 (with a search also "
+            "protocol.search.seeds: 1), or leave one of training.initialization_seed, "
+            "training.data_seed and, where there is dropout, training.dropout_seed to the run's "
+            "seed."
+        )
+
+
+def size_problems(plan: Plan) -> Iterator[str]:
+    """The sizes beyond the tolerance, where the protocol refuses them."""
+    protocol = plan.study.protocol
     beyond = mismatched(plan) if protocol.beyond_tolerance == "refuse" else {}
     for variant, size in beyond.items():
         yield (
@@ -121,3 +137,20 @@ def _problems(plan: Plan) -> Iterator[str]:
             f"allowed ±{protocol.tolerance:.1%}: change its sizes, or set "
             "protocol.beyond_tolerance: mark."
         )
+
+
+def wants_measured_sizes(plan: Plan) -> bool:
+    """Whether the protocol refuses sizes that only pre-flight can tell.
+
+    They are those of a module of one's own, or of a vocabulary that depends on the text.
+    """
+    protocol = plan.study.protocol
+    if protocol.beyond_tolerance != "refuse" or protocol.match == "none":
+        return False
+    return any(_matched(plan, cell) is None for cell in plan.cells)
+
+
+def _some(variants: Sequence[str]) -> str:
+    """The variants by name, the first few of many."""
+    more = len(variants) - MOST_NAMED
+    return ", ".join(variants[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

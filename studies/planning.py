@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from studies.budgets import known_vocabulary_size, with_budget
-from studies.configuration import Configuration, flatten, leaf_name, with_values
+from studies.budgets import known_vocabulary_size
+from studies.configuration import Configuration, leaf_name
 from studies.content import with_digests
 from studies.contrasts import Placed, contrasts
 from studies.design_kinds import OneAtATime
 from studies.designs import Combination, combinations, factor_names, matches
-from studies.equivalence import Canonical, canonicalise
+from studies.equivalence import Canonical
 from studies.errors import AblationError
 from studies.estimates import estimate
-from studies.matching import matched_width
 from studies.plan import Cell, Excluded, Merge, Plan
+from studies.resolution import resolve
 from studies.run_spec import RunSpec
-from studies.schema import ModelConfig, Study
+from studies.schema import Study
 from studies.search import begin
 from studies.values import Scalar
 from studies.vocabulary import VOCABULARIES
@@ -95,22 +95,10 @@ def _placed(candidates: list[_Candidate], cells: tuple[Cell, ...]) -> list[Place
 
 
 def _canonical_candidate(study: Study, combination: Combination) -> _Candidate:
-    varied = with_values(study.base(), combination)
-    canonical = canonicalise(flatten(varied))
-    known = {k: v for k, v in canonical.flat.items() if not k.startswith("module.")}
-    configuration = with_values(varied, known)
+    canonical, configuration = resolve(study, combination)
     configuration["data"] = with_digests(configuration["data"])
-    configuration = _matched_and_budgeted(study, configuration)
     cell_key = RunSpec(**configuration, seed=0).cell_key
     return _Candidate(combination, canonical, configuration, cell_key)
-
-
-def _matched_and_budgeted(study: Study, configuration: Configuration) -> Configuration:
-    """With the hidden width and the steps that the protocol gives the cell."""
-    if study.module is None:
-        width = matched_width(ModelConfig(**configuration["model"]), study.protocol.match)
-        configuration = with_values(configuration, {"model.d_ff": width})
-    return with_budget(study.protocol.budget, configuration)
 
 
 def _merge_rules(candidate: _Candidate, representative: _Candidate) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 
-from studies.budgets import known_vocabulary_size
 from studies.designs import factor_names
 from studies.errors import ABSENT
 from studies.findings import Findings
@@ -30,7 +29,11 @@ _NO_NUISANCE = {
     "training.data_seed": "vary it as a factor",
     "training.dropout_seed": "vary it as a factor",
 }
-"""Keys that cannot be searched, and why."""
+"""Keys that cannot be searched, and why, in a module of one's own either, whose size no estimate
+tells. What else changes the size of the built-in GPT is left to `check_costs`."""
+
+ALLOWED = "keys that change neither size nor budget of a run"
+"""What may be searched."""
 
 
 def checked_search(study: Study, convert: Convert, findings: Findings) -> Search:
@@ -38,10 +41,9 @@ def checked_search(study: Study, convert: Convert, findings: Findings) -> Search
     search = study.protocol.search
     if isinstance(search, Fixed):
         return search
-    name = "values" if isinstance(search, Sweep) else "ranges"
     found: dict[str, Range | tuple[Scalar, ...]] = {}
     for key, tried in search.tried.items():
-        where = f"protocol.search.{name}.{key}"
+        where = place_of(search, key)
         if not _is_nuisance(study, key, where, findings):
             continue
         if isinstance(tried, Range):
@@ -56,16 +58,23 @@ def checked_search(study: Study, convert: Convert, findings: Findings) -> Search
             f"seeds that are not the study's; both have {', '.join(map(str, shared))}",
             "use other seeds: what is chosen on a seed looks better on it than it is",
         )
-    return search.model_copy(update={name: found})
+    return search.model_copy(update={_tried_at(search): found})
+
+
+def place_of(search: Search, key: str) -> str:
+    """Where a study says what is tried of a key."""
+    return f"protocol.search.{_tried_at(search)}.{key}"
+
+
+def _tried_at(search: Search) -> str:
+    return "values" if isinstance(search, Sweep) else "ranges"
 
 
 def _is_nuisance(study: Study, key: str, where: str, findings: Findings) -> bool:
     if key in factor_names(study):
         findings.add(where, ABSENT, "keys that are no factor", "remove it here or in `factors`")
     elif key in _NO_NUISANCE:
-        findings.add(
-            where, ABSENT, "keys that change neither size nor budget of a run", _NO_NUISANCE[key]
-        )
+        findings.add(where, ABSENT, ALLOWED, _NO_NUISANCE[key])
     elif field_of(key) and not key.startswith(("model.", "training.")):
         allowed = "keys of `model`, `training` or `module.arguments`"
         findings.add(where, ABSENT, allowed, "remove it, or vary it as a factor")
@@ -102,7 +111,7 @@ def _range(key: str, given: Range, where: str, convert: Convert, findings: Findi
 
 
 def check_budget(study: Study, findings: Findings) -> None:
-    """A budget stands alone, and its cost is known before the data is read."""
+    """A budget stands alone."""
     budget, factors = study.protocol.budget, factor_names(study)
     if study.training.max_minutes is not None or "training.max_minutes" in factors:
         findings.add(
@@ -120,23 +129,18 @@ def check_budget(study: Study, findings: Findings) -> None:
             "no value beside protocol.budget, which says how long a run is",
             "remove one of the two",
         )
-    unknown = study.module is not None or known_vocabulary_size(study.data) is None
-    if budget.flops is not None and unknown:
-        findings.add(
-            "protocol.budget.flops",
-            budget.flops,
-            "a study of the built-in GPT with the tokenizer bytes or bpe, whose FLOPs are known "
-            "before its data is read",
-            "give the budget in tokens or minutes",
-        )
+
+
+def ends(tried: Range | tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+    """The ends of a range, or all of listed values."""
+    return (tried.low, tried.high) if isinstance(tried, Range) else tried
 
 
 def corners(search: Search) -> Iterator[dict[str, Scalar]]:
     """The settings at the ends of what a search tries; of listed values all."""
     if isinstance(search, Fixed):
         return
-    ends = [(t.low, t.high) if isinstance(t, Range) else t for t in search.tried.values()]
-    for values in itertools.product(*ends):
+    for values in itertools.product(*map(ends, search.tried.values())):
         yield dict(zip(search.keys, values, strict=True))
 
 

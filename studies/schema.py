@@ -129,7 +129,8 @@ class TrainingConfig(Settings):
     """Where the early loss is taken, as a share of steps or minutes (Narang et al. 2021: 1/8)."""
     initialization_seed: Seed | None = None
     """Seed of the initial weights; null is the run's seed. Setting one of these three keeps one
-    source of variation still while `seeds` moves the others; as factors they are varied apart."""
+    source of variation still while `seeds` moves the others; as factors they are varied apart.
+    Where nothing is left to the run's seed, `seeds` must be 1."""
     data_seed: Seed | None = None
     """Seed of the order of the training data; null is the run's seed."""
     dropout_seed: Seed | None = None

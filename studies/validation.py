@@ -9,17 +9,16 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from studies.budgets import with_budget
-from studies.configuration import ARGUMENTS_PREFIX, flatten, with_values
-from studies.designs import combinations, number_of_combinations
+from studies.configuration import flatten
+from studies.designs import number_of_combinations
 from studies.errors import InvalidStudy
 from studies.findings import Findings, location
 from studies.levels import check_levels
 from studies.paths import NAMES, PathFinder
 from studies.protocol import SEARCH_SEEDS_FROM
-from studies.protocol_levels import corners, runs_of_a_cell
-from studies.rules import RULES
-from studies.schema import MAX_SEEDS, Study, field_of
+from studies.protocol_levels import runs_of_a_cell
+from studies.relations import check_relations
+from studies.schema import MAX_SEEDS, Study
 
 Raw = dict[str, Any]
 
@@ -46,7 +45,7 @@ def validate(raw: Raw, source_of: Callable[[str], str], folder: Path) -> Study:
         paths = PathFinder(folder, findings)
         study = _with_found_paths(check_levels(study, paths, findings), paths)
         if _has_feasible_size(study, findings):
-            _check_relations(study, broken, findings)
+            check_relations(study, broken, findings)
     if findings.problems or study is None:
         raise InvalidStudy(findings.problems)
     return study
@@ -131,34 +130,6 @@ def _has_feasible_size(study: Study, findings: Findings) -> bool:
             "seeds", f"{runs} runs", f"at most {MAX_RUNS}", "use fewer seeds or fewer levels"
         )
     return cells <= MAX_COMBINATIONS and runs <= MAX_RUNS
-
-
-def _check_relations(study: Study, broken: set[str], findings: Findings) -> None:
-    """Every rule on every combination; a rule that reads a broken value is left out."""
-    broken = broken - study.factors.keys()
-    rules = [rule for rule in RULES if not broken.intersection(rule.keys)]
-    if study.module is not None:
-        rules = [rule for rule in rules if not rule.keys[0].startswith("model.")]
-    base = study.base()
-    settings = [{}, *corners(study.protocol.search)]
-    for combination in combinations(study):
-        known = {key: level for key, level in combination.items() if _is_settable(study, key)}
-        for setting in settings:
-            configuration = with_values(base, {**known, **setting})
-            flat = flatten(with_budget(study.protocol.budget, configuration))
-            for rule in rules:
-                violation = rule.check({**flat, "execution.devices": study.execution.devices})
-                if violation is not None:
-                    key = rule.keys[0]
-                    place = "protocol.search: " if key in setting else ""
-                    place = "factors." if key in known else place
-                    findings.add(place + key, violation.value, violation.allowed, rule.remedy)
-
-
-def _is_settable(study: Study, key: str) -> bool:
-    return field_of(key) is not None or (
-        key.startswith(ARGUMENTS_PREFIX) and study.module is not None
-    )
 
 
 def _with_found_paths(study: Study, paths: PathFinder) -> Study:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ablations.cli import main
+from ablations.driver import Driver, RunSettings
 from ablations.preflight import THROUGH_CONSTRUCTOR, preflight
 from studies.errors import AblationError
 from studies.loading import load_study
 from studies.planning import make_plan
+from studies.records import Outcome
 from studies.schema import TrainingConfig, field_of
-from tests.ablations_tests.tiny_studies import write_study
+from tests.ablations_tests.tiny_studies import queue, write_study
 
 MODULE = """
 import pytorch_lightning as pl, torch
@@ -112,7 +116,7 @@ def factors_of_own(home, factors, **arguments):
         (
             {"model.norm": ["rms", "layer"], "model.placement": ["pre", "post"]},
             {},
-            "the factors model.placement change nothing.*no argument is called placement",
+            "model.placement changes nothing.*no argument is called placement",
         ),
         ({"training.beta2": [0.9, 0.95]}, {"others": 3}, "no argument is called beta2"),
         ({"model.norm": ["rms", "layer"]}, {"norm": "rms"}, "module.arguments gives norm"),
@@ -127,6 +131,76 @@ def test_factors_that_cannot_reach_a_module_are_refused(home, factors, arguments
     plan = factors_of_own(home, factors, **arguments)
     with pytest.raises(AblationError, match=words):
         preflight(plan, home / "cache", lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"training.beta2": [0.9, 0.95]}, "training.beta2 changes nothing"),
+        (
+            {"training.beta2": [0.9, 0.95], "training.beta1": [0.8, 0.9]},
+            "beta1, training.beta2 change nothing",
+        ),
+        ({"module.arguments.lok": [0, 1]}, "takes no argument 'lok'; did you mean 'look'"),
+        ({"model.norm_eps": [1e-5, 1e-6], "module.arguments.norm_eps": [1, 2]}, "gives norm_eps"),
+    ],
+)
+def test_searched_keys_that_cannot_reach_a_module_are_refused(home, values, words):
+    search = {"kind": "sweep", "values": values}
+    named = MODULE.replace("look):", "look=0, norm_eps=None):")
+    (home / "looking.py").write_text(named)
+    module = {"import_path": "looking.py:Looking"}
+    plan = plan_of(home, module=module, factors={}, protocol={"search": search})
+    with pytest.raises(AblationError, match=words):
+        preflight(plan, home / "cache", lambda _: None)
+
+
+def test_searched_keys_that_reach_a_module_or_the_harness_are_tried(home):
+    values = {"module.arguments.look": [0, 1], "training.gradient_clip_norm": [0.5, 1.0]}
+    (home / "looking.py").write_text(MODULE.replace("look):", "look=0):"))
+    plan = plan_of(
+        home,
+        module={"import_path": "looking.py:Looking"},
+        factors={},
+        protocol={"search": {"kind": "sweep", "values": values}},
+    )
+    preflight(plan, home / "cache", lambda _: None).raise_for_problems()
+
+
+SIZES = {
+    "data": {"corpus": "python-docs", "tokenizer": "characters", "evaluation_tokens": 256},
+    "factors": {"model.n_layers": [1, 2]},
+}
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_size_that_no_plan_knows_is_refused_as_any_other(home, capsys, command):
+    protocol = {"beyond_tolerance": "refuse"}
+    study = write_study(home, **SIZES, protocol=protocol)
+    assert main([command, str(study), "--home", str(home)]) == 2
+    assert re.search(r"n_layers=2 has \+\d+.\d% parameters against", capsys.readouterr().err)
+
+
+def test_sizes_are_refused_only_where_the_protocol_says_so(home):
+    for protocol in ({}, {"beyond_tolerance": "refuse", "match": "none"}):
+        found = preflight(plan_of(home, **SIZES, protocol=protocol), home / "cache", lambda _: None)
+        assert found.problems == ()
+
+
+def test_sizes_are_compared_with_those_of_the_variants_that_have_ended(home):
+    protocol = {"beyond_tolerance": "refuse"}
+    plan, _, ledger = queue(home, **SIZES, protocol=protocol, seeds=1)
+    ledger.claim([plan.runs[0].run_key]).complete(Outcome.COMPLETED, 1.0)
+    driver = Driver(plan, RunSettings(home, "no store"))
+    with pytest.raises(AblationError, match="n_layers=2 has"):
+        driver.check(lambda _: None)
+
+
+def test_nothing_is_open_where_nothing_failed(home):
+    plan, _, ledger = queue(home, factors={}, seeds=1)
+    ledger.claim([plan.runs[0].run_key]).complete(Outcome.COMPLETED, 1.0)
+    driver = Driver(plan, RunSettings(home, "no store", retry_failed=True))
+    assert driver.check(lambda _: None).checks == {}
 
 
 def test_factors_that_reach_a_module_or_the_harness_are_tried(home):

@@ -114,3 +114,58 @@ def test_the_tokens_of_runs_of_minutes_are_known_when_they_have_ended():
     assert training_tokens(cell.configuration) is None
     assert seen_tokens(cell.configuration, []) is None
     assert seen_tokens(cell.configuration, [100, 300]) == 200 * 16 * 64
+
+
+HELD = {"initialization_seed": 0, "data_seed": 0}
+OWN = {"import_path": "some.module:Own"}
+DROPOUT = {"kind": "sweep", "values": {"model.dropout": [0.1, 0.2]}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "variants"),
+    [
+        ({"training": HELD, "seeds": 3}, "base"),
+        ({"training": {**HELD, "dropout_seed": 0}, "model": {"dropout": 0.1}}, "base"),
+        ({"training": {**HELD, "dropout_seed": 0}, "module": OWN}, "base"),
+        ({"training": HELD, "factors": {"model.dropout": [0.1, 0.0]}}, "dropout=0:"),
+        (
+            {"factors": {f"training.{axis}_seed": [0, 1] for axis in ("initialization", "data")}},
+            "initialization_seed=0-data_seed=0, initialization_seed=0-data_seed=1",
+        ),
+        (
+            {
+                "training": {"data_seed": 0},
+                "factors": {"training.initialization_seed": [*range(7)]},
+            },
+            "initialization_seed=4 and 2 more",
+        ),
+        ({"training": HELD, "protocol": {"search": DROPOUT}}, "base"),
+        (
+            {
+                "training": HELD,
+                "protocol": {"search": {"kind": "sweep", "values": {"model.dropout": [0, 0.1]}}},
+                "model": {"dropout": 0.1},
+                "seeds": 1,
+            },
+            "base",
+        ),
+    ],
+)
+def test_seeds_that_change_nothing_are_no_repetitions(raw, variants):
+    with pytest.raises(AblationError, match=f"change nothing in .*{variants}.*Set seeds: 1"):
+        require_fair(plan_of(**raw))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"training": HELD, "seeds": 1},
+        {"training": {"data_seed": 0, "dropout_seed": 0}},
+        {"training": {"initialization_seed": 0, "dropout_seed": 0}},
+        {"training": HELD, "model": {"dropout": 0.1}},
+        {"training": HELD, "module": OWN},
+        {"training": HELD, "protocol": {"search": DROPOUT}, "seeds": 1},
+    ],
+)
+def test_a_run_that_draws_from_its_seed_is_repeated_by_another(raw):
+    require_fair(plan_of(**raw))

@@ -32,13 +32,17 @@ def test_a_number_of_search_seeds_is_far_from_the_study_s():
 
 
 def test_values_get_the_type_of_their_key_and_are_in_order():
-    values = {RATE: [1, "1e-3"], "training.warmup_steps": [100, 0], "model.qk_norm": [True, False]}
+    values = {
+        RATE: [1, "1e-3"],
+        "training.warmup_steps": [100, 0],
+        "training.compile": [True, False],
+    }
     found = search_of({"kind": "sweep", "values": values})
     assert isinstance(found, Sweep)
     assert found.values == {
         RATE: (1e-3, 1.0),
         "training.warmup_steps": (0, 100),
-        "model.qk_norm": (True, False),
+        "training.compile": (True, False),
     }
 
 

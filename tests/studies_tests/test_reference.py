@@ -34,6 +34,7 @@ CELLS = {
     "norms-pruned": (2, 2),
     "gates-and-norms": (6, 6),
     "norms-in-five-minutes": (3, 3),
+    "weights-or-data": (9, 9),
     "lstm-width": (6, 6),
 }
 """Example to its combinations and cells, as the text around it says."""
