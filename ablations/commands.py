@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablations.console import plain_console
-from ablations.run_directory import StudyDirectory
+from ablations.run_directory import StoredPlan, StudyDirectory
 from ablations.tracking_store import default_tracking_uri
 from studies.fairness import require_fair
 from studies.loading import LoadedStudy, load_study, shipped_studies
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ablations.driver import RunSummary
 
 INTERRUPTED = 130
+WATCH_S = 1.0
 DEFAULT_HOME = Path(os.environ.get("ABLATE_HOME", "ablate-out"))
 
 
@@ -142,11 +143,11 @@ def run(options: argparse.Namespace) -> int:
     directory = driver.directory
     console.print(f"{plan.study.name}: {size_line(plan)}, in {directory.path}")
     show_remarks(console, plan)
-    if driver.is_done() and not options.retry_failed:
-        console.print("nothing to run: every run has ended")
-    else:
+    if driver.unfinished_plan().cells:
         with console.status("pre-flight") as status:
             driver.check(status.update)
+    elif driver.is_done():
+        console.print("nothing to run: every run has ended")
     driver.plan = store_plan(plan, loaded.path.read_text(encoding="utf-8"), directory)
     if told := register_once(driver.plan, directory):
         console.print(told, soft_wrap=True)
@@ -206,17 +207,17 @@ def status(options: argparse.Namespace) -> int:
     from ablations.listing import progress_of
 
     directory = _study_directory(options)
-    plan = directory.load_plan()
-    console = plain_console()
+    stored, console = StoredPlan(directory), plain_console()
+    plan = stored.read()
     if not options.watch:
         show_status(console, plan, progress_of(plan, directory))
         return 0
     with progress_display(console) as show:
         progress = progress_of(plan, directory)
         show(progress)
-        while not progress.is_complete:
-            time.sleep(1.0)
-            progress = progress_of(plan, directory)
+        while not progress.is_over:
+            time.sleep(WATCH_S)
+            progress = progress_of(stored.read(), directory)  # a search may have gone on
             show(progress)
     return 0
 
