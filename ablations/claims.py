@@ -15,7 +15,7 @@ from studies.records import Outcome
 BEAT_S = 2.0
 
 OWNER, BEAT, STEP, MINUTES = "owner", "beat", "step", "minutes"
-OUTCOME, ERROR, RELEASED = "outcome", "error", "released"
+OUTCOME, PRUNED_BY, ERROR, RELEASED = "outcome", "pruned_by", "error", "released"
 
 
 class Fenced(Exception):
@@ -40,13 +40,15 @@ class Claim:
         self._thread = threading.Thread(target=self._beat, name=f"beat-{number}", daemon=True)
         self._thread.start()
 
-    def complete(self, outcome: Outcome, value: float) -> None:
-        """Record the run as done, or as pruned.
+    def complete(self, outcome: Outcome, value: float, pruned_by: str | None = None) -> None:
+        """Record the run as done, or as pruned: by what, says the record of the run.
 
         Raises:
             Fenced: the attempt was given up for dead; another one owns the run.
         """
         self._set(OUTCOME, outcome.value)
+        if pruned_by is not None:
+            self._set(PRUNED_BY, pruned_by)
         pruned = outcome is Outcome.PRUNED
         self._end(TrialState.PRUNED if pruned else TrialState.COMPLETE, [value])
 

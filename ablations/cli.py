@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ablations import commands, query
 from ablations.option_types import above_zero, hours, positive
+from ablations.typed_commands import DEFAULT_HOME
 from studies.errors import AblationError
 
 BROKEN_PIPE = 128 + 13
@@ -273,7 +274,7 @@ class _Adder:
         parser.add_argument(
             "--home",
             type=Path,
-            default=commands.DEFAULT_HOME,
+            default=DEFAULT_HOME,
             help="folder of runs, caches and the tracking store (default: %(default)s)",
         )
         if tracked:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shlex
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -15,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablations.console import plain_console
-from ablations.run_directory import StudyDirectory
+from ablations.run_directory import StoredPlan, StudyDirectory
 from ablations.tracking_store import default_tracking_uri
+from ablations.typed_commands import typed
 from studies.fairness import require_fair
 from studies.loading import LoadedStudy, load_study, shipped_studies
 from studies.plan import Plan, PlannedRun
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from ablations.driver import RunSummary
 
 INTERRUPTED = 130
-DEFAULT_HOME = Path(os.environ.get("ABLATE_HOME", "ablate-out"))
+WATCH_S = 1.0
 
 
 def _loaded_plan(options: argparse.Namespace) -> tuple[LoadedStudy, Plan]:
@@ -52,20 +50,6 @@ def _study_directory(options: argparse.Namespace) -> StudyDirectory:
 
 def _tracking_uri(options: argparse.Namespace) -> str:
     return options.tracking_uri or default_tracking_uri(options.home)
-
-
-def _command(name: str, options: argparse.Namespace) -> str:
-    """Another subcommand on the same study, home and store, to be typed as it is printed."""
-    typed = Path(sys.argv[0])
-    off_path = typed.name == "ablate" and shutil.which("ablate") is None
-    words = [sys.argv[0] if off_path else "ablate", name, options.study]
-    for setting in options.set if name == "run" else ():
-        words += ["--set", setting]
-    if options.home != DEFAULT_HOME:
-        words += ["--home", str(options.home)]
-    if options.tracking_uri:
-        words += ["--tracking-uri", options.tracking_uri]
-    return shlex.join(words)
 
 
 def list_studies(options: argparse.Namespace) -> int:
@@ -146,11 +130,11 @@ def run(options: argparse.Namespace) -> int:
     directory = driver.directory
     console.print(f"{plan.study.name}: {size_line(plan)}, in {directory.path}")
     show_remarks(console, plan)
-    if driver.is_done() and not options.retry_failed:
-        console.print("nothing to run: every run has ended")
-    else:
+    if driver.unfinished_plan().cells:
         with console.status("pre-flight") as status:
             driver.check(status.update)
+    elif driver.is_done():
+        console.print("nothing to run: every run has ended")
     driver.plan = store_plan(plan, loaded.path.read_text(encoding="utf-8"), directory)
     if told := register_once(driver.plan, directory):
         console.print(told, soft_wrap=True)
@@ -172,7 +156,7 @@ def _sync_or_say(
         sync_study(Tracking(_tracking_uri(options)), plan, directory)
     except Exception as error:
         console.print(f"tracking is away: {str(error).splitlines()[0][:200]}")
-        console.print(f"nothing is lost: `{_command('sync', options)}` sends it later")
+        console.print(f"nothing is lost: `{typed('sync', options)}` sends it later")
 
 
 def _sum_up(
@@ -186,12 +170,12 @@ def _sum_up(
         error = summary.statuses[run.run_key].error
         console.print(f"failed: {run.variant} seed {run.seed}: {error}")
     if failed:
-        again = f"{_command('run', options)} --retry-failed"
+        again = f"{typed('run', options)} --retry-failed"
         console.print(f"`{again}` tries the {len(failed)} failed runs again")
     if summary.interrupted:
-        console.print(f"stopped; `{_command('run', options)}` goes on from the last checkpoints")
+        console.print(f"stopped; `{typed('run', options)}` goes on from the last checkpoints")
         return INTERRUPTED
-    console.print(f"report: {_command('report', options)}   MLflow UI: {_command('ui', options)}")
+    console.print(f"report: {typed('report', options)}   MLflow UI: {typed('ui', options)}")
     return 1 if failed else 0
 
 
@@ -210,17 +194,17 @@ def status(options: argparse.Namespace) -> int:
     from ablations.listing import progress_of
 
     directory = _study_directory(options)
-    plan = directory.load_plan()
-    console = plain_console()
+    stored, console = StoredPlan(directory), plain_console()
+    plan = stored.read()
     if not options.watch:
         show_status(console, plan, progress_of(plan, directory))
         return 0
     with progress_display(console) as show:
         progress = progress_of(plan, directory)
         show(progress)
-        while not progress.is_complete:
-            time.sleep(1.0)
-            progress = progress_of(plan, directory)
+        while not progress.is_over:
+            time.sleep(WATCH_S)
+            progress = progress_of(stored.read(), directory)  # a search may have gone on
             show(progress)
     return 0
 
@@ -261,7 +245,7 @@ def _as_the_file_says(stored: Plan, options: argparse.Namespace) -> Plan:
     reported = stored.reported_as(current)
     if reported is None:
         new, old = (len(a.run_keys - b.run_keys) for a, b in ((current, stored), (stored, current)))
-        again = _command("run", argparse.Namespace(**vars(options), set=settings))
+        again = typed("run", argparse.Namespace(**vars(options), set=settings))
         print(
             f"ablate: {options.study} is not what was run ({new} runs of it are not in the stored "
             f"plan, {old} of the plan not in it): the report goes by the stored plan and its "
@@ -289,7 +273,7 @@ def report(options: argparse.Namespace) -> int:
     files = build_report(results, options.output or directory.report_path)
     print(f"report:    {files.html}")
     print(f"tables:    {files.html.parent / 'tables'}, figures: {files.html.parent / 'figures'}")
-    print(f"MLflow UI: {_command('ui', options)}")
+    print(f"MLflow UI: {typed('ui', options)}")
     return 0
 
 

@@ -69,18 +69,11 @@ class Driver:
         self._stopping = False
 
     def _statuses(self) -> dict[str, RunStatus]:
-        return self._ledger.statuses(self._keys, retry_pruned=self._no_longer_pruned)
+        return self._ledger.statuses(self._keys, pruners=self.plan.pruners)
 
     def _reconcile(self, *, retry_failed: bool = False) -> None:
-        self._ledger.reconcile(
-            self._keys, retry_failed=retry_failed, retry_pruned=self._no_longer_pruned
-        )
+        self._ledger.reconcile(self._keys, retry_failed=retry_failed, pruners=self.plan.pruners)
         give_up_seeds(self.plan, self._search.record, self.directory, self._ledger)
-
-    @property
-    def _no_longer_pruned(self) -> frozenset[str]:
-        """Runs that the protocol prunes no more: what was pruned of them is trained again."""
-        return frozenset(run.run_key for run in self.plan.runs if not self.plan.prunes(run))
 
     @property
     def _keys(self) -> list[str]:

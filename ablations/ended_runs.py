@@ -23,6 +23,7 @@ def new_record(plan: Plan, planned: PlannedRun, attempt: int, outcome: Outcome) 
         levels=plan.cell(planned.variant).levels,
         attempt=attempt,
         outcome=outcome,
+        pruned_by=plan.pruner(planned.stage) if outcome is Outcome.PRUNED else None,
         provenance=provenance(),
     )
 

@@ -18,7 +18,7 @@ import socket
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -26,7 +26,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from ablations.claims import BEAT, ERROR, MINUTES, OUTCOME, OWNER, RELEASED, STEP, Claim
+from ablations.claims import BEAT, ERROR, MINUTES, OUTCOME, OWNER, PRUNED_BY, RELEASED, STEP, Claim
 from ablations.storage import open_storage, patiently
 from studies.records import Outcome
 
@@ -68,6 +68,8 @@ class RunStatus:
     """Of training up to there, in a run of minutes."""
     owner: str = ""
     error: str = ""
+    pruned_by: str | None = None
+    """As in the record of the run."""
 
 
 class Ledger:
@@ -92,15 +94,21 @@ class Ledger:
         return self._storage
 
     def statuses(
-        self, run_keys: Iterable[str], *, retry_pruned: Collection[str] = ()
+        self, run_keys: Iterable[str], *, pruners: Mapping[str, str | None] | None = None
     ) -> dict[str, RunStatus]:
-        """The status of each run; of those in `retry_pruned`, pruned ones are as if not queued."""
+        """The status of each run.
+
+        `pruners` says what prunes each run by now, as records say it, and None for nothing: what
+        was pruned by anything else is as if it had not been queued.
+        """
         statuses = {key: _status(trials) for key, trials in self._by_run_key(run_keys).items()}
-        again = {k: s for k, s in statuses.items() if s.state is RunState.PRUNED}
+        if pruners is None:
+            return statuses
         return statuses | {
             key: replace(status, state=RunState.UNQUEUED)
-            for key, status in again.items()
-            if key in retry_pruned
+            for key, status in statuses.items()
+            if status.state is RunState.PRUNED
+            and (status.pruned_by is None or status.pruned_by != pruners[key])
         }
 
     def reconcile(
@@ -108,14 +116,16 @@ class Ledger:
         run_keys: Iterable[str],
         *,
         retry_failed: bool = False,
-        retry_pruned: Collection[str] = (),
+        pruners: Mapping[str, str | None] | None = None,
     ) -> None:
         """Queue every run that has neither ended nor is queued or running; fail silent attempts.
+
+        What has ended is said by `statuses`.
 
         Any number of processes may do this at once: a run that is queued twice is trained once.
         """
         self._fail_silent_attempts()
-        for key, status in self.statuses(run_keys, retry_pruned=retry_pruned).items():
+        for key, status in self.statuses(run_keys, pruners=pruners).items():
             failed = status.state is RunState.FAILED
             if status.state is RunState.UNQUEUED or (failed and retry_failed):
                 ended = status.attempt is not None
@@ -217,6 +227,7 @@ def _status(trials: Sequence[FrozenTrial]) -> RunStatus:
                 step=attrs.get(STEP, 0),
                 minutes=attrs.get(MINUTES, 0.0),
                 owner=attrs.get(OWNER, ""),
+                pruned_by=attrs.get(PRUNED_BY),
             )
     recent = [t for t in trials if RELEASED not in t.user_attrs and t.number > retried]
     last = recent[-1] if recent else None

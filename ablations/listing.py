@@ -18,7 +18,7 @@ def statuses_of(plan: Plan, directory: StudyDirectory) -> dict[str, RunStatus]:
     if not directory.ledger_path.exists():
         return dict.fromkeys(keys, RunStatus(RunState.UNQUEUED))
     url = sqlite_url(directory.ledger_path)
-    return Ledger(url, directory.study, existing=True).statuses(keys)
+    return Ledger(url, directory.study, existing=True).statuses(keys, pruners=plan.pruners)
 
 
 def progress_of(plan: Plan, directory: StudyDirectory) -> Progress:

@@ -47,6 +47,8 @@ class Progress:
     """Runs' worth of work done, parts of running ones included."""
     to_come: int = 0
     """Runs that a search will still ask for, about."""
+    is_searching: bool = False
+    """Whether the search of a variant goes on; a failed run holds up that of its own."""
 
     @property
     def expected(self) -> int:
@@ -62,6 +64,11 @@ class Progress:
     def is_complete(self) -> bool:
         """Whether every planned run has ended."""
         return self.ended == self.total
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every run has ended, and no search asks for another."""
+        return self.is_complete and not self.is_searching
 
     @property
     def _of(self) -> str:
@@ -91,7 +98,26 @@ def measure(plan: Plan, statuses: Mapping[str, RunStatus]) -> Progress:
     partial = sum(r.done for r in running)
     planned = len(plan.runs)
     guess = 0 if plan.is_settled else len(plan.cells) * runs_of_a_cell(plan.study)
-    return Progress(counts, planned, tuple(running), done + partial, max(0, guess - planned))
+    return Progress(
+        counts,
+        planned,
+        tuple(running),
+        done + partial,
+        max(0, guess - planned),
+        _is_searching(plan, statuses),
+    )
+
+
+def _is_searching(plan: Plan, statuses: Mapping[str, RunStatus]) -> bool:
+    """Whether a variant waits for its choice, and for none of its runs to be mended."""
+    if plan.is_settled:
+        return False
+    held_up = {
+        run.variant
+        for run in plan.runs
+        if run.stage == "search" and statuses[run.run_key].state is RunState.FAILED
+    }
+    return any(c.variant not in plan.choices and c.variant not in held_up for c in plan.cells)
 
 
 class RemainingTime:

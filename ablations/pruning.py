@@ -1,8 +1,9 @@
 """Ending hopeless runs early: Optuna's pruners, asked while a run is trained.
 
 Runs that are compared with each other report to an Optuna study of their own, beside the queue in
-the storage of the ledger. A run has one trial there, which each attempt at it takes up again: what
-it reported before stays reported once, and no attempt that died is taken for another run.
+the storage of the ledger. They have one seed: no run is ended because another seed of the same
+setting was luckier. A run has one trial there, which each attempt at it takes up again: what it
+reported before stays reported once, and no attempt that died is taken for another run.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ def run_pruning(
 def group_of(plan: Plan, run: PlannedRun, pruning: Pruning) -> str:
     """Name of the Optuna study of the runs that a run is compared with.
 
-    That is the runs of the search of its variant, or all that the report compares; with another
-    pruner, or where cells are others by now, it is another study.
+    That is those of its seed: other settings of its variant in the search, and in the report all
+    that are compared. With another pruner, or where cells are others by now, it is another study.
     """
     of_search = run.stage == "search"
     cells = [plan.cell(run.variant)] if of_search else plan.cells
@@ -102,11 +103,11 @@ def group_of(plan: Plan, run: PlannedRun, pruning: Pruning) -> str:
         "cells": sorted(cell.cell_key for cell in cells),
     }
     of = f"search/{run.variant}" if of_search else "report"
-    return f"{plan.study.name}/pruning/{of}/{digest(told)}"
+    return f"{plan.study.name}/pruning/{of}/seed-{run.seed}/{digest(told)}"
 
 
 class RunPruning:
-    """One run among those that it is compared with.
+    """One run among those of its seed that it is compared with.
 
     A storage that is away is no reason to end a run, nor to stop training it.
     """

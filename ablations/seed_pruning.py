@@ -120,7 +120,7 @@ def _give_up(plan: Plan, planned: PlannedRun, directory: StudyDirectory, ledger:
     attempt.start()
     attempt.save_record(record)
     try:
-        claim.complete(record.outcome, ledger_value(record.summary))
+        claim.complete(record.outcome, ledger_value(record.summary), record.pruned_by)
     except Fenced:
         log.warning("run %s was given to another process", planned.run_key)
         return

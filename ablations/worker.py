@@ -186,7 +186,7 @@ class Worker:
             return None
         except Exception as error:
             return self._fail(job, error)
-        job.claim.complete(record.outcome, ledger_value(record.summary))
+        job.claim.complete(record.outcome, ledger_value(record.summary), record.pruned_by)
         return record
 
     def _train(self, job: Job) -> RunRecord:

@@ -193,11 +193,11 @@ class RunCallback(pl.Callback):
         """Let the schedule of a run of minutes know the time; the same on every rank."""
         if self._schedule.max_minutes is None:
             return
-        training_s = self.clock.elapsed_s()
-        if trainer.world_size > 1:
-            clocks = torch.tensor(training_s, device=trainer.strategy.root_device)
-            training_s = float(trainer.strategy.reduce(clocks, reduce_op="mean"))
-        self._schedule.spend(self.step, training_s)
+        training_s = _mean_of_ranks(trainer, self.clock.elapsed_s())
+        step_s = self.clock.step_s()  # known to all ranks or to none: they make the same steps
+        if step_s is not None:
+            step_s = _mean_of_ranks(trainer, step_s)
+        self._schedule.spend(self.step, training_s, step_s)
 
     def _wishes(self, trainer: pl.Trainer) -> tuple[bool, bool]:
         """Whether to stop, and whether to save; the same on every rank."""
@@ -279,6 +279,13 @@ class RunCallback(pl.Callback):
     def _note_memory(self, device: torch.device) -> None:
         peak = peak_memory_gib(device)
         self.summary[PEAK_MEMORY_GIB] = max(self.summary.get(PEAK_MEMORY_GIB, 0.0), peak)
+
+
+def _mean_of_ranks(trainer: pl.Trainer, seconds: float) -> float:
+    if trainer.world_size == 1:
+        return seconds
+    own = torch.tensor(seconds, device=trainer.strategy.root_device)
+    return float(trainer.strategy.reduce(own, reduce_op="mean"))
 
 
 def _of_any_rank(trainer: pl.Trainer, *wishes: bool) -> list[bool]:

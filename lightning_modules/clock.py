@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 import torch
 
 WARM_UP_STEPS = 3
-"""Steps of each attempt that throughput leaves out: compilation and first-touch allocation."""
+"""Steps of each attempt that no pace is taken from: compilation and first-touch allocation."""
 
 
 @dataclass
@@ -66,6 +66,17 @@ class Clock:
         """
         self._take_events()
         return self.times.training_s + time.perf_counter() - self._since
+
+    def step_s(self) -> float | None:
+        """Mean time of the steps that count for throughput, over all attempts; None before any.
+
+        As `elapsed_s`, it is read without waiting for a GPU.
+        """
+        if not self.times.timed_steps:
+            return None
+        is_timed = self._attempt_steps >= WARM_UP_STEPS
+        since_s = self.elapsed_s() - self.times.training_s if is_timed else 0.0
+        return (self.times.timed_s + since_s) / self.times.timed_steps
 
     @contextmanager
     def aside(self, *, diagnostics: bool = False) -> Iterator[None]:

@@ -39,8 +39,8 @@ class Schedule:
     early_step: int
     """As `last_step`."""
     expected_steps: float
-    """Steps of the whole run, in a run of minutes at the pace so far: the learning rate decays over
-    them."""
+    """Steps of the whole run, over which the learning rate decays. In a run of minutes those that
+    are done and those that fit into the time left; a bound while no pace is known."""
     log_every_steps: int
     evaluate_every_steps: int
     probe_every_steps: int
@@ -75,23 +75,30 @@ class Schedule:
             early_fraction=training.early_step_fraction,
         )
 
-    def spend(self, step: int, training_s: float) -> None:
+    def spend(self, step: int, training_s: float, step_s: float | None) -> None:
         """Take the training time of a run of minutes up to a step, and say what the next one is.
 
         It is said before that step is made, since diagnostics look at its gradients. The next step
-        is the last when it uses up the minutes at the mean pace so far.
+        is the last when after it no other fits into the time, or when the time is over.
+
+        Args:
+            step: steps that are done.
+            training_s: seconds that they took, compilation included.
+            step_s: seconds that a step takes from here on; None while that is not known.
         """
         assert self.max_minutes is not None
-        before, self.spent = self.spent, min(1.0, training_s / (60 * self.max_minutes))
+        budget_s = 60 * self.max_minutes
+        before, self.spent = self.spent, min(1.0, training_s / budget_s)
         if step >= self.last_step:
             return
-        if self.spent > 0:
-            self.expected_steps = step / self.spent
+        left_s = max(0.0, budget_s - training_s)
+        if step_s:
+            self.expected_steps = step + left_s / step_s
         if before < self.early_fraction <= self.spent:
             self.early_step = step + 1
         if int(RARE_LOOKS * before) < int(RARE_LOOKS * self.spent):
             self.rare_step = step + 1
-        if step + 1 >= self.expected_steps:
+        if left_s == 0 or step + 2 > self.expected_steps:
             self.last_step = step + 1
             self.early_step = min(self.early_step, self.last_step)
 

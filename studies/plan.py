@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
 from studies.configuration import leaf_name, value_at, with_values
 from studies.hypotheses import Contrast
 from studies.protocol import Fixed
-from studies.run_spec import RunSpec
+from studies.run_spec import RunSpec, digest
 from studies.schema import Study
 from studies.section import Section
 from studies.values import Scalar
@@ -151,10 +151,22 @@ class Plan(Section):
         """Whether the search has chosen for every variant, so that the list of runs is final."""
         return not self.nuisance or len(self.choices) == len(self.cells)
 
+    def pruner(self, stage: Stage) -> str | None:
+        """Digest of what the study says of pruning the runs of a stage; None where none is."""
+        pruning = self.study.protocol.pruning
+        if pruning is None or pruning.stage != stage:
+            return None
+        return digest(pruning.model_dump(mode="json"))
+
+    @property
+    def pruners(self) -> dict[str, str | None]:
+        """Run key to what `pruner` says of its stage."""
+        of_stage = {stage: self.pruner(stage) for stage in get_args(Stage)}
+        return {run.run_key: of_stage[run.stage] for run in self.runs}
+
     def prunes(self, run: PlannedRun) -> bool:
         """Whether a run may be pruned."""
-        pruning = self.study.protocol.pruning
-        return pruning is not None and pruning.stage == run.stage
+        return self.pruner(run.stage) is not None
 
     @property
     def run_keys(self) -> frozenset[str]:
@@ -198,12 +210,13 @@ class Plan(Section):
         """This plan with what only a report reads of another one; None where other runs are meant.
 
         That is the question, the hypotheses, the section `report`, the baseline that it names, and
-        of the protocol what asks for no run.
+        of the protocol what asks for no run: another `pruning` trains again what was pruned.
         """
         if self.asked != other.asked:
             return None
-        study = other.study
-        read = ("question", "hypotheses", "report", "protocol")
-        study = self.study.model_copy(update={name: getattr(study, name) for name in read})
+        read = {name: getattr(other.study, name) for name in ("question", "hypotheses", "report")}
+        pruned = {"pruning": self.study.protocol.pruning}
+        read["protocol"] = other.study.protocol.model_copy(update=pruned)
+        study = self.study.model_copy(update=read)
         kept = {"baseline": other.baseline, "contrasts": other.contrasts}
         return self.model_copy(update={"study": study, **kept})

@@ -125,8 +125,9 @@ class Pruning(Section):
     options: dict[str, Scalar] = Field(default_factory=dict)
     """Options of the pruner, as Optuna names them; a step is an optimiser step."""
     stage: Literal["search", "report"] = "search"
-    """Which runs may be pruned: those of the search, compared with the others of their variant, or
-    those that the report compares."""
+    """Which runs may be pruned: those of the search, each held against the other settings of its
+    variant on the same seed, or those that the report compares, each against the others of the same
+    seed."""
 
 
 class Protocol(Section):

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from studies.metrics import Metric
-from studies.plan import Plan, PlannedRun
+from studies.plan import Plan, PlannedRun, Stage
 from studies.values import Scalar
 
 
@@ -80,6 +80,8 @@ class RunRecord(BaseModel):
     """Number of the Optuna trial that this record comes from."""
     outcome: Outcome
     leak: Leak | None = None
+    pruned_by: str | None = None
+    """Of a pruned run: digest of the section `protocol.pruning` by which it was."""
     summary: dict[str, float] = {}
     facts: dict[str, Scalar] = {}
     definitions: dict[str, Metric] = {}
@@ -92,6 +94,12 @@ class RunRecord(BaseModel):
     wall_time_s: float = 0.0
     """Of all attempts at the run, with evaluations and diagnostics; of one that was killed, until
     the last metric or checkpoint that it wrote."""
+
+    def stands(self, plan: Plan, stage: Stage) -> bool:
+        """Whether a run of a stage has ended: what another `protocol.pruning` pruned has not."""
+        if self.outcome is not Outcome.PRUNED:
+            return True
+        return self.pruned_by is not None and self.pruned_by == plan.pruner(stage)
 
     def as_planned(self, plan: Plan, run: PlannedRun) -> RunRecord:
         """The record under the name and the levels that a plan gives the run.

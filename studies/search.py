@@ -150,11 +150,9 @@ class _Searching:
         return found
 
     def _ended(self, run_key: str) -> RunRecord | None:
-        """The record of a run; what was pruned by a protocol that pruned is trained again."""
-        record, pruning = self._record_of(run_key), self._plan.study.protocol.pruning
-        was_pruned = record is not None and record.outcome is Outcome.PRUNED
-        prunes = pruning is not None and pruning.stage == "search"
-        return None if was_pruned and not prunes else record
+        """The record of a run; what another protocol pruned is trained again."""
+        record = self._record_of(run_key)
+        return record if record is not None and record.stands(self._plan, "search") else None
 
     def _proposed(self, variant: str, tried: Sequence[Tried]) -> Iterator[Trial]:
         """The next trials of a variant whose trials have all ended."""

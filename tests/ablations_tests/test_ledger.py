@@ -328,13 +328,16 @@ def test_a_ledger_that_is_only_read_needs_no_second_study(ledger, url):
 def test_a_pruned_run_has_ended_until_somebody_asks_for_it_again(ledger):
     ledger.reconcile(["a", "a"])
     ledger.reconcile(["a"])
-    ledger.claim(["a"]).complete(Outcome.PRUNED, 3.0)
+    ledger.claim(["a"]).complete(Outcome.PRUNED, 3.0, "median")
     assert state(ledger, "a") is RunState.PRUNED
     assert RunState.PRUNED.is_ended()
     ledger.reconcile(["a"], retry_failed=True)
     assert ledger.claim(["a"]) is None
-    again = {"retry_pruned": ["a"]}
-    assert ledger.statuses(["a"], **again)["a"].state is RunState.UNQUEUED
+    same, again = {"pruners": {"a": "median"}}, {"pruners": {"a": "threshold"}}
+    assert ledger.statuses(["a"], **same)["a"].state is RunState.PRUNED
+    for pruner in ("threshold", None):
+        status = ledger.statuses(["a"], pruners={"a": pruner})["a"]
+        assert status.state is RunState.UNQUEUED
     for _ in range(2):
         ledger.reconcile(["a"], **again)
     ledger.claim(["a"]).release("stopped")

@@ -4,6 +4,7 @@ import pytest
 
 from ablations.ledger import RunState, RunStatus
 from ablations.progress import Progress, RemainingTime, measure
+from studies.plan import Choice
 from tests.ablations_tests.tiny_studies import STUDY, keys_of, queue
 
 
@@ -42,6 +43,20 @@ def test_failed_and_diverged_runs_have_ended(tmp_path):
     plan, _, _ = queue(tmp_path)
     statuses = dict.fromkeys(keys_of(plan), RunStatus(RunState.FAILED))
     assert measure(plan, statuses).is_complete
+
+
+def test_a_study_is_over_once_its_search_waits_for_what_failed_alone(tmp_path):
+    search = {"kind": "sweep", "values": {"training.learning_rate": [1e-3, 1e-2]}, "seeds": 1}
+    plan, _, _ = queue(tmp_path, protocol={"search": search})
+    statuses = dict.fromkeys(keys_of(plan), RunStatus(RunState.COMPLETED))
+    assert measure(plan, statuses).is_complete
+    assert not measure(plan, statuses).is_over
+    failed = next(r for r in plan.runs if (r.stage, r.variant) == ("search", "layer"))
+    statuses[failed.run_key] = RunStatus(RunState.FAILED)
+    assert not measure(plan, statuses).is_over
+    choice = Choice(settings={}, trial=0, loss=2.0, edges={})
+    chosen = plan.model_copy(update={"choices": {"rms": choice}})
+    assert measure(chosen, statuses).is_over
 
 
 def test_time_left_goes_by_the_pace_since_the_first_look():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,10 +142,46 @@ def test_pruned_runs_are_trained_again_once_pruning_is_off(tmp_path: Path) -> No
     assert not driver.is_done()
     assert [cell.variant for cell in driver.unfinished_plan().cells] == ["learning_rate=10"]
     pruned = keys_of(plan)[2]
-    ledger.reconcile(keys_of(off), retry_pruned=[pruned])
-    ledger.reconcile(keys_of(off), retry_pruned=[pruned])
+    ledger.reconcile(keys_of(off), pruners=off.pruners)
+    ledger.reconcile(keys_of(off), pruners=off.pruners)
     assert ledger.statuses([pruned])[pruned].state is RunState.WAITING
     work(directory)
     assert outcomes(off, directory) == ["completed"] * 3
     assert len(trials(directory)) == 4
     assert driver.is_done()
+
+
+def threshold(upper: float) -> dict[str, Any]:
+    pruning = {"pruner": "threshold", "options": {"upper": upper}, "stage": "report"}
+    return rates(1e-2, 3e-2, protocol={"pruning": pruning})
+
+
+def test_what_another_pruner_pruned_is_trained_again(tmp_path: Path) -> None:
+    strict, directory, _ = queue(tmp_path, **threshold(0.5))
+    work(directory)
+    assert outcomes(strict, directory) == ["pruned"] * 2
+    settings = RunSettings(tmp_path, default_tracking_uri(tmp_path), workers=1)
+    assert Driver(strict, settings).is_done()
+    lenient, *_ = queue(tmp_path, **threshold(50))
+    assert states(lenient, directory) == ["unqueued"] * 2
+    driver = Driver(lenient, settings)
+    assert len(driver.unfinished_plan().cells) == 2
+    driver._reconcile()
+    work(directory)
+    assert outcomes(lenient, directory) == ["completed"] * 2
+    assert driver.is_done()
+    other, *_ = queue(tmp_path, **threshold(0.4))
+    assert Driver(other, settings).is_done()  # what was trained to its end stays so
+
+
+def test_what_two_pruners_pruned_one_after_the_other_has_ended(tmp_path: Path) -> None:
+    settings = RunSettings(tmp_path, default_tracking_uri(tmp_path), workers=1)
+    for number, upper in enumerate((0.5, 0.4), 1):
+        plan, directory, _ = queue(tmp_path, **threshold(upper))
+        driver = Driver(plan, settings)
+        driver._reconcile()
+        work(directory)
+        assert driver.is_done()
+        assert len(trials(directory)) == 2 * number
+        records = [directory.run(key).record() for key in keys_of(plan)]
+        assert [record.pruned_by for record in records if record] == [plan.pruner("report")] * 2

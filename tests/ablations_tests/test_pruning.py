@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import random
 from pathlib import Path
 
 import optuna
@@ -16,9 +17,10 @@ from studies import pruners
 from studies.metrics import (
     VALIDATION_LOSS,
 )
-from studies.plan import Plan
+from studies.plan import Plan, PlannedRun
 from studies.records import Outcome
 from tests.ablations_tests.pruned_studies import (
+    RATE,
     STEPWISE,
     comparisons,
     rates,
@@ -26,6 +28,7 @@ from tests.ablations_tests.pruned_studies import (
 from tests.ablations_tests.tiny_studies import (
     queue,
 )
+from tests.studies_tests.helpers import plan_of
 
 REAL = {
     "median": optuna.pruners.MedianPruner,
@@ -134,3 +137,61 @@ def test_a_diverged_run_is_no_measure_for_others(tmp_path: Path) -> None:
     first.end(Outcome.DIVERGED, 9.0)
     assert comparisons(directory)[0].trials[0].state.name == "FAIL"
     assert not pruning_of(plan, 1, ledger, {}).should_prune(4, 5.0)
+
+
+QUALITY = {1e-3: 2.3, 3e-3: 2.0, 1e-2: 2.1, 3e-2: 2.2}
+"""Learning rate to the loss that a run comes to on the first seed; the second is unluckier."""
+RUNGS = (4, 8, 16)
+HALVING = {"pruner": "successive_halving", "options": {"min_resource": 4, "reduction_factor": 2}}
+
+
+def halving_plan(stage: str) -> Plan:
+    pruning = {**HALVING, "stage": stage}
+    if stage == "report":
+        return plan_of(factors={RATE: list(QUALITY)}, seeds=2, protocol={"pruning": pruning})
+    search = {"kind": "sweep", "values": {RATE: list(QUALITY)}, "seeds": 2, "extend": 0}
+    protocol = {"search": search, "pruning": pruning}
+    return plan_of(factors={"model.norm": ["layer"]}, seeds=1, protocol=protocol)
+
+
+def halved(plan: Plan, runs: list[PlannedRun], *, at_once: bool) -> set[tuple[float, int]]:
+    """Rate and seed of the runs that are pruned, trained one after the other or side by side."""
+    storage = optuna.storages.InMemoryStorage()
+    running = {run.run_key: run_pruning(plan, run, storage, []) for run in runs}
+    rates = {run.run_key: plan.spec(run).training.learning_rate for run in runs}
+    turns = (
+        [(run, step) for step in RUNGS for run in runs]
+        if at_once
+        else [(run, step) for run in runs for step in RUNGS]
+    )
+    pruned = set()
+    for run, step in turns:
+        pruning = running[run.run_key]
+        if pruning is None:
+            continue
+        loss = QUALITY[rates[run.run_key]] + 0.25 * (run.seed % 10) + 1 / step
+        if pruning.should_prune(step, loss):
+            pruned.add((rates[run.run_key], run.seed % 10))
+            pruning.end(Outcome.PRUNED, loss)
+            running[run.run_key] = None
+        elif step == RUNGS[-1]:
+            pruning.end(Outcome.COMPLETED, loss)
+    return pruned
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("stage", ["search", "report"])
+def test_the_best_of_a_sweep_is_pruned_on_no_seed_whatever_the_order(
+    stage: str, at_once: bool
+) -> None:
+    plan = halving_plan(stage)
+    runs = [run for run in plan.runs if run.stage == stage]
+    assert len(runs) == 8
+    found = [set[tuple[float, int]]() for _ in range(40)]
+    for number, pruned in enumerate(found):
+        order = random.Random(number).sample(runs, len(runs))
+        pruned |= halved(plan, order, at_once=at_once)
+    assert not any({(3e-3, 0), (3e-3, 1)} & pruned for pruned in found)
+    for seed in (0, 1):  # and the others are, on either seed
+        others = {rate for pruned in found for rate, of in pruned if of == seed}
+        assert others == QUALITY.keys() - {3e-3}

@@ -115,7 +115,8 @@ def test_a_search_gives_up_settings_and_chooses_among_the_others() -> None:
     assert advance(plan, records.get, lambda *_: []) is plan
     for run in plan.runs:
         if run.stage == "search" and run.run_key not in records:
-            records[run.run_key] = record(run, 0.0, Outcome.PRUNED)
+            pruned = {"pruned_by": plan.pruner("search")}
+            records[run.run_key] = record(run, 0.0, Outcome.PRUNED).model_copy(update=pruned)
     plan = advance(plan, records.get, lambda *_: [])
     assert {choice.settings[RATE] for choice in plan.choices.values()} == {1e-3}
 

@@ -12,6 +12,7 @@ from studies.protocol import Pruning
 from studies.pruners import PRUNERS
 from studies.pruning import fewest_seeds
 from studies.records import Outcome, RunRecord
+from studies.run_spec import digest
 from studies.search import advance, take_up
 from studies.tried import NEVER_FINITE, Tried, clipped_loss
 from tests.studies_tests.helpers import plan_of, problems_of, study_of
@@ -110,7 +111,8 @@ def test_every_pruner_has_options_that_take_something():
 def partial(run: PlannedRun, last: float | None) -> RunRecord:
     """A pruned run, with its last validation loss, or one that was given up before it began."""
     summary = {} if last is None else {INITIAL_LOSS: 5.0, LAST_VALIDATION_LOSS: last}
-    return record(run, None, Outcome.PRUNED).model_copy(update={"summary": summary})
+    update = {"summary": summary, "pruned_by": digest(Pruning().model_dump(mode="json"))}
+    return record(run, None, Outcome.PRUNED).model_copy(update=update)
 
 
 def test_a_pruned_run_counts_for_its_last_loss_at_most_that_of_an_untrained_one():
@@ -137,8 +139,8 @@ def swept(losses: dict[float, float], pruned: dict[float, float | None]) -> Plan
     return plan
 
 
-def pruning_plan(plan: Plan) -> Plan:
-    protocol = plan.study.protocol.model_copy(update={"pruning": Pruning()})
+def pruning_plan(plan: Plan, **pruning) -> Plan:
+    protocol = plan.study.protocol.model_copy(update={"pruning": Pruning(**pruning)})
     return plan.model_copy(update={"study": plan.study.model_copy(update={"protocol": protocol})})
 
 
@@ -193,3 +195,34 @@ def test_once_pruning_is_off_the_search_waits_for_what_was_pruned_and_chooses_an
     assert advance(off, records.get, lambda *_: []) is off
     same = take_up(pruning_plan(searching(SWEEP, training={"learning_rate": 1e-3})), chosen)
     assert same.choices == chosen.choices
+
+
+@pytest.mark.parametrize(
+    "pruning",
+    [{"pruner": "threshold", "options": {"upper": 50}}, {"options": {"n_startup_trials": 2}}],
+)
+def test_once_pruning_is_another_the_search_waits_for_what_the_old_one_pruned(pruning):
+    plan = searching({**SWEEP, "extend": 0}, training={"learning_rate": 1e-3})
+    records = {run.run_key: record(run, 2.0) for run in plan.runs}
+    pruned = next(run for run in plan.runs if run.settings.get(RATE) == 3e-3)
+    records[pruned.run_key] = partial(pruned, 4.5)
+    assert advance(pruning_plan(plan), records.get, lambda *_: []).is_settled
+    other = pruning_plan(plan, **pruning)
+    assert advance(other, records.get, lambda *_: []) is other
+
+
+def test_a_record_stands_where_what_pruned_it_still_prunes():
+    plan = searching(SWEEP)
+    pruned = partial(plan.runs[0], 4.5)
+    assert pruned.stands(pruning_plan(plan), "search")
+    assert not pruned.stands(pruning_plan(plan), "report")
+    assert not pruned.stands(pruning_plan(plan, options={"n_startup_trials": 2}), "search")
+    unsaid = pruned.model_copy(update={"pruned_by": None})
+    for protocol in (plan, pruning_plan(plan)):
+        assert not unsaid.stands(protocol, "search")
+    assert record(plan.runs[0], 2.0).stands(plan, "search")
+
+
+def test_a_report_goes_by_the_pruning_that_was_run():
+    stored, edited = (plan_of(**pruned_study("threshold", upper=u)) for u in (4.5, 50))
+    assert stored.reported_as(edited) == stored

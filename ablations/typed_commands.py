@@ -1,0 +1,38 @@
+"""Commands as they are to be typed next."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+DEFAULT_HOME = Path(os.environ.get("ABLATE_HOME", "ablate-out"))
+
+
+def typed(name: str, options: argparse.Namespace) -> str:
+    """Another subcommand on the study, home and store of this one, to be typed as it is printed.
+
+    What `--set` made a study of another name is called by that, but by `run`, which needs the file.
+    """
+    program = Path(sys.argv[0])
+    off_path = program.name == "ablate" and shutil.which("ablate") is None
+    words = [sys.argv[0] if off_path else "ablate", name]
+    if name == "run":
+        words.append(options.study)
+        for setting in options.set:
+            words += ["--set", setting]
+    else:
+        words.append(_name_that_was_set(options) or options.study)
+    if options.home != DEFAULT_HOME:
+        words += ["--home", str(options.home)]
+    if options.tracking_uri:
+        words += ["--tracking-uri", options.tracking_uri]
+    return shlex.join(words)
+
+
+def _name_that_was_set(options: argparse.Namespace) -> str | None:
+    values = [s.removeprefix("name=") for s in getattr(options, "set", ()) if s.startswith("name=")]
+    return values[-1] if values else None
