@@ -76,7 +76,7 @@ def run(worker: Worker) -> None:
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     handlers = {name: signal.getsignal(name) for name in signals}
     threads, idle_s = torch.get_num_threads(), ablations.worker.IDLE_S
-    ablations.worker.IDLE_S = 0.05
+    ablations.worker.IDLE_S = 0.25  # less than its pause; a busy machine may stand still for 0.05
     try:
         worker.work()
     finally:
