@@ -149,5 +149,10 @@ def runs_of_a_cell(study: Study) -> int:
     search = study.protocol.search
     if isinstance(search, Fixed):
         return len(study.seeds)
-    trials = search.trials if isinstance(search, Tune) else sum(1 for _ in corners(search))
-    return 2 * len(study.seeds) + trials * len(search.seeds)
+    return 2 * len(study.seeds) + trials_of_a_cell(study) * len(search.seeds)
+
+
+def trials_of_a_cell(study: Study) -> int:
+    """Settings that the search of a cell tries, extensions aside; 0 without a search."""
+    search = study.protocol.search
+    return search.trials if isinstance(search, Tune) else sum(1 for _ in corners(search))

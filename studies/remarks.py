@@ -8,8 +8,13 @@ from studies.contrasts import confounded
 from studies.diagnostics import DIAGNOSTIC_OF, DIAGNOSTICS, family_and_place
 from studies.fairness import mismatched
 from studies.plan import Plan
+from studies.protocol_levels import trials_of_a_cell
+from studies.pruners import PRUNERS
 from studies.run_spec import RunSpec
 from studies.schema import DiagnosticsConfig, ReportConfig
+
+STARTUP, OPTUNAS_STARTUP = "n_startup_trials", 5
+"""Runs that a pruner by rank waits for, and how many where nobody says."""
 
 _SHARED = {
     "step": "log_every_steps",
@@ -28,6 +33,7 @@ def remarks(plan: Plan) -> list[str]:
         *_mismatches(plan),
         *_unbalanced_contrasts(plan),
         *_minutes(plan),
+        *_idle_pruning(plan),
     ]
     return list(dict.fromkeys(found))
 
@@ -112,3 +118,21 @@ def _unbalanced_contrasts(plan: Plan) -> Iterator[str]:
                 f"hypothesis {name} compares cells that differ in {key} as well, which its "
                 "two sets do not both name: its effect counts; name its levels to hold it still"
             )
+
+
+def _idle_pruning(plan: Plan) -> Iterator[str]:
+    """Pruners that wait for more runs of a seed than there are to compare."""
+    pruning = plan.study.protocol.pruning
+    if pruning is None or STARTUP not in PRUNERS[pruning.pruner].options:
+        return
+    name = "runs of a seed" if pruning.stage == "report" else "settings of a variant"
+    first = pruning.options.get(STARTUP, OPTUNAS_STARTUP)
+    compared = len(plan.cells) * len(plan.columns)
+    if pruning.stage == "search":
+        compared = trials_of_a_cell(plan.study)
+    if isinstance(first, int) and first >= compared:
+        yield (
+            f"protocol.pruning ends nothing: {pruning.pruner} waits until {first} of the {name} "
+            f"have ended ({STARTUP}), and there are {compared}: set protocol.pruning.options."
+            f"{STARTUP} lower"
+        )

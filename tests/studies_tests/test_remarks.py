@@ -68,3 +68,22 @@ def test_a_budget_in_minutes_asks_for_a_machine_of_its_own():
     module = {"import_path": "some.package:Model"}
     _, own = remarks(plan_of(**raw, module=module))
     assert "take max_minutes" in own
+
+
+@pytest.mark.parametrize(
+    ("stage", "seen", "options", "told"),
+    [
+        ("search", 4, {}, True),
+        ("search", 4, {"n_startup_trials": 2}, False),
+        ("search", 6, {}, False),
+        ("report", 4, {"n_startup_trials": 4}, True),
+        ("report", 4, {"n_startup_trials": 3}, False),
+    ],
+)
+def test_a_pruner_that_waits_for_more_runs_than_there_are_is_told(stage, seen, options, told):
+    rates = [1e-3 * (place + 1) for place in range(seen)]
+    search = {"kind": "sweep", "values": {"training.learning_rate": rates}}
+    pruning = {"pruner": "median", "stage": stage, "options": options}
+    norms = {"model.norm": ["layer", "rms"]}
+    found = remarks_of({}, factors=norms, protocol={"search": search, "pruning": pruning})
+    assert any("protocol.pruning ends nothing" in line for line in found) is told
