@@ -6,7 +6,6 @@ The driver holds no state of its own: stop it at any time and run it again.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from types import FrameType
 from ablations.ended_runs import finish, new_record, spent_s
 from ablations.launchers.local import LocalLauncher, LocalWorker, worker_command
 from ablations.ledger import Ledger, RunState, RunStatus, owner_prefix
+from ablations.machine import usual_workers, visible_gpus
 from ablations.preflight import Preflight, preflight
 from ablations.progress import Progress, measure
 from ablations.run_directory import StudyDirectory
@@ -228,26 +228,7 @@ class Driver:
         return LocalLauncher(command, self.directory.path / "logs", groups, devices)
 
     def _worker_count(self) -> int:
-        if self._settings.workers is not None:
-            return self._settings.workers
-        places = len(visible_gpus()) or _usable_cores()
-        return max(1, places // self.plan.study.execution.devices)
+        return self._settings.workers or usual_workers(self.plan.study.execution)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._stopping = True
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux; containers may lend fewer than there are
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def visible_gpus() -> list[str]:
-    """CUDA devices that workers may use, by the name that `CUDA_VISIBLE_DEVICES` takes."""
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is not None:
-        return [name for name in listed.split(",") if name.strip()]
-    import torch
-
-    return [str(index) for index in range(torch.cuda.device_count())]

@@ -43,12 +43,14 @@ class Machine:
 
 def this_machine(execution: ExecutionConfig, workers: int | None = None) -> Machine:
     """This machine, with as many workers as `ablate run` starts here."""
-    gpus = visible_gpus()
-    if workers is None:
-        workers = max(1, (len(gpus) or usable_cores()) // execution.devices)
-    used = () if execution.accelerator == "cpu" else tuple(gpus)
+    used = () if execution.accelerator == "cpu" else tuple(visible_gpus())
     device = _gpu_model(used[0]) if used else _cpu_model()
-    return Machine(used, device, workers, execution.devices)
+    return Machine(used, device, workers or usual_workers(execution), execution.devices)
+
+
+def usual_workers(execution: ExecutionConfig) -> int:
+    """Worker processes where nobody says how many: one for each GPU, or else for each core."""
+    return max(1, (len(visible_gpus()) or usable_cores()) // execution.devices)
 
 
 def usable_cores() -> int:

@@ -15,7 +15,7 @@ import pytest
 
 import ablations.driver
 from ablations.cli import main
-from ablations.driver import Driver, RunSettings, visible_gpus
+from ablations.driver import Driver, RunSettings
 from ablations.ledger import RunState
 from ablations.listing import statuses_of
 from studies.errors import AblationError
@@ -216,9 +216,3 @@ def test_only_what_is_open_is_checked_again(home):
     assert len(retrying.unfinished_plan().cells) == 2
     ledger.claim([second]).complete(ablations.driver.Outcome.COMPLETED, 1.0)
     assert [c.variant for c in retrying.unfinished_plan().cells] == [plan.runs[0].variant]
-
-
-def test_gpus_are_those_that_cuda_may_see(monkeypatch):
-    assert visible_gpus() == []
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-17, ")
-    assert visible_gpus() == ["2", "GPU-17"]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
+from ablations.tracking import Tracking
 from ablations.ui import serve
 from reports.build import build_report
 from reports.mlflow_source import load_tracked_study
@@ -217,9 +218,13 @@ def test_a_port_that_cannot_be_had_is_refused(
 def test_a_store_without_the_study_says_how_to_fill_it(
     finished: FinishedStudy, tmp_path: Path
 ) -> None:
-    empty = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with pytest.raises(AblationError, match=r"no tracking store mlflow.db.*ablate sync"):
+        serve(finished.directory, store, "127.0.0.1", free_port())
+    assert list(tmp_path.iterdir()) == []
+    Tracking(store).client.create_experiment("another")
     with pytest.raises(AblationError, match=r"no experiment 'gating'.*ablate sync gating"):
-        serve(finished.directory, empty, "127.0.0.1", free_port())
+        serve(finished.directory, store, "127.0.0.1", free_port())
 
 
 def test_a_signal_stops_the_server_with_all_its_processes(server: Server) -> None:
