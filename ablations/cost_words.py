@@ -78,7 +78,7 @@ def _stages(estimate: Estimate) -> Table:
 def _lengths(run_s: Mapping[str, float]) -> str:
     """The shortest and the longest run."""
     shortest, longest = (choose(run_s, key=lambda name: run_s[name]) for choose in (min, max))
-    if len(run_s) == 1:
+    if duration(run_s[shortest]) == duration(run_s[longest]):
         return f"a run takes {duration(run_s[shortest])}"
     return (
         f"a run takes {duration(run_s[shortest])} ({shortest}) to {duration(run_s[longest])} "
@@ -96,10 +96,11 @@ def _assumptions(plan: Plan, estimate: Estimate, costing: Costing) -> Iterator[s
     yield "no run diverges, fails, or is pruned or stopped"
     if estimate.machine.workers > 1:
         at_once = min(estimate.machine.workers, costing.kinds)
-        yield (
-            f"workers, who share memory bandwidth, slow each other down as {at_once} rehearsing at "
-            "once did"
-        )
+        if at_once:  # runs of minutes are not rehearsed
+            yield (
+                f"workers, who share memory bandwidth, slow each other down as {at_once} "
+                "rehearsing at once did"
+            )
     if estimate.machine.devices_per_worker > 1:
         yield "devices of one run lose no time in talking to each other"
     if more := most_extension_runs(plan):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -135,6 +136,8 @@ class Driver:
         try:
             self._supervise(launcher, on_progress)
         finally:
+            if self._stopping:
+                print("stopping: runs are saved first", file=sys.stderr, flush=True)
             for worker in launcher.stop(STOP_TIMEOUT_S):
                 owner = owner_prefix(worker.process.pid)
                 self._ledger.fail_attempts_of(owner, released="killed while stopping")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ablations.run_directory import StudyDirectory
 from studies.configuration import flatten
 from studies.metrics import FINAL_LOSS
-from studies.plan import Plan
+from studies.plan import Column, Plan
 from studies.records import Outcome
 
 Losses = Mapping[str, Mapping[int, float]]
@@ -61,8 +61,9 @@ def known_spread(plan: Plan, directory: StudyDirectory) -> Spread | None:
     """The spread in a study's own runs, or else in those of its pilot."""
     stored = directory.load_plan() if directory.plan_path.exists() else plan
     ours = {cell.cell_key: cell.variant for cell in plan.cells}
-    source = f"runs of this study in {directory.path}"
-    if found := _spread(_losses((stored, plan), directory, ours), plan.baseline, source):
+    column: Column = "tuned" if stored.choices else "shared"
+    source = f"runs of this study{_at(stored, column)} in {directory.path}"
+    if found := _spread(_losses((stored, plan), column, directory, ours), plan.baseline, source):
         return found
     pilot = StudyDirectory(directory.path.parent, pilot_name(directory.study))
     if not pilot.plan_path.exists():
@@ -71,17 +72,26 @@ def known_spread(plan: Plan, directory: StudyDirectory) -> Spread | None:
     theirs = {cell.cell_key: cell.variant for cell in stored.cells}
     changed = _differences(plan, stored)
     source = f"the pilot in {pilot.path}{f' with {changed}' if changed else ''}"
-    return _spread(_losses((stored,), pilot, theirs), plan.baseline, source)
+    return _spread(_losses((stored,), "shared", pilot, theirs), plan.baseline, source)
 
 
-def _losses(plans: Iterable[Plan], directory: StudyDirectory, names: Mapping[str, str]) -> Losses:
-    """Final losses of the completed runs at the shared values, of cells that have a name."""
+def _at(plan: Plan, column: Column) -> str:
+    """Which of the compared runs these are, where there are two kinds."""
+    if not plan.nuisance:
+        return ""
+    return " at the values that its search chose" if column == "tuned" else " at the shared values"
+
+
+def _losses(
+    plans: Iterable[Plan], column: Column, directory: StudyDirectory, names: Mapping[str, str]
+) -> Losses:
+    """Final losses of the completed runs of a column, of cells that have a name."""
     found: dict[str, dict[int, float]] = defaultdict(dict)
     for plan in plans:
         variants = {cell.variant: names.get(cell.cell_key) for cell in plan.cells}
         for run in plan.runs:
             variant = variants[run.variant]
-            if variant is None or run.stage != "report" or run.settings:
+            if variant is None or column not in plan.columns_of(run):
                 continue
             if run.seed in found[variant]:
                 continue

@@ -9,6 +9,8 @@ from ablations.query_filter import Comparison, Filter, Key, Value, as_number, un
 from ablations.stored_runs import KINDS, StoredRun, distinct, names_of
 from studies.errors import close_matches
 
+OF_VARIANTS = ("chosen", "at_edge", "aggregate/", "search/", "ledger/")
+"""What names begin with that only the sums over the runs of a variant have."""
 LISTED = 8
 """Values of a name that a hint lists."""
 
@@ -24,21 +26,21 @@ def why_nothing(filter: Filter, runs: Sequence[StoredRun], kind: str) -> list[st
     if not runs:
         others = "" if kind == "all" else ", --kind all searches every kind"
         return [f"there is no run of kind {kind!r}; `ablate sync STUDY` sends what lacks{others}"]
-    reasons = [_reason(comparison, runs) for comparison in filter.comparisons]
+    reasons = [_reason(comparison, runs, kind) for comparison in filter.comparisons]
     told = list(dict.fromkeys(reason for reason in reasons if reason))
     if not told and len(filter.comparisons) > 1:
         return ["every comparison is met by some run, and all of them by none"]
     return told
 
 
-def _reason(comparison: Comparison, runs: Sequence[StoredRun]) -> str | None:
+def _reason(comparison: Comparison, runs: Sequence[StoredRun], kind: str) -> str | None:
     """Why no run meets a comparison; None if one does, or if that is not known here."""
     key, operator = comparison.key, comparison.operator
     if key.kind not in ("params", "metrics", "tags") or operator.startswith("IS "):
         return None
     values = distinct(runs, key)
     if not values:
-        return _no_such_name(key, runs)
+        return _no_such_name(key, runs, kind)
     if operator.endswith("LIKE") or any(comparison.holds(value) for value in values):
         return None
     return f"no run has {_typed(comparison)}; {_having(values, key)}{_meant(comparison, values)}"
@@ -63,7 +65,9 @@ def _typed(comparison: Comparison) -> str:
     return f"{comparison.key} {comparison.operator} {right}"
 
 
-def _no_such_name(key: Key, runs: Sequence[StoredRun]) -> str:
+def _no_such_name(key: Key, runs: Sequence[StoredRun], kind: str) -> str:
+    if kind not in ("variant", "all") and key.name.startswith(OF_VARIANTS):
+        return f"no run of kind {kind!r} has {key}: variants have it, add --kind variant"
     elsewhere = [kind for kind in KINDS if key.name in names_of(runs, kind)]
     if elsewhere:
         return f"no run has {key}; it is {' and '.join(f'{k}.{key.name}' for k in elsewhere)}"

@@ -11,6 +11,7 @@ from ablations.run_view import Attempt, RunView
 from studies.budgets import length_text
 from studies.configuration import leaf_name
 from studies.metrics import DIVERGED_AT_STEP, LAST_TRAIN_LOSS, LAST_VALIDATION_LOSS, PRUNED_AT_STEP
+from studies.plan import Plan, PlannedRun
 from studies.vocabulary import label_of
 
 STATES = {
@@ -37,11 +38,18 @@ def heading(view: RunView) -> Iterator[Text]:
         levels = found.plan.cell(found.planned.variant).levels
     seed = found.planned.seed if found.planned else view.configuration.get("seed", "–")
     words = [f"{leaf_name(key)} {label_of(key, level)}" for key, level in levels.items()]
-    if found.planned:
-        words += [f"{leaf_name(key)} {value}" for key, value in found.planned.settings.items()]
+    if found.plan and found.planned and found.plan.nuisance:
+        words += _searched(found.plan, found.planned)
     yield Text(" · ".join([*words, f"seed {seed}"]))
     if record:
         yield Text(_provenance(view), style="dim")
+
+
+def _searched(plan: Plan, run: PlannedRun) -> Iterator[str]:
+    """Values of the searched keys, and what the run is for."""
+    for key, value in plan.settings(run.variant, run.settings).items():
+        yield f"{leaf_name(key)} {value}"
+    yield "search" if run.stage == "search" else " and ".join(plan.columns_of(run)) or "superseded"
 
 
 def _provenance(view: RunView) -> str:

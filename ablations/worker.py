@@ -27,10 +27,12 @@ from ablations.run_directory import (
     StoredPlan,
     StudyDirectory,
 )
+from ablations.search import SearchKeeper
+from ablations.seed_pruning import give_up_seeds
 from ablations.storage import sqlite_url
 from studies.metrics import TRAINING_MINUTES
 from studies.plan import PlannedRun
-from studies.records import Outcome, RunRecord
+from studies.records import NoSink, Outcome, RunRecord
 from studies.run_spec import RunSpec
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class Worker:
         self._settings = settings
         self._directory = StudyDirectory(settings.home, settings.study)
         self._stored = StoredPlan(self._directory)
+        self._search = SearchKeeper(self._directory)
         self._load_plan()
         self._ledger = Ledger(sqlite_url(self._directory.ledger_path), settings.study)
         self._publishing = PublishingThread(self._open_tracking)
@@ -104,6 +107,7 @@ class Worker:
         idle_since = time.monotonic()
         while not self._must_stop() and time.monotonic() - idle_since < IDLE_S:
             self._load_plan()  # a search may have gone on
+            give_up_seeds(self._plan, self._search.record, self._directory, self._ledger)
             claim = self._ledger.claim(self._runs)
             if claim is None:
                 time.sleep(0.3)
@@ -131,7 +135,7 @@ class Worker:
                     cache=self._settings.home / "cache",
                     directory=run.attempt(assignment.attempt).path,
                     resume_from=Path(assignment.resume_from) if assignment.resume_from else None,
-                    sink=_NoSink(),
+                    sink=NoSink(),
                     should_stop=lambda: False,
                 )
             except RunInterrupted:
@@ -276,13 +280,6 @@ class _ProgressSink:
         self._claim.step = step
         self._claim.minutes = values.get(TRAINING_MINUTES, self._claim.minutes)
         self._file.write(step, values)
-
-
-class _NoSink:
-    """Takes what a rank that does not lead would record."""
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """The leading rank records."""
 
 
 def _uses_cuda() -> bool:

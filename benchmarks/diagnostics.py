@@ -31,6 +31,7 @@ from lightning_modules.stream import fixed_batches, training_batch
 from lightning_modules.training import train_run
 from studies.diagnostics import DEFAULT_DIAGNOSTICS
 from studies.metrics import OVERHEAD_PERCENT, TRAINING_TIME_S
+from studies.records import NoSink
 from studies.run_spec import RunSpec
 from studies.schema import (
     DataConfig,
@@ -42,13 +43,6 @@ from studies.schema import (
 
 FULL_STEPS = 2000
 LOOKS = 20
-
-
-class NoSink:
-    """Drops every record: writing is not what is measured."""
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Nothing."""
 
 
 def specification(enabled: Sequence[str], steps: int, **model: str) -> RunSpec:

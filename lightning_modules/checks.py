@@ -22,7 +22,7 @@ from lightning_modules.data.token_store import TokenStore
 from lightning_modules.diagnostics.suite import DiagnosticSuite
 from lightning_modules.evaluation import evaluation_loss, loss_of
 from lightning_modules.gpt.initialization import resolve_initialization
-from lightning_modules.manners import quiet_lightning
+from lightning_modules.manners import interruptible, quiet_lightning
 from lightning_modules.model_facts import ModelFacts, model_facts
 from lightning_modules.modules import build_module
 from lightning_modules.schedule import Schedule
@@ -172,7 +172,8 @@ def _train_one_step(module: pl.LightningModule, spec: RunSpec, vocabulary_size: 
     observer = _Observer(spec, batch_BT)
     execution = ExecutionConfig(accelerator="cpu")
     trainer = build_trainer(_quick(spec), execution, Path.cwd(), observer)
-    trainer.fit(module, train_dataloaders=_OneBatch(batch_BT))
+    with interruptible():
+        trainer.fit(module, train_dataloaders=_OneBatch(batch_BT))
     return observer.step
 
 

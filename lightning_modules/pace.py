@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median, median_low
 from typing import Any
@@ -29,6 +29,7 @@ from lightning_modules.stream import FixedBatches, fixed_batches
 from lightning_modules.training import fit
 from studies.errors import AblationError
 from studies.pace import Pace, Part
+from studies.records import NoSink
 from studies.run_spec import RunSpec
 from studies.schema import ExecutionConfig
 
@@ -79,7 +80,7 @@ def measure_pace(
         target_loss=0.0,
         batches=FixedBatches(few, batches.training_BT, batches.probe_BT),
         seen=SeenBatches(),
-        sink=_NoSink(),
+        sink=NoSink(),
         directory=directory,
         checkpoint_every_s=math.inf,
         should_stop=lambda: False,
@@ -110,13 +111,6 @@ def _still(spec: RunSpec) -> RunSpec:
 
 def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-class _NoSink:
-    """Takes what a rehearsal would record."""
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Nobody reads it."""
 
 
 class _Rehearsal(RunCallback):

@@ -51,21 +51,18 @@ def build_report(
     sections = _sections(results)
     contents: dict[str, bytes] = {}
     drawings: dict[str, str] = {}
-    paths: dict[str, str] = {}
     for _, _, exhibits in sections:
         for table in exhibits.tables:
-            paths[table.name] = f"tables/{table.name}.tex"
-            contents[paths[table.name]] = table_tex(table).encode()
+            contents[f"tables/{table.name}.tex"] = table_tex(table).encode()
             contents[f"tables/{table.name}.csv"] = _csv(table.data)
         for figure in exhibits.figures:
-            paths[figure.name] = f"figures/{figure.name}.pdf"
             contents[f"figures/{figure.name}.csv"] = _csv(figure.data)
             formats = dict.fromkeys((*figure_formats, "pdf"))
             for file_format, content in draw_files(figure.draw, PAPER, formats).items():
                 contents[f"figures/{figure.name}.{file_format}"] = content
             drawings[figure.name] = inline_svg(figure.draw, figure.name)
     titled = [(title, exhibits) for _, title, exhibits in sections]
-    contents["report.tex"] = document_tex(overview, titled, paths).encode()
+    contents["report.tex"] = document_tex(overview, titled).encode()
     contents["report.html"] = page_html(overview, sections, drawings).encode()
     for name, content in contents.items():
         _write(output / name, content)

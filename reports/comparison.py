@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from reports.fairness import uneven_steps
 from reports.frame import StudyResults
 from reports.power import smallest_detectable_difference
 from reports.statistics import (
@@ -83,6 +84,8 @@ class Comparison:
     outcomes: dict[Outcome, int]
     evaluation_sets: int
     """Distinct sets that the losses were measured on; of several, nothing is ranked."""
+    uneven_steps: float
+    """As of `reports.fairness.uneven_steps`."""
     budgets: str | None
     """How budgets of variants differ, and why, if they do."""
     tuned: bool
@@ -117,6 +120,7 @@ def compare(whole: StudyResults) -> Comparison:
         length=length_text(cell.configuration for cell in plan.cells),
         outcomes=results.outcomes(),
         evaluation_sets=len(results.evaluation_sets(results.variants)),
+        uneven_steps=uneven_steps(whole),
         budgets=budget_difference(plan),
         tuned=bool(plan.choices),
         searching=not plan.is_settled,

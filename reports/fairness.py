@@ -67,8 +67,7 @@ class FairnessLedger:
     unequal: str | None
     """How budgets differ and why, if they do."""
     uneven_steps: float
-    """In runs of minutes, by how much the steps of one variant's compared runs differ at most, as a
-    share of the fewest; else 0."""
+    """As of `uneven_steps`."""
     outcomes: dict[Outcome, int]
     """Of the compared runs."""
     pairing: Pairing
@@ -94,7 +93,7 @@ def collect(results: StudyResults) -> FairnessLedger:
         mismatched={a.label: a.size for a in accounts if a.size and not a.size.within},
         budget=_budget(plan),
         unequal=budget_difference(plan),
-        uneven_steps=max(_uneven(results, cell) for cell in plan.cells),
+        uneven_steps=uneven_steps(results),
         outcomes=results.compared.outcomes(),
         pairing=collect_pairing(results.compared),
         pruned=results.outcomes()[Outcome.PRUNED],
@@ -154,6 +153,14 @@ def _with_sizes(accounts: Sequence[Account], plan: Plan) -> list[Account]:
 def _tokens(results: StudyResults, cell: Cell) -> float:
     seen = seen_tokens(cell.configuration, results.compared.values(STEPS, cell.variant))
     return math.nan if seen is None else float(seen)
+
+
+def uneven_steps(results: StudyResults) -> float:
+    """In runs of minutes, by how much the steps of one variant's compared runs differ at most.
+
+    A share of the fewest; else 0.
+    """
+    return max(_uneven(results, cell) for cell in results.plan.cells)
 
 
 def _uneven(results: StudyResults, cell: Cell) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -95,21 +95,14 @@ def _cell(cell: Cell, column: Column) -> str:
     return rf"\bfseries {text}" if cell.strong else text
 
 
-def document_tex(
-    overview: Overview, sections: Sequence[tuple[str, Exhibits]], paths: Mapping[str, str]
-) -> str:
-    """The standalone report; tables and figures are read from the files beside it.
+def document_tex(overview: Overview, sections: Sequence[tuple[str, Exhibits]]) -> str:
+    """The standalone report: it reads `tables/*.tex` and `figures/*.pdf` beside it.
 
     Args:
         overview: the head.
         sections: title and exhibits of each section.
-        paths: file of each table (`.tex`) and figure (`.pdf`), relative to the document.
     """
-    return (
-        _environment()
-        .get_template("report.tex.j2")
-        .render(overview=overview, sections=sections, paths=paths)
-    )
+    return _environment().get_template("report.tex.j2").render(overview=overview, sections=sections)
 
 
 def _environment() -> jinja2.Environment:

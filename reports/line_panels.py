@@ -111,7 +111,7 @@ def lines_caption(data: LinePanels) -> str:
         "Thin: each run. Thick: mean over completed runs, not smoothed"
         + (", where all have a value." if data.uncommon else ".")
         + (" Crosses: where runs diverged." if len(data.crosses) else "")
-        + (f" Every {data.thinned}th recorded point is drawn." if data.thinned > 1 else "")
+        + (f" One in {data.thinned} recorded points is drawn." if data.thinned > 1 else "")
     )
 
 

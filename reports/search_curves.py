@@ -89,6 +89,7 @@ def _draw_variant(ax: Axes, data: SearchResults, row: VariantSearch, theme: Them
     means = trial_means(whole_trials(points), str(axis))
     if data.is_sweep:
         line = means.groupby(axis)["loss"].min()
+        line = line.reindex(sorted(points[axis].unique()))  # a gap where all was pruned
         ax.plot(line.index, line, color=style.color, linestyle=style.dash, linewidth=theme.line_pt)
     chosen = _chosen(row, means)
     ax.plot(

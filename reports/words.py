@@ -35,6 +35,9 @@ EDGE_MARK = "*"
 FINISHED = (Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED)
 """Outcomes that are a result; a failed run has to be run again."""
 
+UNEVEN = 0.05
+"""Relative difference between the steps of one variant's runs that is worth a word."""
+
 
 def level_label(key: str, value: object) -> str:
     """A level on its own: "LayerNorm", "warmup_steps 100", "qk_norm on"."""
@@ -135,6 +138,16 @@ def counts_caption(counts: Mapping[Outcome, int], *, searching: bool = False) ->
     planned = f"{sum(counts.values())} planned{' so far' if searching else ''}"
     text = ", ".join([planned, *(f"{n} {o.value}" for o, n in counts.items() if n)])
     return f"Runs: {text}; {SEARCHING}." if searching else f"Runs: {text}."
+
+
+def uneven_text(share: float) -> str:
+    """What a difference between the steps of one variant's runs means, where it is worth a word."""
+    if share <= UNEVEN:
+        return ""
+    return (
+        f"Runs of one variant differ in their steps by up to {share:.0%}: the machine was not "
+        "alike for all, and differences between variants may come of that."
+    )
 
 
 def headed(text: str) -> str:

@@ -83,7 +83,7 @@ class Findings:
         allowed = " or ".join(dict.fromkeys(map(_allowed, errors)))
         remedy = "remove the key" if wrong_keys else "change the value"
         if kind == "extra_forbidden":
-            allowed, remedy = _known_keys(parts)
+            allowed, remedy = _known_keys(parts, details["loc"])
         elif kind == "missing":
             allowed, value, remedy = "a value is needed", ABSENT, f"add {name} to the study file"
         elif kind == "value_error":
@@ -118,12 +118,13 @@ def _allowed(details: ErrorDetails) -> str:
     return _ALLOWED_TYPE.get(details["type"], plain)
 
 
-def _known_keys(parts: list[str]) -> tuple[str, str]:
+def _known_keys(parts: list[str], loc: Sequence[int | str]) -> tuple[str, str]:
     section: type[BaseModel] | None = Study
     path = iter(parts[:-1])
     for part in path:
         found = section.model_fields.get(part) if section else None
-        section = _section_class(found.annotation) if found else None
+        sections = _section_classes(found.annotation) if found else []
+        section = next((s for s in sections if _kind_of(s) in loc), next(iter(sections), None))
         if found and typing.get_origin(found.annotation) in (dict, tuple):
             next(path, None)  # the name or the number of an entry
     known = list(section.model_fields) if section else []
@@ -140,10 +141,16 @@ def _in_another_section(name: str, known: Collection[str]) -> str:
     return f"did you mean {found[0]!r}?" if found else ""
 
 
-def _section_class(annotation: Any) -> type[BaseModel] | None:
+def _section_classes(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that an annotation allows, of a union each."""
     if typing.get_origin(annotation) in _HOLDERS:
-        options = [_section_class(arg) for arg in typing.get_args(annotation)]
-        return next((option for option in options if option is not None), None)
+        return [found for arg in typing.get_args(annotation) for found in _section_classes(arg)]
     if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return None
+        return [annotation]
+    return []
+
+
+def _kind_of(section: type[BaseModel]) -> str | None:
+    """What tells a section from the others of a union."""
+    kind = section.model_fields.get("kind")
+    return typing.get_args(kind.annotation)[0] if kind else None

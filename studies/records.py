@@ -45,6 +45,13 @@ class MetricSink(Protocol):
         """Record finite values at an optimiser step."""
 
 
+class NoSink:
+    """Takes what nobody reads."""
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Nothing is recorded."""
+
+
 @dataclass(frozen=True)
 class RunResult:
     """What training one run gave."""

@@ -144,6 +144,8 @@ class Changes:
     changed: tuple[str, ...]
     """Hypotheses that say something else, or that would be tested on something else: on other
     cells, or on these chosen, trained or judged in another way."""
+    details: dict[str, str]
+    """Hypothesis to how it says something else: "margin: 0.05 → 0.3"."""
     added: tuple[str, ...]
     removed: tuple[str, ...]
 
@@ -151,7 +153,11 @@ class Changes:
     def text(self) -> str:
         """All of it on one line; empty where nothing changed."""
         kinds = {"changed": self.changed, "added": self.added, "removed": self.removed}
-        told = [f"hypothesis {name} {kind}" for kind, names in kinds.items() for name in names]
+        told = [
+            f"hypothesis {name} {kind}{f' ({self.details[name]})' if name in self.details else ''}"
+            for kind, names in kinds.items()
+            for name in names
+        ]
         return "; ".join([*self.parts, *told])
 
 
@@ -164,8 +170,7 @@ def changes_since(registration: Registration, plan: Plan) -> Changes:
     """
     then, now = dict(registration.parts), registered_parts(plan)
     cells_then, cells_now = (parts.pop(CONTRASTS) for parts in (then, now))
-    for parts in (then, now):
-        del parts[HYPOTHESES]  # told one by one
+    told = [parts.pop(HYPOTHESES) for parts in (then, now)]  # one by one
     before, current = registration.hypotheses, plan.study.hypotheses
     differences = dict(_differences("", then, now))
     all_change = any(key.startswith(_DECISIVE) for key in differences)
@@ -177,6 +182,11 @@ def changes_since(registration: Registration, plan: Plan) -> Changes:
             if n in before
             and (all_change or before[n] != current[n] or cells_then[n] != cells_now[n])
         ),
+        details={
+            name: "; ".join(line for _, line in lines)
+            for name in current
+            if name in before and (lines := list(_differences("", *(t[name] for t in told))))
+        },
         added=tuple(name for name in current if name not in before),
         removed=tuple(name for name in before if name not in current),
     )

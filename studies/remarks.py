@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from studies.contrasts import confounded
 from studies.diagnostics import DIAGNOSTIC_OF, DIAGNOSTICS, family_and_place
-from studies.fairness import mismatched
+from studies.fairness import mismatched, unequal_budgets
 from studies.plan import Plan
 from studies.protocol_levels import trials_of_a_cell
 from studies.pruners import PRUNERS
@@ -34,6 +34,7 @@ def remarks(plan: Plan) -> list[str]:
         *_unbalanced_contrasts(plan),
         *_minutes(plan),
         *_idle_pruning(plan),
+        *_unequal(plan),
     ]
     return list(dict.fromkeys(found))
 
@@ -118,6 +119,15 @@ def _unbalanced_contrasts(plan: Plan) -> Iterator[str]:
                 f"hypothesis {name} compares cells that differ in {key} as well, which its "
                 "two sets do not both name: its effect counts; name its levels to hold it still"
             )
+
+
+def _unequal(plan: Plan) -> Iterator[str]:
+    """Budgets that differ without a word, which a run refuses."""
+    if plan.study.protocol.unequal_budgets is None and (difference := unequal_budgets(plan)):
+        yield (
+            f"budgets differ: {difference}; `ablate run` refuses that, unless "
+            "protocol.unequal_budgets says why"
+        )
 
 
 def _idle_pruning(plan: Plan) -> Iterator[str]:

@@ -19,10 +19,9 @@ from reports.words import (
     leaf,
     number,
     outcome_text,
+    uneven_text,
 )
 
-UNEVEN = 0.05
-"""Relative difference between the steps of one variant's runs that is worth a word."""
 BEYOND_MARK = "§"
 """Behind a size that is beyond the protocol's tolerance."""
 
@@ -61,11 +60,8 @@ def _sentences(data: FairnessLedger) -> list[str]:
         found.append(data.unequal)
     else:
         found.append(f"Every variant has the same budget in {data.budget}.")
-    if data.uneven_steps > UNEVEN:
-        found.append(
-            f"Runs of one variant differ in their steps by up to {data.uneven_steps:.0%}: the "
-            "machine was not alike for all, and differences between variants may come of that."
-        )
+    if text := uneven_text(data.uneven_steps):
+        found.append(text)
     found += _sizes(data)
     for key, tried in data.ranges.items():
         found.append(f"Tried of {factor_label(key)}, for every variant: {tried}.")

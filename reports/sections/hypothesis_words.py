@@ -120,6 +120,8 @@ def sentences(data: HypothesisResults) -> tuple[str, ...]:
         f"Registered, and no longer in the file: {name} ({claim.rstrip('.')})."
         for name, claim in data.removed.items()
     ]
+    if data.changes is not None:
+        found += [f"Changed: {name} ({how})." for name, how in data.changes.details.items()]
     found += [data.budgets] if data.budgets else []
     for row in data.rows:
         found += _cautions(row)

@@ -25,7 +25,7 @@ def map_caption(maps: LayerMaps, definition: str) -> str:
         _arrows(maps.scale),
         "Grey: nothing recorded." if maps.grey else "",
         "Crosses: where runs diverged." if any(maps.divergences.values()) else "",
-        f"Every {maps.thinned}th recorded step is drawn." if maps.thinned > 1 else "",
+        f"One in {maps.thinned} recorded steps is drawn." if maps.thinned > 1 else "",
     )
 
 

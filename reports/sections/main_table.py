@@ -17,6 +17,7 @@ from reports.words import (
     EDGE_MARK,
     LEAK_MARKS,
     decimals_for,
+    factor_label,
     grouped,
     leaf,
     number,
@@ -76,9 +77,12 @@ def _columns(data: Comparison, decimals: int) -> tuple[Column, ...]:
 
 def _search_columns(data: Comparison) -> tuple[Column, Column]:
     shared = settings_text(data.shared_settings)
+    keys = ", ".join(factor_label(key) for key in data.shared_settings)
     return (
         Column(
-            "Chosen", "values that the search chose on seeds of its own; * at the edge", tex="l"
+            f"Chosen {keys}" if len(data.shared_settings) > 1 else "Chosen",
+            "values that the search chose on seeds of its own; * at the edge",
+            tex="l",
         ),
         Column(
             "At shared values",

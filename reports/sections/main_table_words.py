@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 
 from reports.comparison import Comparison, VariantRow
-from reports.words import EDGE_MARK, any_of, counts_caption, number, settings_text
+from reports.words import (
+    EDGE_MARK,
+    any_of,
+    counts_caption,
+    number,
+    settings_text,
+    uneven_text,
+)
 from studies.records import Leak, Outcome
 
 _LOST = (Outcome.DIVERGED, Outcome.FAILED, Outcome.PRUNED)
@@ -47,6 +54,8 @@ def caption(data: Comparison) -> str:
         parts.append(_DIFFERENT_SETS)
     if data.budgets:
         parts.append(data.budgets)
+    if uneven := uneven_text(data.uneven_steps):
+        parts.append(uneven)
     if any(row.leak is Leak.IN_TRAINING for row in data.rows):
         parts.append("† later tokens leak into earlier ones in training; its evaluation is causal.")
     if any(row.leak is Leak.LEAKY for row in data.rows):

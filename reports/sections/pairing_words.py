@@ -19,15 +19,21 @@ def pairing_sentences(pairing: Pairing) -> list[str]:
     if not pairing.seeds:
         return []
     some_wait = bool(pairing.waiting)
+    steps = [seed.training_steps for seed in pairing.seeds if seed.training_steps is not None]
     return [
-        _data("training batches", [seed.training for seed in pairing.seeds], some_wait),
+        _data(
+            "training batches",
+            [seed.training for seed in pairing.seeds],
+            some_wait,
+            f" (compared up to step {min(steps):,})" if steps else "",
+        ),
         _data("evaluation tokens", [seed.evaluation for seed in pairing.seeds], some_wait),
         _start([seed.start for seed in pairing.seeds]),
         *_unknown([seed.training for seed in pairing.seeds]),
     ]
 
 
-def _data(what: str, found: Sequence[DataAgreement], some_wait: bool) -> str:
+def _data(what: str, found: Sequence[DataAgreement], some_wait: bool, extent: str = "") -> str:
     known = [agreement for agreement in found if agreement.same is not None]
     if not known:
         return f"Whether variants had the same {what} is not known: too few runs say so."
@@ -35,7 +41,7 @@ def _data(what: str, found: Sequence[DataAgreement], some_wait: bool) -> str:
         partial = some_wait or any(agreement.unknown for agreement in known)
         who = "all variants that left a digest" if partial else "all variants"
         where = _seeds(len(known), len(found))
-        return f"At {where} {who} had the same {what}, by the digests of their runs."
+        return f"At {where} {who} had the same {what}, by the digests of their runs{extent}."
     varied = list(dict.fromkeys(key for agreement in known for key in agreement.varied))
     if all(agreement.as_designed for agreement in known):
         keys = any_of([factor_label(key) for key in varied], "and")

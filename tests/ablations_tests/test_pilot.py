@@ -13,9 +13,10 @@ from ablations.pilot import known_spread, pilot_settings
 from ablations.run_directory import StudyDirectory
 from studies.loading import load_study
 from studies.metrics import FINAL_LOSS
-from studies.plan import Plan
+from studies.plan import Choice, Plan, PlannedRun
 from studies.planning import make_plan
 from studies.records import Outcome
+from studies.run_list import with_runs
 from tests.studies_tests.helpers import plan_of
 
 NORMS = {"model.norm": ["layer", "rms", "none"]}
@@ -37,13 +38,16 @@ def record(directory: StudyDirectory, plan: Plan, losses=LOSSES, outcomes=()) ->
     for run in plan.runs:
         if run.stage == "search" or run.settings:
             continue
-        loss = losses[run.variant][run.seed]
         outcome = dict(outcomes).get((run.variant, run.seed), Outcome.COMPLETED)
-        found = new_record(plan, run, 0, outcome)
-        folder = directory.run(run.run_key)
-        folder.path.mkdir(parents=True)
-        text = found.model_copy(update={"summary": {FINAL_LOSS: loss}}).model_dump_json()
-        folder.record_path.write_text(text)
+        write(directory, plan, run, losses[run.variant][run.seed], outcome)
+
+
+def write(directory, plan: Plan, run: PlannedRun, loss, outcome=Outcome.COMPLETED) -> None:
+    found = new_record(plan, run, 0, outcome)
+    folder = directory.run(run.run_key)
+    folder.path.mkdir(parents=True)
+    text = found.model_copy(update={"summary": {FINAL_LOSS: loss}}).model_dump_json()
+    folder.record_path.write_text(text)
 
 
 def sd(variant, seeds=(0, 1, 2)) -> float:
@@ -133,6 +137,25 @@ def test_a_pilot_without_the_baseline_says_nothing(directory):
     pilot.save_plan(plan_with(), "")
     other = plan_of(factors={"model.norm": ["group", "rms"]})
     assert known_spread(other, directory) is None
+
+
+def test_once_a_search_has_chosen_the_spread_is_of_the_runs_at_chosen_values(directory):
+    search = {"kind": "sweep", "values": {"training.learning_rate": [1e-3, 3e-3]}, "seeds": 2}
+    plan = plan_with(protocol={"search": search})
+    chosen = Choice(settings={"training.learning_rate": 3e-3}, trial=1, loss=2.0, edges={})
+    settled = with_runs(plan.model_copy(update={"choices": dict.fromkeys(LOSSES, chosen)}))
+    directory.save_plan(settled, "")
+    for run in settled.runs:
+        if run.stage == "report":
+            loss = LOSSES[run.variant][run.seed] + (run.seed % 2 if run.settings else 0.0)
+            loss -= 2 * (run.variant == "layer") * (run.seed % 2) if run.settings else 0.0
+            write(directory, settled, run, loss)
+    found = known_spread(plan, directory)
+    assert (
+        found.source
+        == f"runs of this study at the values that its search chose in {directory.path}"
+    )
+    assert found.sd > 2 * sd("none")
 
 
 def test_runs_at_values_of_a_search_do_not_count(directory):

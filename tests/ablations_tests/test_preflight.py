@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+import signal
 
 import pytest
 
@@ -48,6 +50,19 @@ def test_every_variant_is_tried_and_the_data_built_once(home):
     assert [check.leak.value for check in found.checks.values()] == ["causal", "leaks_in_training"]
     assert [step.split(":")[0] for step in steps] == ["data", "pre-flight 1/2", "pre-flight 2/2"]
     assert len(found.data) == 1
+
+
+def test_ctrl_c_in_a_pre_flight_is_ctrl_c(home, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "lightning_modules.checks._Observer.on_before_optimizer_step",
+        lambda *_: os.kill(os.getpid(), signal.SIGINT),
+    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["check", str(write_study(home)), "--home", str(home)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "interrupted" in capsys.readouterr().err
 
 
 def test_a_variant_that_cannot_be_trained_is_named_before_anything_runs(home):

@@ -22,6 +22,7 @@ from ablations.tracking_store import default_tracking_uri
         ("metrics.val/loss < 2", "< 2; metrics.val/loss is from 2.101 to 2.24"),
         ("params.learning_rate = '1e-5'", "without quotes, 1e-5 is compared as a number"),
         ("params.seed in (17, 18)", "no run has params.seed IN (17, 18); params.seed is 0 or 1 or"),
+        ("tags.at_edge = no", "variants have it, add --kind variant"),
         ("params.norm = batch and tags.stage = search", "all of them by none"),
     ],
 )  # fmt: skip

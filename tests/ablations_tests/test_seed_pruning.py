@@ -18,7 +18,7 @@ from studies.plan import Plan, PlannedRun
 from studies.records import Outcome, RunRecord
 from studies.search import advance
 from tests.ablations_tests.pruned_studies import RATE
-from tests.ablations_tests.tiny_studies import backdate, keys_of, queue, trials
+from tests.ablations_tests.tiny_studies import backdate, keys_of, queue, trials, work
 from tests.studies_tests.helpers import plan_of
 
 FACTORS = {"model.norm": ["layer", "rms", "group"]}
@@ -179,6 +179,18 @@ def test_what_is_given_up_is_ended_once_and_never_trained(tmp_path: Path) -> Non
         assert found.wall_time_s == pytest.approx(spent_s, abs=1)
         assert ended.spec_path.exists()
         assert ended.history_path.exists()
+
+
+def test_a_worker_trains_no_seed_that_what_it_trained_before_gives_up(tmp_path: Path) -> None:
+    pruning = {**WILCOXON, "options": {"p_threshold": 0.3}}
+    factors = {"training.learning_rate": [1e-2, 1e-6]}
+    _, directory, _ = queue(tmp_path, factors=factors, seeds=3, protocol={"pruning": pruning})
+    work(directory)
+    plan = directory.load_plan()
+    found = {(r.variant, r.seed): directory.run(r.run_key).record() for r in plan.runs}
+    pruned = {place for place, r in found.items() if r and r.outcome is Outcome.PRUNED}
+    [slow] = {run.variant for run in plan.runs} - {plan.baseline}
+    assert pruned == {(slow, 2)}
 
 
 def test_other_pruners_give_no_seed_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,7 @@ def test_what_was_added_or_changed_is_exploratory_and_never_better(tmp_path: Pat
         "new": Standing.ADDED,
     }
     assert data.rows[0].name == "same"
+    assert "Changed: h (margin: 0.02 → 0.01)." in sentences_of(results)
     assert math.isnan(row_of(results).adjusted_p)
     assert verdict_of(results) == "interval below 0; exploratory: to be confirmed on new seeds"
     declared = render(data).tables[0].data.set_index("hypothesis")["declared"]

@@ -19,6 +19,7 @@ from reports.sections.contents import SECTIONS
 from studies.metrics import PARAMETERS, STEPS
 from studies.records import Outcome
 from tests.reports_tests.searched import INITIAL, RATE, searched
+from tests.reports_tests.test_build import compile_tex
 
 GRID = (1e-3, 3e-3, 1e-2, 3e-2)
 BEST = {"layer": 3e-3, "rms": 1e-2}
@@ -228,6 +229,10 @@ def test_runs_of_a_search_that_diverged_are_listed_with_their_setting(results):
 
 def test_the_report_of_a_search_is_whole_and_the_same_twice(results, tmp_path):
     one, two = (build_report(results, tmp_path / name) for name in "ab")
+    document = one.tex.read_text()
+    assert r"\input{tables/search.tex}" in document
+    assert "{figures/search.pdf}" in document
+    compile_tex(one, tmp_path)
     assert one.html.read_bytes() == two.html.read_bytes()
     assert one.tex.read_bytes() == two.tex.read_bytes()
     assert (tmp_path / "a" / "figures" / "search.csv").exists()
@@ -272,6 +277,8 @@ def test_of_runs_of_minutes_the_tokens_are_those_that_they_saw():
     text = " ".join(SECTIONS["fairness"].render(data).sentences)
     assert "same budget in minutes of training (5 minutes, evaluations" in text
     assert "differ in their steps by up to 50%: the machine was not alike" in text
-    assert "2 seeds, 5 minutes." in SECTIONS["main"].render(compare(results)).tables[0].caption
+    caption = SECTIONS["main"].render(compare(results)).tables[0].caption
+    assert "2 seeds, 5 minutes." in caption
+    assert "differ in their steps by up to 50%" in caption
     facts = {fact.name: fact.value for fact in collect_overview(results).protocol}
     assert facts["budget"] == "5 minutes of training in steps of 16 × 64 tokens"

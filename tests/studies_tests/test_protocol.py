@@ -54,6 +54,23 @@ def test_ranges_are_numbers_or_lists():
 
 
 @pytest.mark.parametrize(
+    ("search", "key", "words", "hint"),
+    [
+        ({"kind": "tune", "trails": 5}, "trails", "keys of protocol.search: kind, ranges, trials",
+         "did you mean 'trials' or 'ranges'?"),
+        ({"kind": "sweep", "value": {}}, "value", "keys of protocol.search: kind, values, seeds",
+         "did you mean 'values'?"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_key_is_held_against_the_keys_of_its_kind(search, key, words, hint):
+    values = {"ranges": {RATE: [1e-3, 3e-3]}, "values": {RATE: [1e-3, 3e-3]}}
+    wanted = {"tune": "ranges", "sweep": "values"}[search["kind"]]
+    problem = problems_with({wanted: values[wanted], **search})[f"protocol.search.{key}"]
+    assert problem.allowed.startswith(words)
+    assert problem.remedy == hint
+
+
+@pytest.mark.parametrize(
     ("search", "key", "words"),
     [
         ({"kind": "sweep", "values": {"training.lr": [1, 2]}},

@@ -131,7 +131,9 @@ def test_long_values_are_cut():
 
 def test_hypotheses_are_changed_added_and_removed():
     changed = {**GATING, "margin": 0.02}
-    assert changes_to(hypotheses={"gating": changed}).changed == ("gating",)
+    found = changes_to(hypotheses={"gating": changed})
+    assert (found.changed, found.details) == (("gating",), {"gating": "margin: null → 0.02"})
+    assert found.text == "hypothesis gating changed (margin: null → 0.02)"
     assert changes_to(hypotheses={"gating": {**GATING, "claim": "It does"}}).changed == ("gating",)
     renamed = changes_to(hypotheses={"gates": GATING}, seeds=3)
     assert (renamed.added, renamed.removed) == (("gates",), ("gating",))

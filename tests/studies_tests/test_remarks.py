@@ -46,8 +46,10 @@ def test_a_cadence_that_nothing_goes_by_is_no_matter(diagnostics):
 def test_cells_with_shorter_runs_are_told_once():
     factors = {"training.max_steps": [20, 40], "model.norm": ["layer", "rms"]}
     found = remarks_of({"probe_every_steps": 30, "evaluate_every_steps": 20}, factors=factors)
-    [remark] = found
+    [remark, budgets] = found
     assert "training.max_steps = 20" in remark
+    assert budgets.startswith("budgets differ: ")
+    assert "protocol.unequal_budgets" in budgets
 
 
 def test_maps_of_diagnostics_that_are_off():
