@@ -239,17 +239,18 @@ def sync(options: argparse.Namespace) -> int:
 def _as_the_file_says(stored: Plan, options: argparse.Namespace) -> Plan:
     """The plan that was run, with the section `report` of the study file as it is now."""
     from studies.planning import make_plan
+    from studies.search import take_up
 
     settings = [f"{key}={json.dumps(value)}" for key, value in stored.overrides.items()]
-    current = make_plan(load_study(options.study, settings).study)
+    current = take_up(make_plan(load_study(options.study, settings).study), stored)
     reported = stored.reported_as(current)
     if reported is None:
         new, old = (len(a.run_keys - b.run_keys) for a, b in ((current, stored), (stored, current)))
         again = typed("run", argparse.Namespace(**vars(options), set=settings))
         print(
-            f"ablate: {options.study} is not what was run ({new} runs of it are not in the stored "
-            f"plan, {old} of the plan not in it): the report goes by the stored plan and its "
-            f"section `report`; `{again}` brings the study up to date",
+            f"ablate: {options.study} is not what was run ({new} runs to add, {old} no longer in it"
+            "): the report goes by the stored plan and its section `report`; "
+            f"`{again}` brings the study up to date",
             file=sys.stderr,
         )
     return reported or stored

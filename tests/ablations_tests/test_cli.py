@@ -202,7 +202,7 @@ def test_a_report_of_a_changed_study_goes_by_the_stored_plan_and_says_so(
     assert plan_of_report(file, finished.home) == finished.plan
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "4 runs of it are not in the stored plan, 2 of the plan not in it" in error
+    assert "is not what was run (4 runs to add, 2 no longer in it)" in error
     assert f"`ablate run {file} --home {finished.home}` brings the study up to date" in error
 
 
