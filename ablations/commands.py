@@ -259,11 +259,11 @@ def _as_the_file_says(stored: Plan, options: argparse.Namespace) -> Plan:
 def report(options: argparse.Namespace) -> int:
     """Write the report of a study."""
     from reports.build import build_report
-    from reports.sources import load_study as load_results
+    from reports.results.sources import load_study as load_results
 
     directory = _study_directory(options)
     if options.from_tracking:
-        from reports.mlflow_source import load_tracked_study
+        from reports.results.mlflow_source import load_tracked_study
 
         results = load_tracked_study(_tracking_uri(options), directory.study)
     else:

@@ -42,7 +42,7 @@ def detection_lines(
 
 
 def _detectable(plan: Plan, comparisons: int, spread: Spread | None) -> Iterator[str]:
-    from reports.power import POWER, first_holm_step, smallest_detectable_difference
+    from reports.analysis.power import POWER, first_holm_step, smallest_detectable_difference
 
     n, confidence = len(plan.study.seeds), plan.study.report.confidence
     if n < 2:
@@ -63,7 +63,7 @@ def _detectable(plan: Plan, comparisons: int, spread: Spread | None) -> Iterator
 
 
 def _seeds(plan: Plan, comparisons: int, spread: Spread, difference: float) -> str:
-    from reports.power import MOST_SEEDS, first_holm_step, seeds_needed
+    from reports.analysis.power import MOST_SEEDS, first_holm_step, seeds_needed
 
     confidence = plan.study.report.confidence
     levels = [confidence, first_holm_step(confidence, comparisons)][: 1 + (comparisons > 1)]

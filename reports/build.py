@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from reports.drawing import PAPER, draw_files, inline_svg
 from reports.exhibits import Exhibits
-from reports.frame import StudyResults
-from reports.latex import document_tex, table_tex
+from reports.figures.drawing import PAPER, draw_files, inline_svg
 from reports.overview import collect_overview, provenance_values
-from reports.page import page_html
+from reports.results.frame import StudyResults
 from reports.sections.contents import SECTIONS
+from reports.writers.latex import document_tex, table_tex
+from reports.writers.page import page_html
 from studies.run_spec import digest
 
 FIGURE_FORMATS = ("pdf", "png")

@@ -13,7 +13,7 @@ from studies.records import Outcome
 if TYPE_CHECKING:  # drawing is imported by the sections that draw
     from matplotlib.figure import Figure as Drawing
 
-    from reports.drawing import Theme
+    from reports.figures.drawing import Theme
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Column:
     numeric: bool = False
     tex: str = "l"
     """Column type in LaTeX; one that starts with S takes bare numbers."""
+    paper: bool = True
+    """Whether it stands in the LaTeX table of text width; the wide one has all columns."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Row:
     cells: tuple[Cell, ...]
     gap: bool = False
     """Whether space stands above the row."""
+    runs: tuple[str, ...] = ()
+    """Run keys that its numbers come from."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,10 @@ class Figure:
     caption: str
     data: pd.DataFrame
     draw: Callable[[Theme], Drawing]
+    runs: tuple[str, ...] = ()
+    """Run keys that it is drawn from."""
+    wide: bool = True
+    """Whether it takes the text width of a paper of two columns, and not one of them."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reports.frame import StudyResults
+from reports.results.frame import StudyResults
 from reports.words import (
     FINISHED,
     any_of,

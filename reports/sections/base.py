@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from reports.exhibits import Exhibits
-from reports.frame import StudyResults
+from reports.results.frame import StudyResults
 
 D = TypeVar("D")
 

@@ -6,8 +6,8 @@ import math
 
 import pandas as pd
 
+from reports.analysis.fairness import Account, FairnessLedger, collect
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
-from reports.fairness import Account, FairnessLedger, collect
 from reports.sections.base import Section
 from reports.sections.pairing_words import pairing_sentences
 from reports.words import (

@@ -7,8 +7,10 @@ import math
 import numpy as np
 import pandas as pd
 
+from reports.analysis.hypotheses import HypothesisResults, collect
+from reports.analysis.statistics import PairedDifference
+from reports.analysis.verdicts import HypothesisRow
 from reports.exhibits import Cell, Column, Exhibits, IntervalBar, Row, Table
-from reports.hypotheses import HypothesisResults, collect
 from reports.sections.base import Section
 from reports.sections.hypothesis_words import (
     NOTHING_DECLARED,
@@ -18,8 +20,6 @@ from reports.sections.hypothesis_words import (
     standing,
     verdict,
 )
-from reports.statistics import PairedDifference
-from reports.verdicts import HypothesisRow
 from reports.words import ABSENT, decimals_for, number
 from studies.records import Outcome
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from datetime import datetime
 
-from reports.hypotheses import HypothesisResults
-from reports.verdicts import Finding, HypothesisRow, Side
+from reports.analysis.hypotheses import HypothesisResults
+from reports.analysis.verdicts import Finding, HypothesisRow, Side
 from reports.words import any_of, counts_caption, factor_label
 from studies.records import Outcome
 from studies.registration import HYPOTHESES, Registration

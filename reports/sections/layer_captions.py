@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.color_scales import WORDS, ColorScale, mean_name
-from reports.frame import StudyResults
-from reports.layer_maps import LayerMaps
-from reports.tap_panels import TapPanels
+from reports.figures.color_scales import WORDS, ColorScale, mean_name
+from reports.figures.layer_maps import LayerMaps
+from reports.figures.tap_panels import TapPanels
+from reports.results.frame import StudyResults
 from reports.words import headed, tap_label
 from studies.diagnostics import TAPS
 from studies.records import Outcome

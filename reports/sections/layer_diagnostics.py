@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from reports.exhibits import Exhibits, Figure
-from reports.frame import StudyResults
-from reports.layer_maps import LayerMaps, collect_layer_maps, draw_layer_maps
-from reports.line_panels import (
+from reports.figures.layer_maps import LayerMaps, collect_layer_maps, draw_layer_maps
+from reports.figures.line_panels import (
     LinePanels,
     collect_lines,
     draw_lines,
     lines_caption,
     lines_table,
 )
+from reports.figures.tap_panels import TapPanels, collect_tap_panels, draw_tap_panels
+from reports.results.frame import StudyResults
 from reports.sections.base import Section
 from reports.sections.layer_captions import (
     foregone_map,
@@ -29,7 +30,6 @@ from reports.sections.layer_captions import (
     panel_caption,
     reading_notes,
 )
-from reports.tap_panels import TapPanels, collect_tap_panels, draw_tap_panels
 from reports.words import any_of, counts_caption, headed
 from studies.metrics import METRICS
 from studies.records import Outcome

@@ -8,14 +8,14 @@ from functools import partial
 import pandas as pd
 
 from reports.exhibits import Exhibits, Figure
-from reports.frame import StudyResults
-from reports.line_panels import (
+from reports.figures.line_panels import (
     LinePanels,
     collect_lines,
     draw_lines,
     lines_caption,
     lines_table,
 )
+from reports.results.frame import StudyResults
 from reports.sections.base import Section
 from reports.words import counts_caption
 from studies.metrics import TRAIN_LOSS, VALIDATION_LOSS

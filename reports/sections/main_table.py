@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pandas as pd
 
-from reports.comparison import Comparison, VariantRow, compare
+from reports.analysis.comparison import Comparison, VariantRow, compare
+from reports.analysis.statistics import PairedDifference
 from reports.exhibits import Cell, Column, Exhibits, IntervalBar, Row, Table
 from reports.sections.base import Section
 from reports.sections.main_table_words import caption, sentences
-from reports.statistics import PairedDifference
 from reports.words import (
     ABSENT,
     EDGE_MARK,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from reports.comparison import Comparison, VariantRow
+from reports.analysis.comparison import Comparison, VariantRow
 from reports.words import (
     EDGE_MARK,
     any_of,

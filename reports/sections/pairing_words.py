@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.pairing import DataAgreement, Pairing, StartAgreement
+from reports.analysis.pairing import DataAgreement, Pairing, StartAgreement
 from reports.words import any_of, factor_label
 
 LISTED = 6

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pandas as pd
 
+from reports.analysis.search_results import SearchResults, VariantSearch, collect
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
-from reports.search_curves import search_figure
-from reports.search_results import SearchResults, VariantSearch, collect
+from reports.figures.search_curves import search_figure
 from reports.sections.base import Section
 from reports.words import (
     ABSENT,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from reports.analysis.statistics import Summary, summarize
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
-from reports.frame import StudyResults
+from reports.figures.style import layout_of, row_groups
+from reports.results.frame import StudyResults
 from reports.sections.base import Section
-from reports.statistics import Summary, summarize
-from reports.style import layout_of, row_groups
 from reports.words import ABSENT, counts_caption, decimals_for, headed, number
 from studies.metrics import (
     GENERALIZATION_GAP,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
-from reports.frame import StudyResults
+from reports.results.frame import StudyResults
 from reports.sections.base import Section
 from reports.words import OUTCOME_MARKS, counts_caption, settings_text
 from studies.metrics import DIVERGED_AT_STEP, PRUNED_AT_STEP

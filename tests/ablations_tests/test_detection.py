@@ -8,7 +8,7 @@ from ablations.detection import detection_lines
 from ablations.numerals import significant
 from ablations.pilot import known_spread
 from ablations.run_directory import StudyDirectory
-from reports.power import first_holm_step, seeds_needed, smallest_detectable_difference
+from reports.analysis.power import first_holm_step, seeds_needed, smallest_detectable_difference
 from studies.errors import AblationError
 from tests.ablations_tests.test_pilot import plan_with, record
 from tests.studies_tests.helpers import plan_of

@@ -11,7 +11,7 @@ from ablations.cli import main
 from ablations.provenance import git_state
 from ablations.registering import read_registration, register_once
 from ablations.run_directory import StudyDirectory
-from reports.sources import load_study
+from reports.results.sources import load_study
 from studies.errors import AblationError
 from tests.ablations_tests.tiny_studies import LONG, keys_of, queue, write_study
 

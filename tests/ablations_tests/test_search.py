@@ -19,7 +19,7 @@ from ablations.run_lookup import find_run
 from ablations.search import SearchKeeper, with_stored_search
 from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri
-from reports.sources import load_study as load_results
+from reports.results.sources import load_study as load_results
 from studies.errors import AblationError
 from studies.loading import load_study
 from studies.metrics import FINAL_LOSS

@@ -15,8 +15,8 @@ from ablations.publishing import RunPublisher, is_tracked, sync_study
 from ablations.registering import read_registration, register_once
 from ablations.tracking import TrackedRun, Tracking
 from ablations.tracking_store import default_tracking_uri, sqlite_path
-from reports.mlflow_source import load_tracked_study
-from reports.sources import load_study
+from reports.results.mlflow_source import load_tracked_study
+from reports.results.sources import load_study
 from studies.digests import digest_tags
 from studies.plan import Plan
 from studies.registration import Registration

@@ -19,8 +19,8 @@ import pytest
 from ablations.tracking import Tracking
 from ablations.ui import serve
 from reports.build import build_report
-from reports.mlflow_source import load_tracked_study
-from reports.sources import load_study
+from reports.results.mlflow_source import load_tracked_study
+from reports.results.sources import load_study
 from studies.errors import AblationError
 from tests.finished_study import FinishedStudy, finished, run_study
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reports.frame import StudyResults
-from reports.sources import load_study
+from reports.results.frame import StudyResults
+from reports.results.sources import load_study
 from studies import metrics as names
 from studies.plan import Cell, Plan, PlannedRun
 from studies.planning import make_plan

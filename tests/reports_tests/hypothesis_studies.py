@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from reports.frame import StudyResults
-from reports.hypotheses import collect
+from reports.analysis.hypotheses import collect
+from reports.analysis.verdicts import HypothesisRow
+from reports.results.frame import StudyResults
+from reports.results.sources import load_study
 from reports.sections.hypotheses import SECTION, render
-from reports.sources import load_study
-from reports.verdicts import HypothesisRow
 from studies.metrics import FINAL_LOSS
 from studies.plan import Plan
 from studies.records import Outcome

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from reports.build import ReportFiles, _remove_stale, build_report
-from reports.frame import StudyResults
-from reports.sources import load_study
+from reports.results.frame import StudyResults
+from reports.results.sources import load_study
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
 

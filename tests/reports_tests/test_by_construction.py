@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from reports.by_construction import fixed_notes, fixed_reasons
-from reports.frame import StudyResults
-from reports.sources import load_study
+from reports.analysis.by_construction import fixed_notes, fixed_reasons
+from reports.results.frame import StudyResults
+from reports.results.sources import load_study
 from tests.reports_tests.conftest import grid_study, write_study
 
 

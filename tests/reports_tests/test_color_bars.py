@@ -5,9 +5,9 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from reports.color_bars import add_color_bar, bar_ticks, log_ticks, round_ticks, tick_labels
-from reports.color_scales import ColorScale
-from reports.drawing import PAGE, PAPER, Theme, themed
+from reports.figures.color_bars import add_color_bar, bar_ticks, log_ticks, round_ticks, tick_labels
+from reports.figures.color_scales import ColorScale
+from reports.figures.drawing import PAGE, PAPER, Theme, themed
 
 SCALES = [
     *(ColorScale("log", low, high) for low, high in (

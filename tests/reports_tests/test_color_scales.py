@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.color_scales import ColorScale, Kind, color_scale, fitting_kind, mean_of_runs
+from reports.figures.color_scales import ColorScale, Kind, color_scale, fitting_kind, mean_of_runs
 
 
 def test_a_logarithmic_scale_ends_at_exponents_and_has_zeros_under_it() -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from reports.comparison import Comparison, VariantRow, compare
-from reports.frame import StudyResults
+from reports.analysis.comparison import Comparison, VariantRow, compare
+from reports.results.frame import StudyResults
+from reports.results.sources import load_study
 from reports.sections.main_table import render
-from reports.sources import load_study
 from studies.digests import EVALUATION_DATA
 from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome

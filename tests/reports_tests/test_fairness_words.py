@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from reports.fairness import collect
+from reports.analysis.fairness import collect
 from reports.sections.fairness import render
 from studies.fairness import size_against
 from tests.reports_tests.searched import searched

@@ -10,11 +10,11 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from reports.hypotheses import collect
-from reports.power import smallest_detectable_difference
+from reports.analysis.hypotheses import collect
+from reports.analysis.power import smallest_detectable_difference
+from reports.analysis.verdicts import Finding, Standing
+from reports.results.sources import load_study
 from reports.sections.hypotheses import SECTION
-from reports.sources import load_study
-from reports.verdicts import Finding, Standing
 from studies.digests import EVALUATION_DATA
 from studies.plan import Choice
 from studies.records import Leak, Outcome

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports.frame import StudyResults
-from reports.hypotheses import collect
+from reports.analysis.hypotheses import collect
+from reports.analysis.verdicts import Finding, Standing
+from reports.results.frame import StudyResults
 from reports.sections.hypotheses import SECTION, render
-from reports.verdicts import Finding, Standing
 from tests.reports_tests.hypothesis_studies import (
     NOISE,
     RELU,

@@ -1,10 +1,10 @@
 import pytest
 
-from reports.comparison import compare
+from reports.analysis.comparison import compare
 from reports.exhibits import Cell, Column, Row, Table
-from reports.frame import StudyResults
-from reports.latex import escape, table_tex
+from reports.results.frame import StudyResults
 from reports.sections.main_table import render
+from reports.writers.latex import escape, table_tex
 
 
 @pytest.mark.parametrize(

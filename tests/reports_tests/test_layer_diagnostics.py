@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from reports.color_scales import ColorScale
-from reports.frame import StudyResults
-from reports.layer_maps import collect_layer_maps
+from reports.figures.color_scales import ColorScale
+from reports.figures.layer_maps import collect_layer_maps
+from reports.figures.tap_panels import collect_tap_panels
+from reports.results.frame import StudyResults
+from reports.results.sources import load_study
 from reports.sections.base import Section
 from reports.sections.layer_captions import map_caption, panel_caption, reading_notes
 from reports.sections.layer_diagnostics import OTHERS, LayerDiagnostics, sections
-from reports.sources import load_study
-from reports.tap_panels import collect_tap_panels
 from studies.schema import CustomModule
 from tests.reports_tests.conftest import grid_study, write_study
 

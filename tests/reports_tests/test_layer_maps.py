@@ -1,7 +1,7 @@
 import pytest
 
-from reports.frame import StudyResults
-from reports.layer_maps import collect_layer_maps
+from reports.figures.layer_maps import collect_layer_maps
+from reports.results.frame import StudyResults
 
 
 def test_maps_average_geometrically_and_keep_what_diverged_runs_left(grid: StudyResults) -> None:

@@ -7,11 +7,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 
-from reports.drawing import PAGE, PAPER, Theme, themed
-from reports.frame import StudyResults
-from reports.line_panels import collect_lines, draw_lines, lines_caption, panel_notes
+from reports.figures.drawing import PAGE, PAPER, Theme, themed
+from reports.figures.line_panels import collect_lines, draw_lines, lines_caption, panel_notes
+from reports.results.frame import StudyResults
+from reports.results.sources import load_study
 from reports.sections.learning_curves import collect
-from reports.sources import load_study
 from studies.metrics import VALIDATION_LOSS
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from reports.comparison import compare
-from reports.frame import StudyResults
+from reports.analysis.comparison import compare
+from reports.results.frame import StudyResults
 from reports.sections.main_table import render
 from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome

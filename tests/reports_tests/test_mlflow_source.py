@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from reports.frame import UnreadableResults
-from reports.mlflow_source import load_tracked_study
-from reports.sources import load_study
+from reports.results.frame import UnreadableResults
+from reports.results.mlflow_source import load_tracked_study
+from reports.results.sources import load_study
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
 

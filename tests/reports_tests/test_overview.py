@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from reports.frame import StudyResults
 from reports.overview import collect_overview
+from reports.results.frame import StudyResults
 from studies.metrics import OVERHEAD_PERCENT
 from studies.schema import CustomModule
 

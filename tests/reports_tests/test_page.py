@@ -3,7 +3,7 @@ import math
 import pytest
 
 from reports.exhibits import IntervalBar
-from reports.page import BAR_WIDTH, interval_bar, order_attribute
+from reports.writers.page import BAR_WIDTH, interval_bar, order_attribute
 
 
 def test_absent_numbers_sort_last_and_text_by_itself() -> None:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from reports.frame import StudyResults, assemble
-from reports.pairing import Pairing, UnequalStart, collect_pairing
+from reports.analysis.pairing import Pairing, UnequalStart, collect_pairing
+from reports.results.frame import StudyResults, assemble
 from studies.digests import InitialValue, parameter_entries, training_entries
 from studies.plan import Choice, Plan, PlannedRun
 from studies.records import Outcome, RunRecord

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from reports.pairing import collect_pairing
+from reports.analysis.pairing import collect_pairing
 from reports.sections.pairing_words import pairing_sentences
 from studies.digests import InitialValue, parameter_entries
 from studies.plan import Choice

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from reports.power import (
+from reports.analysis.power import (
     MOST_SEEDS,
     first_holm_step,
     power_of_paired_test,

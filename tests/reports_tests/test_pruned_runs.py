@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
+from reports.analysis.comparison import compare
+from reports.analysis.fairness import collect as collect_fairness
+from reports.analysis.search_results import collect
 from reports.build import build_report
-from reports.comparison import compare
-from reports.drawing import PAGE, draw_files
-from reports.fairness import collect as collect_fairness
-from reports.frame import StudyResults, assemble
+from reports.figures.drawing import PAGE, draw_files
 from reports.overview import collect_overview
-from reports.search_results import collect
+from reports.results.frame import StudyResults, assemble
 from reports.sections.contents import SECTIONS
 from reports.words import OUTCOME_MARKS
 from studies.metrics import INITIAL_LOSS, LAST_VALIDATION_LOSS, PRUNED_AT_STEP

@@ -8,13 +8,13 @@ import math
 import numpy as np
 import pytest
 
+from reports.analysis.comparison import compare
+from reports.analysis.fairness import collect as collect_fairness
+from reports.analysis.search_results import collect
 from reports.build import build_report
-from reports.comparison import compare
-from reports.drawing import PAGE, PAPER, draw_files
-from reports.fairness import collect as collect_fairness
-from reports.frame import StudyResults, assemble
+from reports.figures.drawing import PAGE, PAPER, draw_files
 from reports.overview import collect_overview
-from reports.search_results import collect
+from reports.results.frame import StudyResults, assemble
 from reports.sections.contents import SECTIONS
 from studies.metrics import PARAMETERS, STEPS
 from studies.records import Outcome

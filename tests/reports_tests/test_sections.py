@@ -2,8 +2,8 @@ from dataclasses import fields, is_dataclass
 
 import pytest
 
-from reports.drawing import PAGE, PAPER, draw_files
-from reports.frame import StudyResults
+from reports.figures.drawing import PAGE, PAPER, draw_files
+from reports.results.frame import StudyResults
 from reports.sections.contents import SECTIONS
 from reports.sections.learning_curves import collect as collect_curves
 from reports.sections.unfinished_runs import collect as collect_unfinished

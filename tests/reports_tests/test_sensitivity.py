@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from reports.drawing import PAGE, draw_files
-from reports.frame import StudyResults, assemble
-from reports.search_results import collect
+from reports.analysis.search_results import collect
+from reports.figures.drawing import PAGE, draw_files
+from reports.results.frame import StudyResults, assemble
 from reports.sections.contents import SECTIONS
 from studies.metrics import FINAL_LOSS, INITIAL_LOSS
 from studies.records import Outcome

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reports.frame import StudyResults, UnreadableResults
-from reports.sources import load_study
+from reports.results.frame import StudyResults, UnreadableResults
+from reports.results.sources import load_study
 from studies.metrics import FINAL_LOSS, VALIDATION_LOSS
 from studies.records import Leak, Outcome
 from studies.registration import REGISTRATION_FILE

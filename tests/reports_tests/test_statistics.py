@@ -8,7 +8,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
-from reports.statistics import (
+from reports.analysis.statistics import (
     PairedDifference,
     equivalence_p,
     holm,

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from reports.frame import StudyResults
-from reports.sources import load_study
-from reports.style import COLORS, INK, grid_of, layout_of
+from reports.figures.style import COLORS, INK, grid_of, layout_of
+from reports.results.frame import StudyResults
+from reports.results.sources import load_study
 from tests.reports_tests.conftest import grid_study, write_study
 
 

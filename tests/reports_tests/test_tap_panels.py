@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from reports.frame import StudyResults
+from reports.figures.tap_panels import TapPanels, collect_tap_panels
+from reports.results.frame import StudyResults
+from reports.results.sources import load_study
 from reports.sections.layer_captions import panel_caption
-from reports.sources import load_study
-from reports.tap_panels import TapPanels, collect_tap_panels
 from studies.metrics import split_series
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from reports.frame import StudyResults
+from reports.results.frame import StudyResults
 from reports.sections.training_dynamics import collect, render
 from studies.metrics import GENERALIZATION_GAP, LOSS_SPIKES, STEPS_TO_TARGET, VALIDATION_LOSS
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from reports.analysis.comparison import compare
+from reports.analysis.search_results import collect
 from reports.build import build_report
-from reports.comparison import compare
-from reports.frame import StudyResults, assemble
 from reports.overview import collect_overview
-from reports.search_results import collect
+from reports.results.frame import StudyResults, assemble
 from reports.sections.contents import SECTIONS
 from reports.sections.search import PROVISIONAL_MARK
 from studies.records import Outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.color_scales import Kind, mean_of_runs
+from reports.figures.color_scales import Kind, mean_of_runs
 from studies.metrics import Metric
 
 

@@ -9,7 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reports.drawing import (
+from reports.analysis.search_results import SearchResults, VariantSearch, trial_means, whole_trials
+from reports.exhibits import Figure
+from reports.figures.drawing import (
     LETTER,
     MUTED,
     Theme,
@@ -19,9 +21,7 @@ from reports.drawing import (
     panel_axes,
     plain,
 )
-from reports.exhibits import Figure
-from reports.line_panels import PANELS_PER_ROW, wrapped
-from reports.search_results import SearchResults, VariantSearch, trial_means, whole_trials
+from reports.figures.line_panels import PANELS_PER_ROW, wrapped
 from reports.words import counts_caption, factor_label
 from studies.records import Outcome
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple, TypeVar
 
-from reports.frame import StudyResults
+from reports.results.frame import StudyResults
 from studies.configuration import Flat, flatten, with_values
 from studies.digests import (
     EVALUATION_DATA,

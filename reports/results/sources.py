@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
-from reports.frame import StudyResults, UnreadableResults, assemble
+from reports.results.frame import StudyResults, UnreadableResults, assemble
 from studies.plan import Plan
 from studies.records import RunRecord
 from studies.registration import REGISTRATION_FILE, Registration

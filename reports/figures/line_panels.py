@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.drawing import (
+from reports.figures.drawing import (
     LETTER,
     MUTED,
     Theme,
@@ -22,8 +22,8 @@ from reports.drawing import (
     plain,
     seed_lines,
 )
-from reports.frame import StudyResults
-from reports.style import Layout, layout_of
+from reports.figures.style import Layout, layout_of
+from reports.results.frame import StudyResults
 from reports.words import with_unit
 from studies.metrics import DIVERGED_AT_STEP
 from studies.records import Outcome

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby, product
 from typing import Literal
 
-from reports.frame import StudyResults
+from reports.results.frame import StudyResults
 from reports.words import level_label
 from studies.design_kinds import OneAtATime
 from studies.plan import Cell

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.color_scales import ColorScale
-from reports.drawing import plain
+from reports.figures.color_scales import ColorScale
+from reports.figures.drawing import plain
 
 MOST_TICKS = 6
 DIGIT = 0.65

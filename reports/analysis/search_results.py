@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.frame import StudyResults
-from reports.style import Layout, layout_of
+from reports.figures.style import Layout, layout_of
+from reports.results.frame import StudyResults
 from reports.words import leaf
 from studies.metrics import INITIAL_LOSS
 from studies.plan import Choice, Plan, Trial

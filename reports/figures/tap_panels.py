@@ -13,14 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from reports.by_construction import fixed_notes, fixed_reasons, foregone
-from reports.cell_marks import dot_cells, hatch_boxes
-from reports.color_bars import add_color_bar
-from reports.color_scales import ColorScale, Values, color_scale, fitting_kind, mean_of_runs
-from reports.drawing import LETTER, MARK_COLOR, MUTED, Theme, plain
-from reports.frame import StudyResults
-from reports.late_values import late_values
-from reports.style import MAX_GROUPS, RowGroup, row_groups
+from reports.analysis.by_construction import fixed_notes, fixed_reasons, foregone
+from reports.analysis.late_values import late_values
+from reports.figures.cell_marks import dot_cells, hatch_boxes
+from reports.figures.color_bars import add_color_bar
+from reports.figures.color_scales import ColorScale, Values, color_scale, fitting_kind, mean_of_runs
+from reports.figures.drawing import LETTER, MARK_COLOR, MUTED, Theme, plain
+from reports.figures.style import MAX_GROUPS, RowGroup, row_groups
+from reports.results.frame import StudyResults
 from reports.words import tap_label, with_unit
 from studies.records import Outcome
 

@@ -18,7 +18,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.style import INK, Layout
+from reports.figures.style import INK, Layout
 
 MUTED = "#808080"
 MARK_COLOR = "#d62839"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 
-from reports.statistics import PairedDifference, holm
+from reports.analysis.statistics import PairedDifference, holm
 from studies.hypotheses import Hypothesis
 from studies.records import Outcome
 

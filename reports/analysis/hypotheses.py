@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from reports.frame import StudyResults
-from reports.power import first_holm_step, smallest_detectable_difference
-from reports.statistics import (
+from reports.analysis.power import first_holm_step, smallest_detectable_difference
+from reports.analysis.statistics import (
     equivalence_p,
     one_sided_p,
     paired_difference,
     summarize,
     two_sided_p,
 )
-from reports.verdicts import Finding, HypothesisRow, Side, Standing, decided
+from reports.analysis.verdicts import Finding, HypothesisRow, Side, Standing, decided
+from reports.results.frame import StudyResults
 from reports.words import any_of, level_label
 from studies.contrasts import confounded
 from studies.fairness import budget_difference

@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.by_construction import fixed_notes, fixed_reasons, foregone
-from reports.cell_marks import hatch_boxes
-from reports.color_bars import add_color_bar
-from reports.color_scales import ColorScale, color_scale, fitting_kind, mean_of_runs
-from reports.drawing import MUTED, Theme, divergence_marks, hide_unused, panel_axes, plain
-from reports.frame import StudyResults
-from reports.style import Grid, grid_of
+from reports.analysis.by_construction import fixed_notes, fixed_reasons, foregone
+from reports.figures.cell_marks import hatch_boxes
+from reports.figures.color_bars import add_color_bar
+from reports.figures.color_scales import ColorScale, color_scale, fitting_kind, mean_of_runs
+from reports.figures.drawing import MUTED, Theme, divergence_marks, hide_unused, panel_axes, plain
+from reports.figures.style import Grid, grid_of
+from reports.results.frame import StudyResults
 from reports.words import with_unit
 from studies.metrics import DIVERGED_AT_STEP
 from studies.records import Outcome

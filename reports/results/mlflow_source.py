@@ -13,8 +13,8 @@ import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from reports.frame import StudyResults, UnreadableResults, assemble
-from reports.sources import (
+from reports.results.frame import StudyResults, UnreadableResults, assemble
+from reports.results.sources import (
     HISTORY_FILE,
     PLAN_FILE,
     RECORD_FILE,

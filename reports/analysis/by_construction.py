@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.frame import StudyResults
+from reports.results.frame import StudyResults
 from reports.words import any_of, level_label, tap_label
 from studies.metrics import ByConstruction
 from studies.plan import Cell

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from reports.fairness import uneven_steps
-from reports.frame import StudyResults
-from reports.power import smallest_detectable_difference
-from reports.statistics import (
+from reports.analysis.fairness import uneven_steps
+from reports.analysis.power import smallest_detectable_difference
+from reports.analysis.statistics import (
     Interval,
     PairedDifference,
     Summary,
@@ -19,7 +18,8 @@ from reports.statistics import (
     proportion_interval,
     summarize,
 )
-from reports.style import layout_of
+from reports.figures.style import layout_of
+from reports.results.frame import StudyResults
 from reports.words import FINISHED
 from studies.budgets import length_text
 from studies.fairness import budget_difference
@@ -85,7 +85,7 @@ class Comparison:
     evaluation_sets: int
     """Distinct sets that the losses were measured on; of several, nothing is ranked."""
     uneven_steps: float
-    """As of `reports.fairness.uneven_steps`."""
+    """As of `reports.analysis.fairness.uneven_steps`."""
     budgets: str | None
     """How budgets of variants differ, and why, if they do."""
     tuned: bool

@@ -10,8 +10,8 @@ import jinja2
 from markupsafe import Markup
 
 from reports.exhibits import Exhibits, IntervalBar
+from reports.figures.style import INK
 from reports.overview import Overview
-from reports.style import INK
 from reports.words import OUTCOME_MARKS
 from studies.records import Outcome
 

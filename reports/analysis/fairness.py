@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from reports.frame import StudyResults
-from reports.pairing import Pairing, collect_pairing
-from reports.style import layout_of
+from reports.analysis.pairing import Pairing, collect_pairing
+from reports.figures.style import layout_of
+from reports.results.frame import StudyResults
 from reports.words import plain_value
 from studies.budgets import length_text, seen_tokens, training_tokens
 from studies.edges import Span

@@ -1,0 +1,1 @@
+"""What the numbers say: summaries, intervals, tests and verdicts."""

@@ -1,0 +1,1 @@
+"""What is read: tracked runs as one tidy frame."""

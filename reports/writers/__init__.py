@@ -1,0 +1,1 @@
+"""How it is written: LaTeX, page and other files."""
