@@ -52,6 +52,8 @@ def build_report(
     contents: dict[str, bytes] = {}
     drawings: dict[str, str] = {}
     for _, _, exhibits in sections:
+        for document in exhibits.documents:
+            contents[document.name] = document.text.encode()
         for table in exhibits.tables:
             contents[f"tables/{table.name}.tex"] = table_tex(table).encode()
             contents[f"tables/{table.name}.csv"] = _csv(table.data)

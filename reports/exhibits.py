@@ -97,9 +97,19 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Document:
+    """A text file of its own beside the report."""
+
+    name: str
+    """File name, with its ending."""
+    text: str
+
+
+@dataclass(frozen=True)
 class Exhibits:
     """What a section found: sentences, tables and figures."""
 
     sentences: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
+    documents: tuple[Document, ...] = ()
