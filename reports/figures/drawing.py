@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -14,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_pgf import FigureCanvasPgf
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from reports.figures.style import INK, Layout
+from reports.tex import escape
 
 MUTED = "#808080"
 MARK_COLOR = "#d62839"
@@ -29,6 +34,10 @@ NO_DATES: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "ModDate": None},
     "svg": {"Date": None},
 }
+
+PGF_PREAMBLE = r"\usepackage[utf8]{inputenc}\usepackage[T1]{fontenc}\usepackage{mathptmx,textcomp}"
+"""What text of PGF figures is measured in; a document sets it in its own font."""
+_WRITES_LATEX = ContextVar("writes_latex", default=False)
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Theme:
 
 
 PAPER = Theme("paper", 5.5, 7.5, "STIXGeneral", 1.1)
-"""Text width of NeurIPS and ICLR."""
+"""At the text width of NeurIPS; venues have widths of their own."""
 PAGE = Theme("page", 10.6, 9.5, "DejaVu Sans", 1.6)
 
 
@@ -100,6 +109,29 @@ def draw_files(
             )  # fmt: skip
             files[file_format] = buffer.getvalue()
     return files
+
+
+def draw_pgf(draw: Callable[[Theme], Figure], theme: Theme, name: str) -> dict[str, bytes]:
+    """A figure as TeX code, which takes the font of its document, and the images that it includes.
+
+    Args:
+        draw: makes the figure.
+        theme: size and lines.
+        name: of the figure; files are `name.pgf` and `name-img0.png`, ...
+    """
+    token = _WRITES_LATEX.set(True)
+    latex = {"pgf.texsystem": "pdflatex", "pgf.rcfonts": False, "pgf.preamble": PGF_PREAMBLE}
+    try:
+        with themed(theme), mpl.rc_context(latex), tempfile.TemporaryDirectory() as folder:  # type: ignore[arg-type]
+            figure = draw(theme)
+            FigureCanvasPgf(figure)  # text is measured as LaTeX sets it
+            _settle(figure)
+            code = Path(folder) / f"{name}.pgf"
+            figure.savefig(code, dpi=200, facecolor="none")
+            code.write_bytes(rb"\providecommand{\mathdefault}[1]{#1}%" + b"\n" + code.read_bytes())
+            return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    finally:
+        _WRITES_LATEX.reset(token)
 
 
 def _settle(figure: Figure) -> None:
@@ -185,4 +217,4 @@ def add_legend(figure: Figure, layout: Layout, theme: Theme, *, diverged: bool) 
 
 def plain(text: str) -> str:
     """Text that is drawn as it is: a dollar sign starts no formula."""
-    return text.replace("$", r"\$")
+    return escape(text) if _WRITES_LATEX.get() else text.replace("$", r"\$")

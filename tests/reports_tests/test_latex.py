@@ -4,7 +4,8 @@ from reports.analysis.comparison import compare
 from reports.exhibits import Cell, Column, Row, Table
 from reports.results.frame import StudyResults
 from reports.sections.main_table import render
-from reports.writers.latex import escape, table_tex
+from reports.tex import escape
+from reports.writers.latex import table_tex
 
 
 @pytest.mark.parametrize(
