@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ablations import commands, query
+from ablations import commands, query, reporting
 from ablations.option_types import above_zero, hours, positive
 from ablations.typed_commands import DEFAULT_HOME
 from studies.errors import AblationError
@@ -185,7 +185,7 @@ def _add_results(add: _Adder) -> None:
     )
     report = add(
         "report",
-        commands.report,
+        reporting.report,
         "tables, figures and a page from the runs of a study",
         "ablate report quickstart",
         tracked=True,

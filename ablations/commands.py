@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablations.console import plain_console
+from ablations.option_values import study_directory, tracking_uri
 from ablations.run_directory import StoredPlan, StudyDirectory
-from ablations.tracking_store import default_tracking_uri
 from ablations.typed_commands import typed
 from studies.fairness import require_fair
 from studies.loading import LoadedStudy, load_study, shipped_studies
@@ -33,23 +30,6 @@ def _loaded_plan(options: argparse.Namespace) -> tuple[LoadedStudy, Plan]:
 
     loaded = load_study(options.study, options.set)
     return loaded, make_plan(loaded.study, loaded.overrides)
-
-
-def _is_study_file(name: str) -> bool:
-    """Whether a study that was run is named by the path of its file."""
-    return Path(name).suffix in (".yaml", ".yml") and Path(name).is_file()
-
-
-def _study_directory(options: argparse.Namespace) -> StudyDirectory:
-    """The folder of a study that was run: by its name, or by the path of its file."""
-    name = options.study
-    if _is_study_file(name):
-        name = load_study(name).study.name
-    return StudyDirectory(options.home, name)
-
-
-def _tracking_uri(options: argparse.Namespace) -> str:
-    return options.tracking_uri or default_tracking_uri(options.home)
 
 
 def list_studies(options: argparse.Namespace) -> int:
@@ -125,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
     terms = Terms(options.workers, options.retry_failed, options.budget_hours, options.yes)
     if not agree(console, plan, home, terms):
         return INTERRUPTED
-    settings = RunSettings(home, _tracking_uri(options), options.workers, options.retry_failed)
+    settings = RunSettings(home, tracking_uri(options), options.workers, options.retry_failed)
     driver = Driver(plan, settings)
     directory = driver.directory
     console.print(f"{plan.study.name}: {size_line(plan)}, in {directory.path}")
@@ -153,7 +133,7 @@ def _sync_or_say(
     from ablations.tracking import Tracking
 
     try:
-        sync_study(Tracking(_tracking_uri(options)), plan, directory)
+        sync_study(Tracking(tracking_uri(options)), plan, directory)
     except Exception as error:
         console.print(f"tracking is away: {str(error).splitlines()[0][:200]}")
         console.print(f"nothing is lost: `{typed('sync', options)}` sends it later")
@@ -184,7 +164,7 @@ def worker(options: argparse.Namespace) -> int:
     from ablations.worker import Worker, WorkerSettings
 
     home = options.home.resolve()
-    Worker(WorkerSettings(home, options.study, _tracking_uri(options), options.parent)).work()
+    Worker(WorkerSettings(home, options.study, tracking_uri(options), options.parent)).work()
     return 0
 
 
@@ -193,7 +173,7 @@ def status(options: argparse.Namespace) -> int:
     from ablations.display import progress_display, show_status
     from ablations.listing import progress_of
 
-    directory = _study_directory(options)
+    directory = study_directory(options)
     stored, console = StoredPlan(directory), plain_console()
     plan = stored.read()
     if not options.watch:
@@ -229,52 +209,10 @@ def sync(options: argparse.Namespace) -> int:
     from ablations.publishing import sync_study
     from ablations.tracking import Tracking
 
-    directory = _study_directory(options)
-    plan, uri = directory.load_plan(), _tracking_uri(options)
+    directory = study_directory(options)
+    plan, uri = directory.load_plan(), tracking_uri(options)
     sent = sync_study(Tracking(uri), plan, directory)
     print(f"{sent} runs sent to {uri}")
-    return 0
-
-
-def _as_the_file_says(stored: Plan, options: argparse.Namespace) -> Plan:
-    """The plan that was run, with the section `report` of the study file as it is now."""
-    from studies.planning import make_plan
-    from studies.search import take_up
-
-    settings = [f"{key}={json.dumps(value)}" for key, value in stored.overrides.items()]
-    current = take_up(make_plan(load_study(options.study, settings).study), stored)
-    reported = stored.reported_as(current)
-    if reported is None:
-        new, old = (len(a.run_keys - b.run_keys) for a, b in ((current, stored), (stored, current)))
-        again = typed("run", argparse.Namespace(**vars(options), set=settings))
-        print(
-            f"ablate: {options.study} is not what was run ({new} runs to add, {old} no longer in it"
-            "): the report goes by the stored plan and its section `report`; "
-            f"`{again}` brings the study up to date",
-            file=sys.stderr,
-        )
-    return reported or stored
-
-
-def report(options: argparse.Namespace) -> int:
-    """Write the report of a study."""
-    from reports.build import build_report
-    from reports.results.sources import load_study as load_results
-
-    directory = _study_directory(options)
-    if options.from_tracking:
-        from reports.results.mlflow_source import load_tracked_study
-
-        results = load_tracked_study(_tracking_uri(options), directory.study)
-    else:
-        directory.load_plan()
-        results = load_results(directory.path)
-    if _is_study_file(options.study):
-        results = replace(results, plan=_as_the_file_says(results.plan, options))
-    files = build_report(results, options.output or directory.report_path)
-    print(f"report:    {files.html}")
-    print(f"tables:    {files.html.parent / 'tables'}, figures: {files.html.parent / 'figures'}")
-    print(f"MLflow UI: {typed('ui', options)}")
     return 0
 
 
@@ -282,4 +220,4 @@ def ui(options: argparse.Namespace) -> int:
     """Serve the MLflow UI on a study."""
     from ablations.ui import serve
 
-    return serve(_study_directory(options), _tracking_uri(options), options.host, options.port)
+    return serve(study_directory(options), tracking_uri(options), options.host, options.port)

@@ -1,0 +1,55 @@
+"""`ablate report`: what to report of a study, and from where it is read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+
+from ablations.option_values import is_study_file, study_directory, tracking_uri
+from ablations.typed_commands import typed
+from studies.loading import load_study
+from studies.plan import Plan
+
+
+def _as_the_file_says(stored: Plan, options: argparse.Namespace) -> Plan:
+    """The plan that was run, with the section `report` of the study file as it is now."""
+    from studies.planning import make_plan
+    from studies.search import take_up
+
+    settings = [f"{key}={json.dumps(value)}" for key, value in stored.overrides.items()]
+    current = take_up(make_plan(load_study(options.study, settings).study), stored)
+    reported = stored.reported_as(current)
+    if reported is None:
+        new, old = (len(a.run_keys - b.run_keys) for a, b in ((current, stored), (stored, current)))
+        again = typed("run", argparse.Namespace(**vars(options), set=settings))
+        print(
+            f"ablate: {options.study} is not what was run ({new} runs to add, {old} no longer in it"
+            "): the report goes by the stored plan and its section `report`; "
+            f"`{again}` brings the study up to date",
+            file=sys.stderr,
+        )
+    return reported or stored
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the report of a study."""
+    from reports.build import build_report
+    from reports.results.sources import load_study as load_results
+
+    directory = study_directory(options)
+    if options.from_tracking:
+        from reports.results.mlflow_source import load_tracked_study
+
+        results = load_tracked_study(tracking_uri(options), directory.study)
+    else:
+        directory.load_plan()
+        results = load_results(directory.path)
+    if is_study_file(options.study):
+        results = replace(results, plan=_as_the_file_says(results.plan, options))
+    files = build_report(results, options.output or directory.report_path)
+    print(f"report:    {files.html}")
+    print(f"tables:    {files.html.parent / 'tables'}, figures: {files.html.parent / 'figures'}")
+    print(f"MLflow UI: {typed('ui', options)}")
+    return 0
