@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
 
-from reports.exhibits import Exhibits
-from reports.figures.drawing import PAPER, draw_files, inline_svg
-from reports.overview import collect_overview, provenance_values
+from reports.exhibits import Exhibits, Table
+from reports.figures.venues import DEFAULT_VENUE, VENUES, Venue
+from reports.overview import collect_overview
 from reports.results.frame import StudyResults
 from reports.sections.contents import SECTIONS
-from reports.writers.latex import document_tex, table_tex
+from reports.writers.latex import document_tex, is_wide, table_tex
+from reports.writers.manifest import MANIFEST, manifest_json
+from reports.writers.markdown import table_md
+from reports.writers.numbers import numbers_tex
 from reports.writers.page import page_html
-from studies.run_spec import digest
+from reports.writers.pictures import draw_all, known_formats
 
-FIGURE_FORMATS = ("pdf", "png")
-PACKAGES = ("ablations", "jinja2", "matplotlib", "numpy", "pandas", "scipy", "seaborn")
-MANIFEST_VERSION = 1
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """For what and how a report is written."""
+
+    venue: str = DEFAULT_VENUE
+    """Whose widths figures and tables have."""
+    formats: tuple[str, ...] | None = None
+    """Of the figures; None: all that this machine can make. `pdf` is always among them."""
+    workers: int = 1
+    """Processes that draw; with more than one, call from a script's `__main__` part."""
 
 
 @dataclass(frozen=True)
@@ -38,45 +46,57 @@ class ReportFiles:
 
 
 def build_report(
-    results: StudyResults, output: Path, *, figure_formats: Sequence[str] = FIGURE_FORMATS
+    results: StudyResults, output: Path, options: ReportOptions | None = None
 ) -> ReportFiles:
     """Write the report of a study, finished or not. The same results give the same bytes.
 
     Args:
         results: the plan and what is known about its runs.
         output: folder; files of an earlier report are replaced one by one, the manifest last.
-        figure_formats: of the figure files; `pdf` is what `report.tex` includes.
+        options: for what it is written.
     """
-    overview = collect_overview(results)
-    sections = _sections(results)
-    contents: dict[str, bytes] = {}
-    drawings: dict[str, str] = {}
-    for _, _, exhibits in sections:
-        for document in exhibits.documents:
-            contents[document.name] = document.text.encode()
-        for table in exhibits.tables:
-            contents[f"tables/{table.name}.tex"] = table_tex(table).encode()
-            contents[f"tables/{table.name}.csv"] = _csv(table.data)
-        for figure in exhibits.figures:
-            contents[f"figures/{figure.name}.csv"] = _csv(figure.data)
-            formats = dict.fromkeys((*figure_formats, "pdf"))
-            for file_format, content in draw_files(figure.draw, PAPER, formats).items():
-                contents[f"figures/{figure.name}.{file_format}"] = content
-            drawings[figure.name] = inline_svg(figure.draw, figure.name)
-    titled = [(title, exhibits) for _, title, exhibits in sections]
-    contents["report.tex"] = document_tex(overview, titled).encode()
-    contents["report.html"] = page_html(overview, sections, drawings).encode()
+    contents = compose(results, options or ReportOptions())
     for name, content in contents.items():
-        _write(output / name, content)
+        if name != MANIFEST:
+            _write(output / name, content)
     _remove_stale(output, contents)
-    _write(output / "manifest.json", _manifest(results, contents))
+    _write(output / MANIFEST, contents[MANIFEST])
     return ReportFiles(
         html=output / "report.html",
         tex=output / "report.tex",
-        manifest=output / "manifest.json",
+        manifest=output / MANIFEST,
         tables=tuple(output / name for name in contents if name.startswith("tables/")),
         figures=tuple(output / name for name in contents if name.startswith("figures/")),
     )
+
+
+def compose(results: StudyResults, options: ReportOptions) -> dict[str, bytes]:
+    """Every file of the report by its path, the manifest last; nothing is written."""
+    formats, venue = known_formats(options.formats), VENUES[options.venue]
+    overview = collect_overview(results)
+    sections = _sections(results)
+    exhibits = [found for _, _, found in sections]
+    contents: dict[str, bytes] = {}
+    for found in exhibits:
+        for document in found.documents:
+            contents[document.name] = document.text.encode()
+        for table in found.tables:
+            contents |= _table_files(table, venue)
+    tables = [table for found in exhibits for table in found.tables]
+    contents["numbers.tex"] = numbers_tex(results.plan.study.name, tables).encode()
+    figures = [figure for found in exhibits for figure in found.figures]
+    drawings: dict[str, str] = {}
+    pictures = draw_all(figures, venue, formats, options.workers)
+    for figure, picture in zip(figures, pictures, strict=True):
+        contents[f"figures/{figure.name}.csv"] = _csv(figure.data)
+        contents |= picture.files
+        drawings[figure.name] = picture.inline
+    titled = [(title, found) for _, title, found in sections]
+    contents["report.tex"] = document_tex(overview, titled, venue).encode()
+    contents["report.html"] = page_html(overview, sections, drawings).encode()
+    asked = {"venue": options.venue, "formats": list(formats)}
+    contents[MANIFEST] = manifest_json(results, sections, contents, asked)
+    return contents
 
 
 def _sections(results: StudyResults) -> list[tuple[str, str, Exhibits]]:
@@ -89,35 +109,25 @@ def _sections(results: StudyResults) -> list[tuple[str, str, Exhibits]]:
     return found
 
 
+def _table_files(table: Table, venue: Venue) -> dict[str, bytes]:
+    """A table for each use of it."""
+    path = f"tables/{table.name}"
+    files = {
+        f"{path}.tex": table_tex(table, two_columns=venue.has_two_columns),
+        f"{path}.md": table_md(table),
+    }
+    if is_wide(table):
+        files[f"{path}_wide.tex"] = table_tex(table, wide=True)
+    return {name: text.encode() for name, text in files.items()} | {f"{path}.csv": _csv(table.data)}
+
+
 def _csv(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(index=False, lineterminator="\n", float_format="%.10g").encode()
 
 
-def _manifest(results: StudyResults, contents: Mapping[str, bytes]) -> bytes:
-    """What the report was made of, and digests of its files; no dates."""
-    plan = results.plan
-    manifest = {
-        "manifest_version": MANIFEST_VERSION,
-        "study": plan.study.name,
-        "study_digest": digest(plan.study.model_dump(mode="json")),
-        "baseline": plan.baseline,
-        "registration_digest": results.registration.digest if results.registration else None,
-        "runs": results.runs[["run_key", "variant", "seed", "outcome"]].to_dict("records"),
-        "provenance": provenance_values(results),
-        "report_versions": {
-            "python": platform.python_version(),
-            **{package: metadata.version(package) for package in PACKAGES},
-        },
-        "files": {
-            name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())
-        },
-    }
-    return (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
-
-
 def _remove_stale(output: Path, contents: Mapping[str, bytes]) -> None:
     """Remove the tables and figures that an earlier report had and this one has not."""
-    manifest = output / "manifest.json"
+    manifest = output / MANIFEST
     if manifest.exists():
         for name in json.loads(manifest.read_text(encoding="utf-8"))["files"]:
             if name not in contents and name.startswith(("tables/", "figures/")):

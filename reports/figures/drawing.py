@@ -17,7 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_pgf import FigureCanvasPgf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -30,6 +33,11 @@ MARK_COLOR = "#d62839"
 """Colour of divergence marks, the same in every figure; the cross tells it without colour."""
 LETTER = 0.56
 """Width of a letter over the size of its font, about."""
+DPI = 200
+"""Of PNG files, and of images within other files."""
+CANVASES: dict[str, Callable[[Figure], Any]] = {
+    "pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg,
+}  # fmt: skip
 NO_DATES: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "ModDate": None},
     "svg": {"Date": None},
@@ -99,14 +107,14 @@ def draw_files(
     files = {}
     with themed(theme):  # ticks are made while saving, so that is part of it
         figure = draw(theme)
+        figure.set_dpi(DPI)
         _settle(figure)
         for file_format in formats:
             buffer = io.BytesIO()
-            background = "none" if file_format == "svg" else "white"
-            figure.savefig(
-                buffer, format=file_format, dpi=200, metadata=NO_DATES.get(file_format),
-                facecolor=background,
-            )  # fmt: skip
+            figure.set_facecolor("none" if file_format == "svg" else "white")
+            # `savefig` would draw a second time, for a layout that is there already.
+            write = getattr(CANVASES[file_format](figure), f"print_{file_format}")
+            write(buffer, metadata=NO_DATES.get(file_format))
             files[file_format] = buffer.getvalue()
     return files
 
@@ -127,7 +135,7 @@ def draw_pgf(draw: Callable[[Theme], Figure], theme: Theme, name: str) -> dict[s
             FigureCanvasPgf(figure)  # text is measured as LaTeX sets it
             _settle(figure)
             code = Path(folder) / f"{name}.pgf"
-            figure.savefig(code, dpi=200, facecolor="none")
+            figure.savefig(code, dpi=DPI, facecolor="none")
             code.write_bytes(rb"\providecommand{\mathdefault}[1]{#1}%" + b"\n" + code.read_bytes())
             return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 import jinja2
 
 from reports.exhibits import Cell, Column, Exhibits, Table
+from reports.figures.venues import Venue
 from reports.overview import Overview
 from reports.tex import escape
 
@@ -16,19 +17,36 @@ ROWS_PER_PAGE = 45
 """A longer table becomes a longtable, which breaks over pages."""
 
 
-def table_tex(table: Table) -> str:
-    """A table environment with caption and label, complete in itself."""
-    long = len(table.rows) > ROWS_PER_PAGE
+def is_wide(table: Table) -> bool:
+    """Whether the table has columns that are not for the width of a paper's text."""
+    return not all(column.paper for column in table.columns)
+
+
+def table_tex(table: Table, *, wide: bool = False, two_columns: bool = False) -> str:
+    """A table environment with caption and label, complete in itself.
+
+    Args:
+        table: what it says.
+        wide: with all columns, on pages turned by 90 degrees; else with those for a paper.
+        two_columns: whether it goes over the two columns of a paper.
+    """
+    chosen = [i for i, column in enumerate(table.columns) if column.paper or wide]
+    columns = [table.columns[i] for i in chosen]
+    rows = [[row.cells[i] for i in chosen] for row in table.rows]
     return (
         _environment()
         .get_template("table.tex.j2")
         .render(
             table=table,
-            long=long,
-            preamble=" ".join(column.tex for column in table.columns),
-            head=" & ".join(_heading(column) for column in table.columns),
+            label=table.name + "-wide" * wide,
+            wide=wide,
+            long=wide or len(table.rows) > ROWS_PER_PAGE,
+            star="*" * two_columns,
+            preamble=" ".join(column.tex for column in columns),
+            head=" & ".join(map(_heading, columns)),
             rows=[
-                (row.gap, " & ".join(map(_cell, row.cells, table.columns))) for row in table.rows
+                (row.gap, " & ".join(map(_cell, cells, columns)))
+                for row, cells in zip(table.rows, rows, strict=True)
             ],
         )
     )
@@ -46,14 +64,20 @@ def _cell(cell: Cell, column: Column) -> str:
     return rf"\bfseries {text}" if cell.strong else text
 
 
-def document_tex(overview: Overview, sections: Sequence[tuple[str, Exhibits]]) -> str:
+def document_tex(overview: Overview, sections: Sequence[tuple[str, Exhibits]], venue: Venue) -> str:
     """The standalone report: it reads `tables/*.tex` and `figures/*.pdf` beside it.
 
     Args:
         overview: the head.
         sections: title and exhibits of each section.
+        venue: whose text width it has.
     """
-    return _environment().get_template("report.tex.j2").render(overview=overview, sections=sections)
+    wide = [table.name for _, found in sections for table in found.tables if is_wide(table)]
+    return (
+        _environment()
+        .get_template("report.tex.j2")
+        .render(overview=overview, sections=sections, venue=venue, wide=wide)
+    )
 
 
 def _environment() -> jinja2.Environment:

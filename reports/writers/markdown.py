@@ -36,5 +36,5 @@ def _rule(column: Column) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = escape(" ".join(filter(None, (cell.text, cell.detail))))
-    return f"**{text}**" if cell.strong and text else text
+    text = f"**{escape(cell.text)}**" if cell.strong and cell.text else escape(cell.text)
+    return f"{text}<br>{escape(cell.detail)}" if cell.detail else text
