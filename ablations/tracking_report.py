@@ -1,0 +1,62 @@
+"""The report as artifacts of the study's run, so that it is found where its runs are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from mlflow.entities import Run
+
+from ablations.tracking import Tracking
+from studies.errors import AblationError
+
+FOLDER = "report"
+"""Folder among the artifacts of the study's run."""
+DIGEST = "report_digest"
+"""Tag of the study's run: which report it has."""
+
+
+def log_report(tracking: Tracking, study: str, manifest: Path) -> Run:
+    """Make the files that a manifest lists artifacts of the study's run; one it has is not resent.
+
+    Args:
+        tracking: the store.
+        study: name of the study, which is that of its experiment.
+        manifest: of the report; nothing else in its folder is sent.
+
+    Raises:
+        AblationError: the store has no run of the study.
+    """
+    run = _study_run(tracking, study)
+    content = manifest.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if run.data.tags.get(DIGEST) == digest:
+        return run
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (*json.loads(content)["files"], manifest.name):
+            copy = Path(folder) / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(manifest.parent / name, copy)
+        tracking.client.log_artifacts(run.info.run_id, folder, FOLDER)
+    tracking.client.set_tag(run.info.run_id, DIGEST, digest)
+    return run
+
+
+def _study_run(tracking: Tracking, study: str) -> Run:
+    experiment = tracking.client.get_experiment_by_name(study)
+    found = experiment and tracking.client.search_runs(
+        [experiment.experiment_id],
+        "tags.kind = 'study'",
+        max_results=1,
+        order_by=["attributes.start_time DESC"],
+    )
+    if not found:
+        raise AblationError(
+            f"the tracking store {tracking.uri} has no run of the study {study!r}; "
+            f"`ablate sync {study}` sends it."
+        )
+    run: Run = found[0]
+    return run

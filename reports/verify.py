@@ -1,0 +1,161 @@
+"""Whether a report still says what its runs say: it is made again, and compared."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.build import ReportOptions, compose
+from reports.results.frame import StudyResults, UnreadableResults
+from reports.writers.manifest import MANIFEST
+from reports.writers.pictures import has_tex
+
+TOLERANCE = 1e-8
+"""Relative difference below which two numbers are one: files have ten digits."""
+
+Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came of it."""
+
+    changes: tuple[str, ...]
+    """What is not as it was: a run, a number, a sentence, a file; each in one line."""
+    redrawn: tuple[str, ...]
+    """Files that say the same and were written otherwise, by other versions of the software."""
+    unchecked: tuple[str, ...]
+    """Files that this machine cannot make."""
+    files: int
+    runs: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the report stands as it is."""
+        return not self.changes
+
+
+def verify_report(results: StudyResults, output: Path, workers: int = 1) -> Verification:
+    """Make the report of a folder again and compare it with what lies there; write nothing.
+
+    Args:
+        results: what is known about the runs now.
+        output: folder of the report.
+        workers: processes that draw.
+
+    Raises:
+        UnreadableResults: there is no report, or it is of another study.
+    """
+    old = _read_manifest(output, results.plan.study.name)
+    formats = tuple(f for f in old["options"]["formats"] if f != "pgf" or has_tex())
+    contents = compose(results, ReportOptions(old["options"]["venue"], formats, workers))
+    new = json.loads(contents[MANIFEST])
+    unchecked = [
+        name
+        for name in old["files"]
+        if name.startswith("figures/pgf/") and len(formats) < len(old["options"]["formats"])
+    ]
+    others = [
+        name
+        for name in sorted({*old["files"], *new["files"]}.difference(unchecked))
+        if old["files"].get(name) != new["files"].get(name)
+    ]
+    changes = [*_edited(output, old), *_changed_runs(old, new), *_changed_sentences(old, new)]
+    for name in [name for name in others if name.endswith(".csv")]:
+        others.remove(name)
+        changes += _changed_entries(name, output, contents)
+    if old["report_versions"] == new["report_versions"] and others:
+        changes.append(f"{len(others)} other files differ: {', '.join(others)}")
+        others = []
+    return Verification(
+        tuple(changes), tuple(others), tuple(unchecked), len(old["files"]), len(new["runs"])
+    )
+
+
+def _read_manifest(output: Path, study: str) -> Manifest:
+    path = output / MANIFEST
+    if not path.is_file():
+        raise UnreadableResults(
+            f"no {MANIFEST} in {output}: there is no report to verify. "
+            f"Write it with `ablate report {study}`, or name its folder with --output."
+        )
+    manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
+    if manifest["study"] != study:
+        raise UnreadableResults(
+            f"the report in {output} is of the study {manifest['study']!r}, not of {study!r}. "
+            "Name its own study, or the folder of the other report with --output."
+        )
+    if "options" not in manifest:
+        raise UnreadableResults(
+            f"the report in {output} was written by an older version, which kept no options. "
+            f"Write it anew with `ablate report {study}`."
+        )
+    return manifest
+
+
+def _edited(output: Path, old: Manifest) -> Iterator[str]:
+    for name, digest in old["files"].items():
+        path = output / name
+        if not path.is_file():
+            yield f"{name}: the file is missing"
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            yield f"{name}: the file was changed after it was written"
+
+
+def _changed_runs(old: Manifest, new: Manifest) -> Iterator[str]:
+    before, now = ({run["run_key"]: run for run in m["runs"]} for m in (old, new))
+    for key in {**before, **now}:
+        run = now.get(key) or before[key]
+        name = f"run {key} ({run['variant']}, seed {run['seed']})"
+        if key not in before:
+            yield f"{name}: new in the plan"
+        elif key not in now:
+            yield f"{name}: no longer in the plan"
+        elif before[key]["outcome"] != now[key]["outcome"]:
+            yield f"{name}: was {before[key]['outcome']}, is {now[key]['outcome']}"
+        elif before[key] != now[key]:
+            yield f"{name}: trained anew by commit {now[key]['git_commit']}"
+
+
+def _changed_sentences(old: Manifest, new: Manifest) -> Iterator[str]:
+    for section in {**old["sections"], **new["sections"]}:
+        before, now = (m["sections"].get(section, {}).get("sentences", []) for m in (old, new))
+        yield from (f"section {section} no longer says: {s}" for s in before if s not in now)
+        yield from (f"section {section} now says: {s}" for s in now if s not in before)
+
+
+def _changed_entries(name: str, output: Path, contents: Mapping[str, bytes]) -> Iterator[str]:
+    """The entries of a table or of a figure's data that are not what they were."""
+    path = output / name
+    if name not in contents:
+        yield f"{name}: would not be written any more"
+        return
+    if not path.is_file():
+        yield f"{name}: would be written now"
+        return
+    before, now = (
+        list(csv.reader(content.decode().splitlines()))
+        for content in (path.read_bytes(), contents[name])
+    )
+    if before[:1] != now[:1]:
+        yield f"{name}: has other columns"
+    elif len(before) != len(now):
+        yield f"{name}: {len(before) - 1} rows, now {len(now) - 1}"
+    else:
+        for old_row, new_row in zip(before[1:], now[1:], strict=True):
+            for column, was, is_now in zip(before[0], old_row, new_row, strict=True):
+                if not _same(was, is_now):
+                    yield f"{name}: {old_row[0]}, {column}: {was or 'nothing'}, now {is_now}"
+
+
+def _same(was: str, is_now: str) -> bool:
+    try:
+        return was == is_now or math.isclose(float(was), float(is_now), rel_tol=TOLERANCE)
+    except ValueError:
+        return False
