@@ -6,11 +6,32 @@ import argparse
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablations.option_values import is_study_file, study_directory, tracking_uri
-from ablations.typed_commands import typed
+from ablations.tracking_store import require_store
+from ablations.typed_commands import DEFAULT_UI, typed
 from studies.loading import load_study
 from studies.plan import Plan
+
+if TYPE_CHECKING:
+    from reports.links import RunLinks
+    from reports.results.frame import StudyResults
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `ablate report` alone."""
+    parser.add_argument("--output", type=Path, help="folder (default: HOME/STUDY/report)")
+    parser.add_argument(
+        "--from-tracking", action="store_true", help="read MLflow and not the run directories"
+    )
+    parser.add_argument(
+        "--ui-url",
+        metavar="URL",
+        help="address of the MLflow UI that runs are linked to (default: the tracking URI where it "
+        f"begins with http, else {DEFAULT_UI}, where `ablate ui` serves)",
+    )
 
 
 def _as_the_file_says(stored: Plan, options: argparse.Namespace) -> Plan:
@@ -33,6 +54,26 @@ def _as_the_file_says(stored: Plan, options: argparse.Namespace) -> Plan:
     return reported or stored
 
 
+def _links(results: StudyResults, options: argparse.Namespace) -> RunLinks | None:
+    """Where runs are in the MLflow UI; a store that is away costs the links, and a line."""
+    from reports.links import ui_address
+
+    uri, study = tracking_uri(options), results.plan.study.name
+    served = uri if uri.startswith(("http://", "https://")) else DEFAULT_UI
+    address = ui_address(options.ui_url or served)
+    try:
+        require_store(uri)
+        from reports.results.mlflow_source import link_runs
+
+        links = link_runs(uri, study, address)
+        reason = f"it has no experiment {study!r}"
+    except Exception as error:
+        links, reason = None, str(error).splitlines()[0][:200]
+    if links is None:
+        print(f"no links to MLflow: {reason}", file=sys.stderr)
+    return links
+
+
 def report(options: argparse.Namespace) -> int:
     """Write the report of a study."""
     from reports.build import build_report
@@ -48,7 +89,8 @@ def report(options: argparse.Namespace) -> int:
         results = load_results(directory.path)
     if is_study_file(options.study):
         results = replace(results, plan=_as_the_file_says(results.plan, options))
-    files = build_report(results, options.output or directory.report_path)
+    links = _links(results, options)
+    files = build_report(results, options.output or directory.report_path, links=links)
     print(f"report:    {files.html}")
     print(f"tables:    {files.html.parent / 'tables'}, figures: {files.html.parent / 'figures'}")
     print(f"MLflow UI: {typed('ui', options)}")

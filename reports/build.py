@@ -14,6 +14,7 @@ import pandas as pd
 
 from reports.exhibits import Exhibits
 from reports.figures.drawing import PAPER, draw_files, inline_svg
+from reports.links import RunLinks
 from reports.overview import collect_overview, provenance_values
 from reports.results.frame import StudyResults
 from reports.sections.contents import SECTIONS
@@ -38,7 +39,11 @@ class ReportFiles:
 
 
 def build_report(
-    results: StudyResults, output: Path, *, figure_formats: Sequence[str] = FIGURE_FORMATS
+    results: StudyResults,
+    output: Path,
+    *,
+    figure_formats: Sequence[str] = FIGURE_FORMATS,
+    links: RunLinks | None = None,
 ) -> ReportFiles:
     """Write the report of a study, finished or not. The same results give the same bytes.
 
@@ -46,6 +51,7 @@ def build_report(
         results: the plan and what is known about its runs.
         output: folder; files of an earlier report are replaced one by one, the manifest last.
         figure_formats: of the figure files; `pdf` is what `report.tex` includes.
+        links: where the page's runs are in the MLflow UI; None for a page without such links.
     """
     overview = collect_overview(results)
     sections = _sections(results)
@@ -55,7 +61,8 @@ def build_report(
         for document in exhibits.documents:
             contents[document.name] = document.text.encode()
         for table in exhibits.tables:
-            contents[f"tables/{table.name}.tex"] = table_tex(table).encode()
+            if table.paper:
+                contents[f"tables/{table.name}.tex"] = table_tex(table).encode()
             contents[f"tables/{table.name}.csv"] = _csv(table.data)
         for figure in exhibits.figures:
             contents[f"figures/{figure.name}.csv"] = _csv(figure.data)
@@ -65,7 +72,7 @@ def build_report(
             drawings[figure.name] = inline_svg(figure.draw, figure.name)
     titled = [(title, exhibits) for _, title, exhibits in sections]
     contents["report.tex"] = document_tex(overview, titled).encode()
-    contents["report.html"] = page_html(overview, sections, drawings).encode()
+    contents["report.html"] = page_html(overview, sections, drawings, links).encode()
     for name, content in contents.items():
         _write(output / name, content)
     _remove_stale(output, contents)

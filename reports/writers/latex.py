@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import jinja2
@@ -102,7 +103,19 @@ def document_tex(overview: Overview, sections: Sequence[tuple[str, Exhibits]]) -
         overview: the head.
         sections: title and exhibits of each section.
     """
-    return _environment().get_template("report.tex.j2").render(overview=overview, sections=sections)
+    shown = [(title, _for_paper(exhibits)) for title, exhibits in sections]
+    return (
+        _environment()
+        .get_template("report.tex.j2")
+        .render(
+            overview=overview,
+            sections=[(title, e) for title, e in shown if e.sentences or e.tables or e.figures],
+        )
+    )
+
+
+def _for_paper(exhibits: Exhibits) -> Exhibits:
+    return replace(exhibits, tables=tuple(table for table in exhibits.tables if table.paper))
 
 
 def _environment() -> jinja2.Environment:
