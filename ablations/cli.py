@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ablations import commands, query, reporting
 from ablations.option_types import above_zero, hours, positive
-from ablations.typed_commands import DEFAULT_HOME
+from ablations.typed_commands import DEFAULT_HOME, UI_HOST, UI_PORT
 from studies.errors import AblationError
 
 BROKEN_PIPE = 128 + 13
@@ -190,16 +190,13 @@ def _add_results(add: _Adder) -> None:
         "ablate report quickstart",
         tracked=True,
     )
-    report.add_argument("--output", type=Path, help="folder (default: HOME/STUDY/report)")
-    report.add_argument(
-        "--from-tracking", action="store_true", help="read MLflow and not the run directories"
-    )
+    reporting.add_options(report)
     _add_query(add)
     ui = add(
         "ui", commands.ui, "open the MLflow UI on a study", "ablate ui quickstart", tracked=True
     )
-    ui.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
-    ui.add_argument("--port", type=positive, default=5000, help="port (default: %(default)s)")
+    ui.add_argument("--host", default=UI_HOST, help="address to bind (default: %(default)s)")
+    ui.add_argument("--port", type=positive, default=UI_PORT, help="port (default: %(default)s)")
 
 
 def _add_query(add: _Adder) -> None:

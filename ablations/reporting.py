@@ -4,13 +4,60 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablations.option_values import is_study_file, study_directory, tracking_uri
-from ablations.typed_commands import typed
+from ablations.tracking_store import require_store
+from ablations.typed_commands import DEFAULT_UI, typed
+from reports.figures.venues import DEFAULT_VENUE, VENUES
 from studies.loading import load_study
 from studies.plan import Plan
+
+if TYPE_CHECKING:
+    from reports.links import RunLinks
+    from reports.results.frame import StudyResults
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `ablate report` alone."""
+    parser.add_argument("--output", type=Path, help="folder (default: HOME/STUDY/report)")
+    parser.add_argument(
+        "--from-tracking", action="store_true", help="read MLflow and not the run directories"
+    )
+    parser.add_argument(
+        "--ui-url",
+        metavar="URL",
+        help="address of the MLflow UI that runs are linked to (default: the tracking URI where it "
+        f"begins with http, else {DEFAULT_UI}, where `ablate ui` serves)",
+    )
+    parser.add_argument(
+        "--venue",
+        default=DEFAULT_VENUE,
+        help=f"whose text and column widths figures and tables have: {', '.join(VENUES)} "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--formats",
+        type=_names,
+        metavar="LIST",
+        help="of the figures: any of pdf,svg,png,pgf (default: all; pgf where a TeX is installed)",
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="write nothing: make the report again and say what differs from the one that is there",
+    )
+    parser.add_argument(
+        "--no-log", action="store_true", help="do not make the report an artifact in MLflow"
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
 
 
 def _as_the_file_says(stored: Plan, options: argparse.Namespace) -> Plan:
@@ -33,9 +80,49 @@ def _as_the_file_says(stored: Plan, options: argparse.Namespace) -> Plan:
     return reported or stored
 
 
+def _links(results: StudyResults, options: argparse.Namespace) -> RunLinks | None:
+    """Where runs are in the MLflow UI; a store that is away costs the links, and a line."""
+    from reports.links import ui_address
+
+    uri, study = tracking_uri(options), results.plan.study.name
+    served = uri if uri.startswith(("http://", "https://")) else DEFAULT_UI
+    address = ui_address(options.ui_url or served)
+    try:
+        require_store(uri)
+        from reports.results.mlflow_source import link_runs
+
+        links = link_runs(uri, study, address)
+        reason = f"it has no experiment {study!r}"
+    except Exception as error:
+        links, reason = None, str(error).splitlines()[0][:200]
+    if links is None:
+        print(f"no links to MLflow: {reason}", file=sys.stderr)
+    return links
+
+
 def report(options: argparse.Namespace) -> int:
-    """Write the report of a study."""
-    from reports.build import build_report
+    """Write the report of a study, or verify the one that it has."""
+    from reports.build import ReportOptions, build_report
+
+    results = _results(options)
+    directory = study_directory(options)
+    output = options.output or directory.report_path
+    if options.verify:
+        return _verify(results, output)
+    chosen = ReportOptions(
+        options.venue, options.formats, _links(results, options), workers=_processors()
+    )
+    files = build_report(results, output, chosen)
+    print(f"report:    {files.html}")
+    print(f"paper:     {files.tex}, tables/, figures/, numbers.tex beside it")
+    if not options.no_log:
+        _log(files.manifest, results.plan.study.name, options)
+    print(f"MLflow UI: {typed('ui', options)}")
+    return 0
+
+
+def _results(options: argparse.Namespace) -> StudyResults:
+    """What is known of a study, from its directory or from MLflow."""
     from reports.results.sources import load_study as load_results
 
     directory = study_directory(options)
@@ -48,8 +135,44 @@ def report(options: argparse.Namespace) -> int:
         results = load_results(directory.path)
     if is_study_file(options.study):
         results = replace(results, plan=_as_the_file_says(results.plan, options))
-    files = build_report(results, options.output or directory.report_path)
-    print(f"report:    {files.html}")
-    print(f"tables:    {files.html.parent / 'tables'}, figures: {files.html.parent / 'figures'}")
-    print(f"MLflow UI: {typed('ui', options)}")
-    return 0
+    return results
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _verify(results: StudyResults, output: Path) -> int:
+    """Say what a report no longer says, if anything; 1 if so."""
+    from reports.verify import verify_report
+
+    found = verify_report(results, output, workers=_processors())
+    for change in found.changes:
+        print(change)
+    if found.unchecked:
+        print(f"not verified, for want of a TeX: {len(found.unchecked)} files in figures/pgf")
+    if found.redrawn:
+        print(
+            f"{len(found.redrawn)} files say the same and were written by other versions of the "
+            f"software: {', '.join(found.redrawn)}"
+        )
+    if found.holds:
+        print(f"verified:  {found.files} files from {found.runs} runs are as they were")
+        return 0
+    print(f"{len(found.changes)} differences: the report in {output} is not what its runs say now")
+    return 1
+
+
+def _log(manifest: Path, study: str, options: argparse.Namespace) -> None:
+    """Make the report an artifact of the study's run; a store that is away costs a line."""
+    uri = tracking_uri(options)
+    try:
+        require_store(uri)
+        from ablations.tracking import Tracking
+        from ablations.tracking_report import FOLDER, log_report
+
+        run = log_report(Tracking(uri), study, manifest)
+    except Exception as error:
+        print(f"not logged to MLflow: {str(error).splitlines()[0][:200]}", file=sys.stderr)
+    else:
+        print(f"logged:    artifact {FOLDER}/ of the study's run {run.info.run_id}")

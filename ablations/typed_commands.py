@@ -9,6 +9,9 @@ import shutil
 import sys
 from pathlib import Path
 
+UI_HOST, UI_PORT = "127.0.0.1", 5000
+DEFAULT_UI = f"http://{UI_HOST}:{UI_PORT}"
+"""Where `ablate ui` serves if nothing else is asked for."""
 DEFAULT_HOME = Path(os.environ.get("ABLATE_HOME", "ablate-out"))
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from reports.exhibits import Exhibits, Table
 from reports.figures.venues import DEFAULT_VENUE, VENUES, Venue
+from reports.links import RunLinks
 from reports.overview import collect_overview
 from reports.results.frame import StudyResults
 from reports.sections.contents import SECTIONS
@@ -30,6 +31,8 @@ class ReportOptions:
     """Whose widths figures and tables have."""
     formats: tuple[str, ...] | None = None
     """Of the figures; None: all that this machine can make. `pdf` is always among them."""
+    links: RunLinks | None = None
+    """Where the page's runs are in the MLflow UI; None for a page without such links."""
     workers: int = 1
     """Processes that draw; with more than one, call from a script's `__main__` part."""
 
@@ -82,7 +85,7 @@ def compose(results: StudyResults, options: ReportOptions) -> dict[str, bytes]:
             contents[document.name] = document.text.encode()
         for table in found.tables:
             contents |= _table_files(table, venue)
-    tables = [table for found in exhibits for table in found.tables]
+    tables = [table for found in exhibits for table in found.tables if table.paper]
     contents["numbers.tex"] = numbers_tex(results.plan.study.name, tables).encode()
     figures = [figure for found in exhibits for figure in found.figures]
     drawings: dict[str, str] = {}
@@ -93,9 +96,9 @@ def compose(results: StudyResults, options: ReportOptions) -> dict[str, bytes]:
         drawings[figure.name] = picture.inline
     titled = [(title, found) for _, title, found in sections]
     contents["report.tex"] = document_tex(overview, titled, venue).encode()
-    contents["report.html"] = page_html(overview, sections, drawings).encode()
+    contents["report.html"] = page_html(overview, sections, drawings, options.links).encode()
     asked = {"venue": options.venue, "formats": list(formats)}
-    contents[MANIFEST] = manifest_json(results, sections, contents, asked)
+    contents[MANIFEST] = manifest_json(results, sections, contents, asked, options.links)
     return contents
 
 
@@ -112,11 +115,10 @@ def _sections(results: StudyResults) -> list[tuple[str, str, Exhibits]]:
 def _table_files(table: Table, venue: Venue) -> dict[str, bytes]:
     """A table for each use of it."""
     path = f"tables/{table.name}"
-    files = {
-        f"{path}.tex": table_tex(table, two_columns=venue.has_two_columns),
-        f"{path}.md": table_md(table),
-    }
-    if is_wide(table):
+    files = {f"{path}.md": table_md(table)}
+    if table.paper:
+        files[f"{path}.tex"] = table_tex(table, two_columns=venue.has_two_columns)
+    if table.paper and is_wide(table):
         files[f"{path}_wide.tex"] = table_tex(table, wide=True)
     return {name: text.encode() for name, text in files.items()} | {f"{path}.csv": _csv(table.data)}
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:  # drawing is imported by the sections that draw
     from reports.figures.drawing import Theme
 
 
+RUNS = "runs"
+"""Name of the table of all runs, to which a page leads from each row and figure."""
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table as it is read; `Table.data` has the numbers."""
@@ -56,6 +60,8 @@ class Cell:
     marks: tuple[Outcome, ...] = ()
     """One outcome per seed, on a page."""
     bar: IntervalBar | None = None
+    run: str = ""
+    """Key of the run that it names; a page links it to the run in MLflow."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,8 @@ class Row:
     """Whether space stands above the row."""
     runs: tuple[str, ...] = ()
     """Run keys that its numbers come from."""
+    outcome: Outcome | None = None
+    """How the run ended, in a row that is of one run."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,8 @@ class Table:
     data: pd.DataFrame
     bar_limit: float = 0.0
     """Half-width of the scale of `Cell.bar`."""
+    paper: bool = True
+    """Whether it is also written in LaTeX; the page and the CSV have it in any case."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from reports.build import ReportOptions, compose
+from reports.links import RunLinks
 from reports.results.frame import StudyResults, UnreadableResults
 from reports.writers.manifest import MANIFEST
 from reports.writers.pictures import has_tex
 
 TOLERANCE = 1e-8
 """Relative difference below which two numbers are one: files have ten digits."""
+MISSING = "the file is missing"
 
 Manifest = Mapping[str, Any]
 
@@ -54,7 +56,8 @@ def verify_report(results: StudyResults, output: Path, workers: int = 1) -> Veri
     """
     old = _read_manifest(output, results.plan.study.name)
     formats = tuple(f for f in old["options"]["formats"] if f != "pgf" or has_tex())
-    contents = compose(results, ReportOptions(old["options"]["venue"], formats, workers))
+    options = ReportOptions(old["options"]["venue"], formats, _links(old), workers)
+    contents = compose(results, options)
     new = json.loads(contents[MANIFEST])
     unchecked = [
         name
@@ -66,10 +69,13 @@ def verify_report(results: StudyResults, output: Path, workers: int = 1) -> Veri
         for name in sorted({*old["files"], *new["files"]}.difference(unchecked))
         if old["files"].get(name) != new["files"].get(name)
     ]
-    changes = [*_edited(output, old), *_changed_runs(old, new), *_changed_sentences(old, new)]
-    for name in [name for name in others if name.endswith(".csv")]:
-        others.remove(name)
-        changes += _changed_entries(name, output, contents)
+    edited = dict(_edited(output, old))
+    changes = [f"{name}: {what}" for name, what in edited.items()]
+    changes += [*_changed_runs(old, new), *_changed_sentences(old, new)]
+    for name in sorted({*edited, *others}):
+        if name.endswith(".csv") and edited.get(name) != MISSING:
+            changes += _changed_entries(name, output, contents)
+    others = [name for name in others if not name.endswith(".csv")]
     if old["report_versions"] == new["report_versions"] and others:
         changes.append(f"{len(others)} other files differ: {', '.join(others)}")
         others = []
@@ -99,13 +105,20 @@ def _read_manifest(output: Path, study: str) -> Manifest:
     return manifest
 
 
-def _edited(output: Path, old: Manifest) -> Iterator[str]:
+def _links(old: Manifest) -> RunLinks | None:
+    if old["mlflow"] is None:
+        return None
+    ids = {run["run_key"]: run["mlflow_run_id"] for run in old["runs"] if run["mlflow_run_id"]}
+    return RunLinks(run_ids=ids, **old["mlflow"])
+
+
+def _edited(output: Path, old: Manifest) -> Iterator[tuple[str, str]]:
     for name, digest in old["files"].items():
         path = output / name
         if not path.is_file():
-            yield f"{name}: the file is missing"
+            yield name, MISSING
         elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            yield f"{name}: the file was changed after it was written"
+            yield name, "the file was changed after it was written"
 
 
 def _changed_runs(old: Manifest, new: Manifest) -> Iterator[str]:

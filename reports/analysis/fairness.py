@@ -47,6 +47,8 @@ class Account:
     """Compared runs."""
     outcomes: dict[Outcome, int]
     """Of its compared runs."""
+    runs: tuple[str, ...]
+    """Keys of all its runs, those of its search included."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def _account(results: StudyResults, cell: Cell, color: str) -> Account:
                             default=math.nan),
         seeds=sum(outcomes.values()),
         outcomes=outcomes,
+        runs=tuple(runs["run_key"]),
     )  # fmt: skip
 
 

@@ -144,13 +144,14 @@ def _side(
     results: StudyResults, levels: LevelSets, variants: tuple[str, ...], seeds: Sequence[int]
 ) -> Side:
     runs = results.runs
-    found = runs[runs["variant"].isin(variants) & runs["seed"].isin(seeds)]["outcome"]
+    found = runs[runs["variant"].isin(variants) & runs["seed"].isin(seeds)]
     choices = results.plan.choices
     return Side(
         levels=" · ".join(_levels_text(key, value) for key, value in levels.items()),
         cells=len(variants),
-        outcomes={outcome: int((found == outcome).sum()) for outcome in Outcome},
+        outcomes={outcome: int((found["outcome"] == outcome).sum()) for outcome in Outcome},
         at_edge=tuple(results.labels[v] for v in variants if v in choices and choices[v].edges),
+        runs=tuple(found["run_key"]),
     )
 
 

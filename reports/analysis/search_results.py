@@ -48,6 +48,8 @@ class VariantSearch:
     """Runs of the search that have ended."""
     diverged: int
     pruned: int
+    run_keys: tuple[str, ...]
+    """Keys of the runs that have ended."""
 
     @property
     def is_provisional(self) -> bool:
@@ -64,10 +66,10 @@ class SearchResults:
     axis: str | None
     """The key that losses are drawn over: the learning rate, or else the first that has numbers."""
     points: pd.DataFrame
-    """One row per run of the search that has ended: variant, label, trial, seed, extension (whether
-    beyond the study's values), one column per nuisance key, outcome, loss (what the run counts for:
-    `clipped_loss` with what is known of l0; of a pruned run the last one, NaN where it was never
-    begun), initial_loss (l0 as the run recorded it)."""
+    """One row per run of the search that has ended: run_key, variant, label, trial, seed, extension
+    (whether beyond the study's values), one column per nuisance key, outcome, loss (what the run
+    counts for: `clipped_loss` with what is known of l0; of a pruned run the last one, NaN where it
+    was never begun), initial_loss (l0 as the run recorded it)."""
     rows: tuple[VariantSearch, ...]
     layout: Layout
     seeds: int
@@ -128,6 +130,7 @@ def _points(results: StudyResults) -> pd.DataFrame:
             if record is None or record.outcome is Outcome.FAILED:
                 continue
             row = {
+                "run_key": record.run_key,
                 "variant": trial.variant,
                 "label": results.labels[trial.variant],
                 "trial": trial.number,
@@ -139,7 +142,7 @@ def _points(results: StudyResults) -> pd.DataFrame:
                 "initial_loss": record.summary.get(INITIAL_LOSS, math.nan),
             }
             rows.append(row)
-    columns = ["variant", "label", "trial", "seed", "extension", *plan.nuisance]
+    columns = ["run_key", "variant", "label", "trial", "seed", "extension", *plan.nuisance]
     return pd.DataFrame(rows, columns=[*columns, "outcome", "loss", "initial_loss"])
 
 
@@ -200,6 +203,7 @@ def _variant_search(
         runs=len(own),
         diverged=int((own["outcome"] == Outcome.DIVERGED).sum()),
         pruned=int(pruned.sum()),
+        run_keys=tuple(own["run_key"]),
     )
 
 

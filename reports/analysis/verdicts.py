@@ -59,6 +59,8 @@ class Side:
     """Of the runs of these cells that the test is on."""
     at_edge: tuple[str, ...]
     """Labels of its cells whose chosen values lie at the edge of what was tried."""
+    runs: tuple[str, ...]
+    """Keys of the runs of these cells that the test is on, whatever came of them."""
 
     @property
     def given_up(self) -> int:

@@ -46,6 +46,8 @@ class LayerMaps:
     scale: ColorScale
     fixed: str
     """What is hatched and why, as sentences; may be empty."""
+    runs: tuple[str, ...]
+    """Keys of the runs that the means are over."""
 
     @property
     def foregone(self) -> str:
@@ -98,6 +100,7 @@ def collect_layer_maps(results: StudyResults, family: str, tap: str) -> LayerMap
         grid=grid_of(results),
         scale=color_scale(kind, means["mean"].to_numpy()),
         fixed=fixed_reasons(results, family, layers),
+        runs=tuple(curves["run_key"].unique()),
     )
 
 

@@ -56,6 +56,11 @@ class LinePanels:
     """Of how many recorded points one is drawn."""
     y_limits: tuple[float, float] | None = None
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Keys of the runs that have lines."""
+        return tuple(self.lines["run_key"].unique())
+
 
 def collect_lines(results: StudyResults, metric: str) -> LinePanels | None:
     """Curves against steps, means and divergences of a metric; None where no run recorded it."""

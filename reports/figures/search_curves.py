@@ -41,7 +41,8 @@ def search_figure(data: SearchResults) -> Figure | None:
         counts_caption(data.outcomes, searching=data.searching),
     ]
     caption = " ".join(filter(None, parts))
-    return Figure("search", caption, data.points, partial(_draw, data))
+    runs = tuple(data.points["run_key"])
+    return Figure("search", caption, data.points, partial(_draw, data), runs)
 
 
 def _draw(data: SearchResults, theme: Theme) -> Drawing:

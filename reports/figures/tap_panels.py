@@ -69,6 +69,8 @@ class TapPanels:
     scale: ColorScale
     fixed: str
     """What is hatched and why, as sentences; may be empty."""
+    runs: tuple[str, ...]
+    """Keys of the runs that the means are over."""
 
     @property
     def foregone(self) -> str:
@@ -132,6 +134,7 @@ def collect_tap_panels(results: StudyResults, family: str) -> TapPanels | None:
         without=tuple(results.labels[variant] for variant in silent),
         scale=scale,
         fixed=fixed_reasons(results, family, cells),
+        runs=tuple(done["run_key"].unique()),
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from reports.figures.drawing import PAPER, Theme
 from studies.registry import Registry
 
 
@@ -21,9 +20,9 @@ class Venue:
         """Whether tables and figures of text width go over both columns."""
         return self.column_width_in < self.text_width_in
 
-    def theme(self, *, wide: bool) -> Theme:
-        """How figures are drawn for it, over the text or in a column."""
-        return replace(PAPER, width_in=self.text_width_in if wide else self.column_width_in)
+    def width_in(self, *, wide: bool) -> float:
+        """Of a figure over the text, or in a column."""
+        return self.text_width_in if wide else self.column_width_in
 
 
 VENUES: Registry[Venue] = Registry(

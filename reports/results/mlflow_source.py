@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one for each artifact
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default blocks for minutes
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from reports.links import RunLinks
 from reports.results.frame import StudyResults, UnreadableResults, assemble
 from reports.results.sources import (
     HISTORY_FILE,
@@ -60,6 +63,21 @@ def load_tracked_study(tracking_uri: str, study: str) -> StudyResults:
                 if history is not None:
                     histories[key] = read_history(history)
         return assemble(plan, records, histories, registration)
+
+
+def link_runs(tracking_uri: str, study: str, ui_url: str) -> RunLinks | None:
+    """Where the UI at an address shows the runs of a study; None where the store has not got it.
+
+    Runs are listed page by page, and nothing is downloaded. What the store raises goes through.
+    """
+    client = MlflowClient(tracking_uri=tracking_uri)
+    experiment = client.get_experiment_by_name(study)
+    if experiment is None:
+        return None
+    run_ids: dict[str, str] = {}
+    for run in _Reader(client, experiment.experiment_id, Path()).runs("run"):
+        run_ids.setdefault(run.data.tags.get("run_key", ""), run.info.run_id)
+    return RunLinks(ui_url, experiment.experiment_id, run_ids)
 
 
 class PlannedStudy(NamedTuple):

@@ -10,6 +10,7 @@ from reports.sections import (
     layer_diagnostics,
     learning_curves,
     main_table,
+    runs,
     search,
     training_dynamics,
     unfinished_runs,
@@ -28,5 +29,6 @@ SECTIONS: Registry[Section[Any]] = Registry(
         "training-dynamics": training_dynamics.SECTION,
         **layer_diagnostics.sections(),
         "fairness": fairness.SECTION,
+        "runs": runs.SECTION,
     },
 )

@@ -47,7 +47,7 @@ def render(data: FairnessLedger) -> Exhibits:
                 "fairness",
                 _caption(data),
                 columns,
-                tuple(Row(_cells(account, data)) for account in data.accounts),
+                tuple(Row(_cells(account, data), runs=account.runs) for account in data.accounts),
                 pd.DataFrame([_numbers(account, data) for account in data.accounts]),
             ),
         ),

@@ -38,7 +38,8 @@ def render(data: HypothesisResults) -> Exhibits:
         caption=caption(data),
         columns=_columns(data),
         rows=tuple(
-            Row(_cells(row, data, decimals), gap=place > 0) for place, row in enumerate(data.rows)
+            Row(_cells(row, data, decimals), gap=place > 0, runs=(*row.of.runs, *row.against.runs))
+            for place, row in enumerate(data.rows)
         ),
         data=pd.DataFrame([_numbers(row, data) for row in data.rows]),
         bar_limit=_bar_limit(data),

@@ -202,7 +202,7 @@ def render(data: LayerDiagnostics) -> Exhibits:
 def _map_figure(data: LayerDiagnostics, family: FamilyFigures, maps: LayerMaps) -> Figure:
     name = f"{_file_name(maps.family)}_{_file_name(maps.tap)}_by_step"
     caption = f"{map_caption(maps, family.definition)} {_counts(data)}"
-    return Figure(name, caption, maps.means, partial(draw_layer_maps, maps))
+    return Figure(name, caption, maps.means, partial(draw_layer_maps, maps), maps.runs)
 
 
 def _line_figure(data: LayerDiagnostics, family: FamilyFigures, lines: LinePanels) -> Figure:
@@ -211,13 +211,14 @@ def _line_figure(data: LayerDiagnostics, family: FamilyFigures, lines: LinePanel
         f"{_counts(data)}"
     )
     table = lines_table(lines, "value")
-    return Figure(_file_name(lines.metric), caption, table, partial(draw_lines, lines))
+    draw = partial(draw_lines, lines)
+    return Figure(_file_name(lines.metric), caption, table, draw, lines.runs)
 
 
 def _panel_figure(data: LayerDiagnostics, family: FamilyFigures, panels: TapPanels) -> Figure:
     name = f"{_file_name(panels.family)}_by_layer"
     caption = f"{panel_caption(panels, family.definition)} {_counts(data)}"
-    return Figure(name, caption, panels.cells, partial(draw_tap_panels, panels))
+    return Figure(name, caption, panels.cells, partial(draw_tap_panels, panels), panels.runs)
 
 
 def _counts(data: LayerDiagnostics) -> str:

@@ -69,7 +69,8 @@ def render(data: LearningCurves) -> Exhibits:
             f"steps run off the axis. {counts_caption(data.outcomes, searching=data.searching)}"
         )
         table = lines_table(panels, "loss")
-        figures.append(Figure(names[metric], caption, table, partial(draw_lines, panels)))
+        draw = partial(draw_lines, panels)
+        figures.append(Figure(names[metric], caption, table, draw, panels.runs))
     return Exhibits(figures=tuple(figures))
 
 

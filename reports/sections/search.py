@@ -103,7 +103,7 @@ def _table(data: SearchResults) -> Table:
     ]
     if _prunes(data):
         columns.append(Column("Pruned", "runs of the search", True, "r"))
-    rows = tuple(Row(_cells(row, data, decimals)) for row in data.rows)
+    rows = tuple(Row(_cells(row, data, decimals), runs=row.run_keys) for row in data.rows)
     numbers = pd.DataFrame([_numbers(row, data) for row in data.rows])
     return Table("search", _caption(data), tuple(columns), rows, numbers)
 

@@ -34,6 +34,8 @@ class DynamicsRow:
     label: str
     color: str
     completed: int
+    runs: tuple[str, ...]
+    """Keys of the completed ones."""
     values: dict[str, Summary]
     """By metric; for the steps to the target, over the runs that reached it."""
     bracket: float
@@ -61,6 +63,7 @@ def collect(results: StudyResults) -> TrainingDynamics | None:
     styles = layout_of(results).styles
     firsts = {next(iter(group.labels)) for group in row_groups(results)[1:]}
     brackets = _brackets(results)
+    done = results.runs[results.runs["outcome"] == Outcome.COMPLETED]
     facts = [record.facts.get(TARGET_LOSS) for record in results.records.values()]
     targets = sorted({float(fact) for fact in facts if isinstance(fact, int | float)})
     return TrainingDynamics(
@@ -70,6 +73,7 @@ def collect(results: StudyResults) -> TrainingDynamics | None:
                 label=results.labels[variant],
                 color=styles[variant].color,
                 completed=results.outcomes(variant)[Outcome.COMPLETED],
+                runs=tuple(done[done["variant"] == variant]["run_key"]),
                 values={metric: summarize(results.values(metric, variant)) for metric in METRICS},
                 bracket=brackets.get(variant, math.nan),
                 starts_group=variant in firsts and len(results.variants) > 8,
@@ -117,7 +121,7 @@ def render(data: TrainingDynamics) -> Exhibits:
         caption=_caption(data),
         columns=columns,
         rows=tuple(
-            Row(_cells(row, decimals, bool(data.targets)), gap=row.starts_group)
+            Row(_cells(row, decimals, bool(data.targets)), gap=row.starts_group, runs=row.runs)
             for row in data.rows
         ),
         data=pd.DataFrame([_numbers(row) for row in data.rows]).assign(

@@ -25,6 +25,8 @@ class Fate:
     outcome: Outcome
     seeds: str
     reason: str
+    runs: tuple[str, ...]
+    """Their keys."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class UnfinishedRuns:
 def collect(results: StudyResults) -> UnfinishedRuns | None:
     """Every planned run that did not complete, runs of one fate in one row."""
     runs = results.runs[results.runs["outcome"] != Outcome.COMPLETED]
-    seeds: dict[tuple[int, Outcome, str], list[str]] = {}
+    seeds: dict[tuple[int, Outcome, str], dict[str, str]] = {}
     for run in runs.to_dict("records"):
         outcome = Outcome(run["outcome"])
         variant = results.variants.index(run["variant"])
@@ -52,11 +54,14 @@ def collect(results: StudyResults) -> UnfinishedRuns | None:
             seed += f" (step {at:.0f})"
         elif outcome is Outcome.PRUNED:
             seed += " (before its first step)"
-        seeds.setdefault((variant, outcome, _reason(outcome, run["error"])), []).append(seed)
+        seeds.setdefault((variant, outcome, _reason(outcome, run["error"])), {})[run["run_key"]] = (
+            seed
+        )
     fates = []
     for (variant, outcome, reason), listed in sorted(seeds.items()):
         name = results.variants[variant]
-        fates.append(Fate(name, results.labels[name], outcome, ", ".join(listed), reason))
+        shown, keys = ", ".join(listed.values()), tuple(listed)
+        fates.append(Fate(name, results.labels[name], outcome, shown, reason, keys))
     if not fates:
         return None
     return UnfinishedRuns(tuple(fates), results.outcomes(), not results.plan.is_settled)
@@ -77,7 +82,8 @@ def render(data: UnfinishedRuns) -> Exhibits:
                 Cell(f"{OUTCOME_MARKS[fate.outcome]} {fate.outcome}", tex=fate.outcome.value),
                 Cell(fate.seeds),
                 Cell(fate.reason),
-            )
+            ),
+            runs=fate.runs,
         )
         for fate in data.fates
     )
@@ -93,7 +99,7 @@ def render(data: UnfinishedRuns) -> Exhibits:
     )
     counts = counts_caption(data.outcomes, searching=data.searching)
     caption = f"Planned runs without a final loss. {counts}"
-    numbers = pd.DataFrame([vars(fate) for fate in data.fates])
+    numbers = pd.DataFrame([vars(fate) for fate in data.fates]).drop(columns="runs")
     return Exhibits(tables=(Table("unfinished_runs", caption, columns, rows, numbers),))
 
 

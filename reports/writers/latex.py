@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import jinja2
@@ -72,12 +73,21 @@ def document_tex(overview: Overview, sections: Sequence[tuple[str, Exhibits]], v
         sections: title and exhibits of each section.
         venue: whose text width it has.
     """
-    wide = [table.name for _, found in sections for table in found.tables if is_wide(table)]
+    shown = [(title, _for_paper(exhibits)) for title, exhibits in sections]
     return (
         _environment()
         .get_template("report.tex.j2")
-        .render(overview=overview, sections=sections, venue=venue, wide=wide)
+        .render(
+            overview=overview,
+            sections=[(title, e) for title, e in shown if e.sentences or e.tables or e.figures],
+            venue=venue,
+            wide=[table.name for _, e in shown for table in e.tables if is_wide(table)],
+        )
     )
+
+
+def _for_paper(exhibits: Exhibits) -> Exhibits:
+    return replace(exhibits, tables=tuple(table for table in exhibits.tables if table.paper))
 
 
 def _environment() -> jinja2.Environment:

@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import Any
 
 from reports.exhibits import Exhibits
+from reports.links import RunLinks
 from reports.overview import provenance_values
 from reports.results.frame import StudyResults
 from reports.writers.numbers import row_names
@@ -26,6 +27,7 @@ def manifest_json(
     sections: Sequence[tuple[str, str, Exhibits]],
     contents: Mapping[str, bytes],
     options: Mapping[str, Any],
+    links: RunLinks | None,
 ) -> bytes:
     """The manifest: each row of a table, figure and section leads to its runs by their number.
 
@@ -34,9 +36,10 @@ def manifest_json(
         sections: name, title and exhibits.
         contents: every other file by its path below the report.
         options: what the report was asked for.
+        links: where its runs are in the MLflow UI.
     """
     plan = results.plan
-    runs = _runs(results)
+    runs = _runs(results, links)
     numbers = {run["run_key"]: i for i, run in enumerate(runs)}
 
     def traced(keys: Sequence[str]) -> list[int]:
@@ -49,6 +52,7 @@ def manifest_json(
         "baseline": plan.baseline,
         "registration_digest": results.registration.digest if results.registration else None,
         "options": dict(options),
+        "mlflow": links and {"ui_url": links.ui_url, "experiment_id": links.experiment_id},
         "runs": runs,
         "sections": {
             name: {
@@ -84,8 +88,8 @@ def report_versions() -> dict[str, str]:
     }
 
 
-def _runs(results: StudyResults) -> list[dict[str, Any]]:
-    """Every planned run, with the commit of the code that it was trained by."""
+def _runs(results: StudyResults, links: RunLinks | None) -> list[dict[str, Any]]:
+    """Every planned run, with the commit that it was trained by and its MLflow run."""
     columns = ["run_key", "variant", "seed", "stage", "outcome"]
     found: list[dict[str, Any]] = [
         {str(name): value for name, value in run.items()}
@@ -94,5 +98,6 @@ def _runs(results: StudyResults) -> list[dict[str, Any]]:
     for run in found:
         record = results.records.get(run["run_key"])
         git = record.provenance.get("git") if record else None
+        run["mlflow_run_id"] = links.run_ids.get(run["run_key"]) if links else None
         run["git_commit"] = git.get("commit") if isinstance(git, Mapping) else None
     return found

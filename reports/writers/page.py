@@ -9,13 +9,20 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from reports.exhibits import Exhibits, IntervalBar
+from reports.exhibits import RUNS, Exhibits, IntervalBar, Table
 from reports.figures.style import INK
+from reports.links import RunLinks
 from reports.overview import Overview
 from reports.words import OUTCOME_MARKS
+from reports.writers.run_references import RunReferences
 from studies.records import Outcome
 
 TEMPLATES = Path(__file__).parent / "templates"
+STYLES = ("report.css", "table.css", "figure.css", "navigation.css")
+SCRIPTS = ("sort.js", "filter.js", "runs.js", "columns.js", "zoom.js", "navigation.js")
+"""Each a block of its own; the page has their sum as one element."""
+FEW_ROWS = 8
+"""Rows of a table that need no filter."""
 BAR_WIDTH = 120
 """Units of the view box of an interval bar; 0 is in the middle."""
 
@@ -24,6 +31,7 @@ def page_html(
     overview: Overview,
     sections: Sequence[tuple[str, str, Exhibits]],
     drawings: Mapping[str, str],
+    links: RunLinks | None = None,
 ) -> str:
     """The page, with style, script and figures inside.
 
@@ -31,6 +39,7 @@ def page_html(
         overview: the head.
         sections: name, title and exhibits of each section.
         drawings: figure name to SVG element.
+        links: where runs are in the MLflow UI, if they are.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -39,17 +48,38 @@ def page_html(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["order"] = order_attribute
+    environment.filters.update(
+        order=order_attribute, runs=runs_text, outcome_counts=outcome_counts, has_extra=has_extra
+    )
     environment.globals.update(
-        bar=interval_bar, marks=OUTCOME_MARKS, outcomes=list(Outcome), width=BAR_WIDTH, ink=INK
-    )
-    return environment.get_template("report.html.j2").render(
-        overview=overview,
-        sections=sections,
+        bar=interval_bar, marks=OUTCOME_MARKS, outcomes=list(Outcome), width=BAR_WIDTH, ink=INK,
+        few=FEW_ROWS, all_runs=RUNS, links=links,
+        references=RunReferences(exhibits for _, _, exhibits in sections),
         drawings={name: Markup(svg) for name, svg in drawings.items()},
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+    )  # fmt: skip
+    return environment.get_template("report.html.j2").render(
+        overview=overview, sections=sections, style=_joined(STYLES), script=_joined(SCRIPTS)
     )
+
+
+def _joined(names: Sequence[str]) -> Markup:
+    return Markup("").join(Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in names)
+
+
+def runs_text(count: int) -> str:
+    """A number of runs: "1 run", "5 runs"."""
+    return f"{count} {'run' if count == 1 else 'runs'}"
+
+
+def outcome_counts(table: Table) -> dict[Outcome, int]:
+    """How many rows are of runs that ended so; nothing where rows are not of one run each."""
+    ends = [row.outcome for row in table.rows]
+    return {outcome: ends.count(outcome) for outcome in Outcome if outcome in ends}
+
+
+def has_extra(table: Table) -> bool:
+    """Whether columns may be hidden where there is no room."""
+    return not all(column.paper for column in table.columns)
 
 
 def order_attribute(value: float | str | None, text: str) -> str:

@@ -6,13 +6,14 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from typing import NamedTuple
 
 from matplotlib.figure import Figure as Drawing
 
 from reports.exhibits import Figure
-from reports.figures.drawing import Theme, draw_files, draw_pgf, inline_svg
+from reports.figures.drawing import PAPER, Theme, draw_files, draw_pgf, inline_svg
 from reports.figures.venues import Venue
 from studies.errors import AblationError
 
@@ -70,7 +71,13 @@ def draw_all(
         workers: processes that draw.
     """
     jobs = [
-        (figure.name, figure.draw, venue.theme(wide=figure.wide), formats) for figure in figures
+        (
+            figure.name,
+            figure.draw,
+            replace(PAPER, width_in=venue.width_in(wide=figure.wide)),
+            formats,
+        )
+        for figure in figures
     ]
     if workers == 1 or len(jobs) < FEWEST_FOR_PROCESSES:
         yield from map(_draw, jobs)

@@ -51,7 +51,11 @@ def test_every_file_is_there_and_in_the_manifest(report: ReportFiles) -> None:
 def test_the_page_is_self_contained_small_and_says_that_it_is_partial(report: ReportFiles) -> None:
     html = report.html.read_text()
     assert len(html) < 5_000_000
-    assert not re.search(r"""(src|href)=["'](?!#|data:)""", html)
+    assert not re.search(r"""src=["'](?!data:)|<link|@import""", html)
+    beside = {link for link in re.findall(r'href="([^#"][^"]*)"', html) if "data:" not in link}
+    assert beside <= {
+        str(p.relative_to(report.html.parent)) for p in (*report.tables, *report.figures)
+    }
     assert not re.search(r"url\((?!#)", html)
     assert "52 of 56 runs finished; 1 failed, 3 missing" in html
     assert "Partial report" in html

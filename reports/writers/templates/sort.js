@@ -10,7 +10,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
       a === "" || b === "" ? (a === "") - (b === "")
         : (up ? 1 : -1) * (isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b);
     const rows = [...table.tBodies[0].rows].sort((a, b) => compare(key(a), key(b)));
-    table.tBodies[0].append(...rows);
+    const sorted = document.createDocumentFragment();
+    rows.forEach((row) => sorted.append(row));
+    table.tBodies[0].append(sorted);
     table.classList.add("sorted");
   }));
 }
