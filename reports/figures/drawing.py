@@ -70,7 +70,7 @@ def themed(theme: Theme) -> Iterator[None]:
     size = theme.font_size_pt
     settings: dict[str, Any] = {
         **sns.axes_style("ticks"),
-        "font.family": [theme.font_family],
+        "font.family": [theme.font_family, "DejaVu Sans"],  # for characters that the first lacks
         "mathtext.fontset": "stix",
         "font.size": size,
         "axes.titlesize": size,
