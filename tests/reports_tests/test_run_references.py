@@ -12,7 +12,12 @@ def listing(*keys: str) -> Exhibits:
 
 @pytest.mark.parametrize(
     ("places", "text"),
-    [([], []), ([4], ["4"]), ([0, 1, 2], ["0-2"]), ([0, 2, 3, 7, 9, 10], ["0", "2-3", "7", "9-10"])],
+    [
+        ([], []),
+        ([4], ["4"]),
+        ([0, 1, 2], ["0-2"]),
+        ([0, 2, 3, 7, 9, 10], ["0", "2-3", "7", "9-10"]),
+    ],
 )
 def test_neighbours_are_joined(places: list[int], text: list[str]) -> None:
     assert spans(places) == text

@@ -73,7 +73,10 @@ def test_rows_lead_to_the_runs_that_they_are_made_of(grid: StudyResults) -> None
 def test_figures_lead_to_the_runs_that_are_drawn(grid: StudyResults) -> None:
     recorded = {*grid.histories["run_key"].unique()}
     completed = {*grid.runs[grid.runs["outcome"] == Outcome.COMPLETED]["run_key"]}
-    curves, layers = SECTIONS["learning-curves"].exhibits(grid), SECTIONS["gradients"].exhibits(grid)
+    curves, layers = (
+        SECTIONS["learning-curves"].exhibits(grid),
+        SECTIONS["gradients"].exhibits(grid),
+    )
     assert curves is not None
     assert layers is not None
     assert all({*figure.runs} == recorded for figure in curves.figures)
