@@ -96,7 +96,7 @@ def _links(results: StudyResults, options: argparse.Namespace) -> RunLinks | Non
     except Exception as error:
         links, reason = None, str(error).splitlines()[0][:200]
     if links is None:
-        print(f"no links to MLflow: {reason}", file=sys.stderr)
+        print(f"links:     none to MLflow, {reason}")
     return links
 
 

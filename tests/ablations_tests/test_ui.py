@@ -2,16 +2,14 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -22,20 +20,13 @@ from reports.build import build_report
 from reports.results.mlflow_source import load_tracked_study
 from reports.results.sources import load_study
 from studies.errors import AblationError
+from tests.browser import browser, eventually, open_page
 from tests.finished_study import FinishedStudy, finished, run_study
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-__all__ = ["finished"]
-
-
-PATIENCE_S = 60.0
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-dev-shm-usage "
-    "--disable-background-networking --disable-component-update --disable-sync "
-    "--window-size=1600,1200"
-)
+__all__ = ["browser", "finished"]
 
 
 @dataclass(frozen=True)
@@ -52,15 +43,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def eventually(happens: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if found := happens():
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"not in {PATIENCE_S:.0f} s: {what}")
 
 
 @pytest.fixture(scope="module")
@@ -88,24 +70,6 @@ def server(finished: FinishedStudy) -> Iterator[Server]:
         process.stdout.close()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Chrome"]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is in the dev extra")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("needs chromium and chromedriver (Debian: apt install chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    profile = tmp_path_factory.mktemp("chromium")
-    for flag in [*FLAGS.split(), f"--user-data-dir={profile}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(driver, service_args=["--log-level=OFF"])
-    chrome = webdriver.Chrome(options=options, service=service)
-    yield chrome
-    chrome.quit()
-
-
 def text_of(browser: "Chrome") -> str:
     return str(browser.execute_script("return document.body.innerText"))
 
@@ -113,11 +77,6 @@ def text_of(browser: "Chrome") -> str:
 def run_names(browser: "Chrome") -> set[str]:
     """Names of the runs that are listed on the page."""
     return set(re.findall(r"^\w+ seed \d$", text_of(browser), re.MULTILINE))
-
-
-def open_page(browser: "Chrome", url: str) -> None:
-    browser.get("about:blank")  # another fragment of the same page would not load it again
-    browser.get(url)
 
 
 def test_it_prints_a_link_to_each_view(server: Server) -> None:

@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from reports.results.frame import UnreadableResults
-from reports.results.mlflow_source import load_tracked_study
+from reports.results.mlflow_source import link_runs, load_tracked_study
 from reports.results.sources import load_study
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
@@ -65,3 +65,25 @@ def test_an_experiment_without_a_plan_is_refused(tracked: tuple[Path, str]) -> N
     MlflowClient(tracking_uri=tracked[1]).create_experiment("by-hand")
     with pytest.raises(UnreadableResults, match="holds no run of kind 'study'"):
         load_tracked_study(tracked[1], "by-hand")
+
+
+def test_runs_are_linked_by_their_keys_page_by_page(
+    tracked: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, uri = tracked
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("norm-placement")
+    assert experiment is not None
+    monkeypatch.setattr("reports.results.mlflow_source.PAGE_SIZE", 3)
+    links = link_runs(uri, "norm-placement", "http://host:5000")
+    assert links is not None
+    assert set(links.run_ids) == {*load_study(directory).records, "0123456789abcdef"}
+    for key, run_id in links.run_ids.items():
+        tags = client.get_run(run_id).data.tags
+        assert (tags["kind"], tags["run_key"]) == ("run", key)
+        address = f"http://host:5000/#/experiments/{experiment.experiment_id}/runs/{run_id}"
+        assert links.to(key) == address
+
+
+def test_a_store_without_the_study_gives_no_links(tracked: tuple[Path, str]) -> None:
+    assert link_runs(tracked[1], "nope", "http://host:5000") is None

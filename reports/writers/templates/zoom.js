@@ -5,7 +5,7 @@
   const dialog = document.getElementById("zoom");
   const stage = dialog.querySelector(".stage");
   const pointers = new Map(); // those that are down, where they were last
-  let picture, home, whole, view;
+  let picture, home, box, whole, view;
 
   const draw = () => picture.setAttribute("viewBox", [view.x, view.y, view.width, view.height].join(" "));
   const within = (value, low, high) => Math.max(low, Math.min(high, value));
@@ -29,11 +29,12 @@
   };
   const fit = () => {
     view = { ...whole };
-    draw();
+    picture.setAttribute("viewBox", box);
   };
   const open = (figure) => {
     home = figure.querySelector(".picture");
     picture = home.querySelector("svg");
+    box = picture.getAttribute("viewBox");
     const { x, y, width, height } = picture.viewBox.baseVal;
     whole = { x, y, width, height };
     home.style.height = `${home.offsetHeight}px`; // the page stays as it is below

@@ -1,0 +1,132 @@
+"""What a person does with the tables of a page: filter, sort, follow numbers to runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reports.results.frame import StudyResults
+from reports.sections.contents import SECTIONS
+from studies.records import Outcome
+from tests.browser import browser, eventually, open_page
+from tests.reports_tests.drawn_page import ask, emulate, no_error, opened, page, press, rows
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+__all__ = ["browser", "no_error", "opened", "page"]
+
+
+def keys(browser: Chrome) -> list[str]:
+    """Full keys of the runs that are to be seen in the table of runs."""
+    return ask(
+        browser,
+        "[...document.querySelectorAll('#table-runs tbody tr')]"
+        ".filter((row) => row.checkVisibility())"
+        ".map((row) => row.lastElementChild.querySelector('[title]').title)",
+    )
+
+
+def count(browser: Chrome, table: str) -> str:
+    return str(browser.find_element("css selector", f"[data-table=table-{table}] output").text)
+
+
+def type_into(browser: Chrome, table: str, text: str) -> None:
+    browser.find_element("css selector", f"[data-table=table-{table}] input").send_keys(text)
+
+
+def test_words_leave_the_rows_that_have_them_all_and_escape_brings_back_the_others(
+    opened: Chrome, grid: StudyResults
+) -> None:
+    type_into(opened, "fairness", "SWIGLU  post")
+    assert count(opened, "fairness") == "3 of 28 rows"
+    labels = [row[0].partition("\n")[0] for row in rows(opened, "fairness")]
+    assert all("SwiGLU" in label and "post" in label for label in labels)
+    type_into(opened, "fairness", " runs")  # the links to runs are no entries
+    assert count(opened, "fairness") == "0 of 28 rows"
+    type_into(opened, "fairness", "\ue00c")  # Escape
+    assert count(opened, "fairness") == ""
+    assert len(rows(opened, "fairness")) == 28
+    key = sorted(grid.plan.run_keys)[0]
+    type_into(opened, "runs", key)
+    assert keys(opened) == [key]
+    assert not opened.find_elements("css selector", "[data-table=table-wide] input")  # 3 rows
+
+
+def test_outcomes_are_chosen_by_buttons(opened: Chrome) -> None:
+    press(opened, "[data-outcome=failed]")
+    press(opened, ".tools [data-outcome=diverged]")
+    assert count(opened, "runs") == "5 of 56 rows"
+    assert {row[2].split()[0] for row in rows(opened, "runs")} == {"failed", "diverged"}
+    type_into(opened, "runs", "relu")
+    assert count(opened, "runs") == "3 of 56 rows"
+    assert not opened.find_elements("css selector", ".tools [data-outcome=pruned]")  # there is none
+
+
+def test_a_click_on_a_heading_sorts_and_absent_numbers_stay_last(opened: Chrome) -> None:
+    for order in (1, -1):
+        press(opened, "#table-runs th:nth-child(4) button")
+        losses = [row[3] for row in rows(opened, "runs")]
+        known = [float(loss) for loss in losses if loss != "–"]
+        assert known == sorted(known)[::order]
+        assert losses[len(known) :] == ["–"] * 8
+    assert ask(opened, "document.querySelector('[aria-sort]').ariaSort") == "descending"
+
+
+def behind(browser: Chrome, results: StudyResults, table: str, row: int) -> set[str]:
+    """Follows the link of a row, and gives the runs that it leads to."""
+    link = browser.find_element("css selector", f"#table-{table} tbody tr:nth-child({row}) .behind")
+    browser.execute_script("arguments[0].click()", link)
+    eventually(lambda: count(browser, "runs"), "a number of runs")
+    assert set(keys(browser)) <= results.plan.run_keys
+    return set(keys(browser))
+
+
+def test_a_row_leads_to_its_runs_and_back(opened: Chrome, page: str, grid: StudyResults) -> None:
+    press(opened, "#table-runs th:nth-child(4) button")  # whatever the order of the rows
+    type_into(opened, "runs", "layer")
+    section = SECTIONS["fairness"].exhibits(grid)
+    assert section is not None
+    wanted = set(section.tables[0].rows[4].runs)
+    assert behind(opened, grid, "fairness", 5) == wanted
+    assert count(opened, "runs") == "2 of 56 rows"
+    assert ask(opened, "document.activeElement.contains(document.getElementById('table-runs'))")
+    top = ask(opened, "document.getElementById('runs').getBoundingClientRect().top")
+    assert 0 <= top < 100
+    address = opened.current_url
+    assert address.startswith(f"{page}#runs=")
+    opened.back()
+    eventually(lambda: len(keys(opened)) == 56, "all runs")
+    open_page(opened, address)
+    assert set(keys(opened)) == wanted
+    press(opened, ".tools .all")
+    eventually(lambda: len(keys(opened)) == 56, "all runs")
+    assert not opened.find_element("css selector", ".tools .all").is_displayed()
+
+
+def test_a_figure_leads_to_its_runs(opened: Chrome, grid: StudyResults) -> None:
+    link = opened.find_element("css selector", "#figure-learning_curves .behind")
+    assert link.text == "52 runs"
+    opened.execute_script("arguments[0].click()", link)
+    eventually(lambda: count(opened, "runs") == "52 of 56 rows", "the runs")
+    assert set(keys(opened)) == set(grid.histories["run_key"].unique())
+
+
+@pytest.mark.parametrize("fragment", ["#runs=000000:0-3", "#runs=:", "#runs=<b>:1", "#nowhere"])
+def test_an_address_of_another_list_shows_all_runs(
+    browser: Chrome, page: str, fragment: str
+) -> None:
+    emulate(browser)
+    open_page(browser, page + fragment)
+    assert len(keys(browser)) == 56
+    is_address = fragment == "#runs=000000:0-3"
+    assert ("of another state of the study" in count(browser, "runs")) == is_address
+
+
+def test_run_keys_are_linked_to_their_mlflow_runs(opened: Chrome, grid: StudyResults) -> None:
+    found = ask(opened, "[...document.querySelectorAll('#table-runs a')].map((a) => a.href)")
+    missing = grid.outcomes()[Outcome.MISSING]
+    assert len(found) == 56 - missing
+    base = "http://mlflow.example/#/experiments/3/runs/id-"
+    assert {link.removeprefix(base) for link in found} == set(grid.records)
