@@ -123,8 +123,7 @@ class Comparison:
 def compare(whole: StudyResults) -> Comparison:
     """Summaries, paired differences and outcomes of every variant, from all runs of a study."""
     results, plan = whole.compared, whole.plan
-    sets = len(results.evaluation_sets(results.variants))
-    ranked = [v for v in results.variants if sets < 2 and _is_ranked(results, v)]
+    ranked = ranked_variants(results)
     losses = pd.DataFrame({v: results.values(FINAL_LOSS, v) for v in ranked}).dropna()
     best = None if losses.empty else str(losses.mean().idxmin())
     search = collect_search(whole)
@@ -146,7 +145,7 @@ def compare(whole: StudyResults) -> Comparison:
         early=_early(plan) if any(row.early.n for row in rows) else "",
         machines=machines(results),
         outcomes=results.outcomes(),
-        evaluation_sets=sets,
+        evaluation_sets=len(results.evaluation_sets(results.variants)),
         uneven_steps=uneven_steps(whole),
         budgets=budget_difference(plan),
         tuned=bool(plan.choices),
@@ -156,11 +155,17 @@ def compare(whole: StudyResults) -> Comparison:
     )
 
 
-def _is_ranked(results: StudyResults, variant: str) -> bool:
-    """Whether a variant may be ranked, where all losses are on the same data.
+def ranked_variants(results: StudyResults) -> tuple[str, ...]:
+    """Variants that may be ranked: none where losses are not all on the same data.
 
     A leaky one never is, nor a mean over survivors, nor what has no result.
     """
+    if len(results.evaluation_sets(results.variants)) > 1:
+        return ()
+    return tuple(variant for variant in results.variants if _is_whole(results, variant))
+
+
+def _is_whole(results: StudyResults, variant: str) -> bool:
     outcomes = results.outcomes(variant)
     lost = outcomes[Outcome.DIVERGED] + outcomes[Outcome.FAILED] + outcomes[Outcome.PRUNED]
     return (
