@@ -19,7 +19,7 @@ def render(data: FinalLosses) -> Exhibits:
     """The dot plot, and the matrix where it can be read and has something in it."""
     figures = [
         Figure(
-            "final-loss",
+            "final_loss",
             _dots_caption(data),
             _dots_table(data),
             partial(draw_dot_plot, data),
