@@ -90,6 +90,15 @@ def number(value: float, decimals: int, *, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
+LEAST_P = 0.001
+"""A smaller p is written as below it."""
+
+
+def p_text(p: float) -> str:
+    """A p as it is shown: "0.034", "<0.001"; NaN is the absent mark."""
+    return f"<{LEAST_P}" if p < LEAST_P else number(p, 3)
+
+
 def grouped(value: float) -> str:
     """A count with thin spaces between thousands: 1 234 567."""
     return f"{value:,.0f}".replace(",", "\u202f") if math.isfinite(value) else ABSENT

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
+from reports.analysis.against_baseline import (
+    BaselineTest,
+    Reading,
+    against_baseline,
+    with_readings,
+)
+from reports.analysis.costs import Cost, cost_of, machines
 from reports.analysis.fairness import uneven_steps
-from reports.analysis.power import smallest_detectable_difference
+from reports.analysis.search_results import VariantSearch
+from reports.analysis.search_results import collect as collect_search
 from reports.analysis.statistics import (
     Interval,
+    NoiseFloor,
     PairedDifference,
     Summary,
+    noise_floor,
     paired_difference,
     proportion_interval,
     summarize,
@@ -23,8 +32,8 @@ from reports.results.frame import StudyResults
 from reports.words import FINISHED
 from studies.budgets import length_text
 from studies.fairness import budget_difference
-from studies.metrics import FINAL_LOSS, PARAMETERS, TOKENS_PER_S
-from studies.plan import Choice
+from studies.metrics import EARLY_LOSS, FINAL_LOSS
+from studies.plan import Choice, Plan
 from studies.records import Leak, Outcome
 from studies.values import Scalar
 
@@ -36,14 +45,15 @@ class VariantRow:
     variant: str
     label: str
     color: str
+    runs: tuple[str, ...]
+    """Run keys."""
     leak: Leak | None
-    parameters: float
     loss: Summary
     """Final loss over completed runs."""
-    difference: PairedDifference | None
-    """To the baseline, paired by seed; None for the baseline itself."""
-    detectable: float
-    """Smallest difference to the baseline that the seeds could have shown (80 % power)."""
+    early: Summary
+    """Early loss over completed runs."""
+    test: BaselineTest | None
+    """Against the baseline; None for the baseline itself."""
     to_best: PairedDifference | None
     """To the best variant; None where the row is not ranked, and for the best itself."""
     ranked: bool
@@ -54,8 +64,7 @@ class VariantRow:
     """Outcome per seed."""
     diverged: Interval
     """Share of the ended runs, pruned ones included, that diverged, with its exact interval."""
-    tokens_per_s: float
-    """Median over completed runs."""
+    cost: Cost
     starts_group: bool
     """Whether the first factor changes here."""
     chosen: Choice | None = None
@@ -64,6 +73,13 @@ class VariantRow:
     """Final loss at the shared values, where the variant is compared at chosen ones."""
     shared_difference: PairedDifference | None = None
     """To the baseline, both at the shared values."""
+    search: VariantSearch | None = None
+    """What its search saw, where there was one."""
+
+    @property
+    def difference(self) -> PairedDifference | None:
+        """To the baseline, paired by seed; None for the baseline itself."""
+        return self.test.difference if self.test else None
 
 
 @dataclass(frozen=True)
@@ -77,10 +93,16 @@ class Comparison:
     """Ranked variant of lowest mean over `ranked_on`; None while nothing can be ranked."""
     ranked_on: int
     """Seeds that all ranked variants have."""
+    noise: NoiseFloor
+    """Over the ranked variants, on these seeds."""
     confidence: float
     seeds: int
     length: str
     """Of a run: "400 steps", "5 minutes"."""
+    early: str
+    """When the early loss was measured; empty where no run has one."""
+    machines: int
+    """As of `reports.analysis.costs.machines`."""
     outcomes: dict[Outcome, int]
     evaluation_sets: int
     """Distinct sets that the losses were measured on; of several, nothing is ranked."""
@@ -92,6 +114,8 @@ class Comparison:
     """Whether variants are compared at values that a search chose for each."""
     searching: bool
     """Whether a search has yet to choose for some variant."""
+    rates: int
+    """Learning rates that S is the mean over; 0 where there is no S."""
     shared_settings: dict[str, Scalar]
     """Nuisance keys at the values that all variants share."""
 
@@ -99,68 +123,80 @@ class Comparison:
 def compare(whole: StudyResults) -> Comparison:
     """Summaries, paired differences and outcomes of every variant, from all runs of a study."""
     results, plan = whole.compared, whole.plan
-    losses = _ranked_losses(results)
+    ranked = ranked_variants(results)
+    losses = pd.DataFrame({v: results.values(FINAL_LOSS, v) for v in ranked}).dropna()
     best = None if losses.empty else str(losses.mean().idxmin())
-    styles = layout_of(results).styles
-    rows: list[VariantRow] = []
-    previous: object = None
-    for cell in results.plan.cells:
-        first_level = next(iter(cell.levels.values()), None)
-        starts_group = bool(rows) and first_level != previous and len(results.variants) > 8
-        previous = first_level
-        row = _row(results, cell.variant, best, styles[cell.variant].color, starts_group)
-        rows.append(_with_shared(row, whole) if plan.choices else row)
+    search = collect_search(whole)
+    rows = _rows(results, ranked, best)
+    if plan.choices:
+        rows = [_with_shared(row, whole) for row in rows]
+    if search is not None:
+        by_variant = {found.variant: found for found in search.rows}
+        rows = [replace(row, search=by_variant[row.variant]) for row in rows]
     return Comparison(
-        rows=_with_best_marked(rows, best),
-        baseline=results.labels[results.plan.baseline],
+        rows=tuple(rows),
+        baseline=results.labels[plan.baseline],
         best=next((row for row in rows if row.variant == best), None),
         ranked_on=len(losses),
-        confidence=results.plan.study.report.confidence,
-        seeds=len(results.plan.study.seeds),
+        noise=noise_floor(losses, plan.study.report.confidence),
+        confidence=plan.study.report.confidence,
+        seeds=len(plan.study.seeds),
         length=length_text(cell.configuration for cell in plan.cells),
+        early=_early(plan) if any(row.early.n for row in rows) else "",
+        machines=machines(results),
         outcomes=results.outcomes(),
         evaluation_sets=len(results.evaluation_sets(results.variants)),
         uneven_steps=uneven_steps(whole),
         budgets=budget_difference(plan),
         tuned=bool(plan.choices),
         searching=not plan.is_settled,
+        rates=search.tried if search else 0,
         shared_settings=plan.settings(plan.baseline, {}),
     )
 
 
-def _is_ranked(results: StudyResults, variant: str) -> bool:
-    """Whether a variant may be ranked.
+def ranked_variants(results: StudyResults) -> tuple[str, ...]:
+    """Variants that may be ranked: none where losses are not all on the same data.
 
-    A leaky one never is, nor a mean over survivors, nor what has no result, nor losses that were
-    not all measured on the same data.
+    A leaky one never is, nor a mean over survivors, nor what has no result.
     """
+    if len(results.evaluation_sets(results.variants)) > 1:
+        return ()
+    return tuple(variant for variant in results.variants if _is_whole(results, variant))
+
+
+def _is_whole(results: StudyResults, variant: str) -> bool:
     outcomes = results.outcomes(variant)
     lost = outcomes[Outcome.DIVERGED] + outcomes[Outcome.FAILED] + outcomes[Outcome.PRUNED]
     return (
         results.leaks[variant] is not Leak.LEAKY
         and not lost
         and not results.values(FINAL_LOSS, variant).empty
-        and len(results.evaluation_sets(results.variants)) < 2
     )
 
 
-def _ranked_losses(results: StudyResults) -> pd.DataFrame:
-    """Final loss by seed and ranked variant, on the seeds that all ranked variants have."""
-    ranked = [variant for variant in results.variants if _is_ranked(results, variant)]
-    return pd.DataFrame({v: results.values(FINAL_LOSS, v) for v in ranked}).dropna()
+def _rows(results: StudyResults, ranked: Sequence[str], best: str | None) -> list[VariantRow]:
+    """In the order of the plan; the best is in bold too, once others have an interval."""
+    rows: list[VariantRow] = []
+    tests = _tests(results, ranked)
+    styles = layout_of(results).styles
+    previous: object = None
+    for cell in results.plan.cells:
+        first_level = next(iter(cell.levels.values()), None)
+        starts_group = bool(rows) and first_level != previous and len(results.variants) > 8
+        previous = first_level
+        color = styles[cell.variant].color
+        row = _row(results, cell.variant, color, tests.get(cell.variant), starts_group)
+        if cell.variant in ranked:
+            row = _ranked_row(results, row, best)
+        rows.append(row)
+    compared = any(row.to_best is not None and row.to_best.n > 1 for row in rows)
+    return [replace(row, strong=True) if compared and row.variant == best else row for row in rows]
 
 
 def _row(
-    results: StudyResults, variant: str, best: str | None, color: str, starts_group: bool
+    results: StudyResults, variant: str, color: str, test: BaselineTest | None, starts_group: bool
 ) -> VariantRow:
-    confidence = results.plan.study.report.confidence
-    baseline = results.plan.baseline
-    losses = results.values(FINAL_LOSS, variant)
-    ranked = _is_ranked(results, variant)
-    to_baseline = paired_difference(losses, results.values(FINAL_LOSS, baseline), confidence)
-    to_best = None
-    if ranked and best is not None and variant != best:
-        to_best = paired_difference(losses, results.values(FINAL_LOSS, best), confidence)
     outcomes = results.outcomes(variant)
     ended = sum(outcomes[outcome] for outcome in FINISHED)
     runs = results.runs[results.runs["variant"] == variant]
@@ -168,22 +204,65 @@ def _row(
         variant=variant,
         label=results.labels[variant],
         color=color,
+        runs=_behind(results, variant),
         leak=results.leaks[variant],
-        parameters=_parameters(results, variant),
-        loss=summarize(losses),
-        difference=None if variant == baseline else to_baseline,
-        detectable=smallest_detectable_difference(to_baseline.sd, to_baseline.n, confidence)
-        if variant != baseline
-        else math.nan,
-        to_best=to_best,
-        ranked=ranked,
-        strong=to_best is not None and to_best.includes_zero,
+        loss=summarize(results.values(FINAL_LOSS, variant)),
+        early=summarize(results.values(EARLY_LOSS, variant)),
+        test=test,
+        to_best=None,
+        ranked=False,
+        strong=False,
         outcomes=outcomes,
         marks=tuple(Outcome(outcome) for outcome in runs["outcome"]),
-        diverged=proportion_interval(outcomes[Outcome.DIVERGED], ended, confidence),
-        tokens_per_s=_median(results, TOKENS_PER_S, variant),
+        diverged=proportion_interval(
+            outcomes[Outcome.DIVERGED], ended, results.plan.study.report.confidence
+        ),
+        cost=cost_of(results, variant),
         starts_group=starts_group,
     )
+
+
+def _ranked_row(results: StudyResults, row: VariantRow, best: str | None) -> VariantRow:
+    if best is None or row.variant == best:
+        return replace(row, ranked=True)
+    losses, lowest = results.values(FINAL_LOSS, row.variant), results.values(FINAL_LOSS, best)
+    to_best = paired_difference(losses, lowest, results.plan.study.report.confidence)
+    return replace(row, ranked=True, to_best=to_best, strong=to_best.includes_zero)
+
+
+def _tests(results: StudyResults, ranked: Sequence[str]) -> dict[str, BaselineTest]:
+    """Of every variant but the baseline, against it."""
+    plan = results.plan
+    choices, confidence = plan.choices, plan.study.report.confidence
+    others = [variant for variant in results.variants if variant != plan.baseline]
+    at_edge = {v: v in choices and bool(choices[v].edges) for v in results.variants}
+    tests = {
+        variant: against_baseline(
+            results.values(FINAL_LOSS, variant),
+            results.values(FINAL_LOSS, plan.baseline),
+            confidence=confidence,
+            comparisons=len(others),
+            seeds=len(plan.study.seeds),
+            edges=(at_edge[variant], at_edge[plan.baseline]),
+            obstacle=_obstacle(results, variant, ranked),
+        )
+        for variant in others
+    }
+    return with_readings(tests, confidence)
+
+
+def _obstacle(results: StudyResults, variant: str, ranked: Sequence[str]) -> Reading | None:
+    """Why there is no verdict on a variant, seeds aside."""
+    both = (variant, results.plan.baseline)
+    if len(results.evaluation_sets(both)) > 1:
+        return Reading.DIFFERENT_TEXTS
+    if not results.plan.is_settled:
+        return Reading.SEARCHING
+    waits = any(
+        set(results.runs[results.runs["variant"] == v]["outcome"]) == {Outcome.MISSING}
+        for v in both
+    )
+    return None if waits or set(both) <= set(ranked) else Reading.UNRANKED
 
 
 def _with_shared(row: VariantRow, whole: StudyResults) -> VariantRow:
@@ -192,34 +271,33 @@ def _with_shared(row: VariantRow, whole: StudyResults) -> VariantRow:
     losses = results.values(FINAL_LOSS, row.variant)
     baseline = results.values(FINAL_LOSS, results.plan.baseline)
     confidence = results.plan.study.report.confidence
-    is_baseline = row.variant == results.plan.baseline
+    both = (row.variant, results.plan.baseline)
+    comparable = both[0] != both[1] and len(results.evaluation_sets(both)) < 2
     return replace(
         row,
         chosen=whole.plan.choices.get(row.variant),
         shared=summarize(losses),
-        shared_difference=None if is_baseline else paired_difference(losses, baseline, confidence),
+        shared_difference=paired_difference(losses, baseline, confidence) if comparable else None,
     )
 
 
-def _with_best_marked(rows: list[VariantRow], best: str | None) -> tuple[VariantRow, ...]:
-    """The best is in bold too, once there is an interval to compare the others by."""
-    compared = any(row.to_best is not None and row.to_best.n > 1 for row in rows)
+def _behind(results: StudyResults, variant: str) -> tuple[str, ...]:
+    """Keys of the runs behind a row: the variant's, and those of the baseline it is compared to."""
+    both = (variant, results.plan.baseline)
     return tuple(
-        replace(row, strong=True) if compared and row.variant == best else row for row in rows
+        run.run_key
+        for run in results.plan.runs
+        if run.variant in both and run.run_key in results.records
     )
 
 
-def _parameters(results: StudyResults, variant: str) -> float:
-    """As counted in the model; as estimated in the plan where no run has counted them."""
-    counted = [
-        record.summary[PARAMETERS]
-        for record in results.records.values()
-        if record.variant == variant and PARAMETERS in record.summary
-    ]
-    estimated = results.plan.cell(variant).parameters
-    return counted[0] if counted else math.nan if estimated is None else float(estimated)
-
-
-def _median(results: StudyResults, metric: str, variant: str) -> float:
-    values = results.values(metric, variant)
-    return float(np.median(values)) if len(values) else math.nan
+def _early(plan: Plan) -> str:
+    """When the early loss is measured: "at step 50", or each variant at a share of its own."""
+    training = [cell.configuration["training"] for cell in plan.cells]
+    shares = sorted({one["early_step_fraction"] for one in training})
+    if any(one.get("max_minutes") is not None for one in training):
+        return f"after {shares[0]:.3g} of the minutes"
+    steps = sorted({max(1, round(o["early_step_fraction"] * o["max_steps"])) for o in training})
+    if len(steps) == 1:
+        return f"at step {steps[0]}"
+    return f"at step {steps[0]} to {steps[-1]}, {shares[0]:.3g} of the steps of each variant"

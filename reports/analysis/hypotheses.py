@@ -16,7 +16,14 @@ from reports.analysis.statistics import (
     summarize,
     two_sided_p,
 )
-from reports.analysis.verdicts import Finding, HypothesisRow, Side, Standing, decided
+from reports.analysis.verdicts import (
+    LEAST_MARGIN,
+    Finding,
+    HypothesisRow,
+    Side,
+    Standing,
+    decided,
+)
 from reports.results.frame import StudyResults
 from reports.words import any_of, level_label
 from studies.contrasts import confounded
@@ -26,9 +33,6 @@ from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome
 from studies.registration import Changes, Registration, changes_since
 from studies.values import Scalar
-
-LEAST_MARGIN = 0.01
-"""Nats per token: the margin where none is declared and seeds spread by less."""
 
 
 @dataclass(frozen=True)

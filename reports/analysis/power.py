@@ -6,6 +6,7 @@ It needs numpy and `scipy.special` alone, which are there in a moment: plans say
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy import special
@@ -55,6 +56,12 @@ def smallest_detectable_difference(
     """
     if n < 2 or not math.isfinite(sd):
         return math.nan
+    return sd * _detectable_in_sds(n, confidence, power)
+
+
+@lru_cache(maxsize=256)
+def _detectable_in_sds(n: int, confidence: float, power: float) -> float:
+    """The same in standard deviations; every variant of a study asks for one of a few."""
     low, high = 0.0, 1.0
     while power_of_paired_test(high, n, confidence) < power:
         low, high = high, 2 * high
@@ -64,7 +71,7 @@ def smallest_detectable_difference(
             low = middle
         else:
             high = middle
-    return sd * high
+    return high
 
 
 def seeds_needed(difference: float, confidence: float, power: float = POWER) -> int | None:

@@ -1,4 +1,4 @@
-"""Statistics for few seeds: summaries, paired t intervals, exact intervals of proportions.
+"""Statistics for few seeds: summaries, paired t intervals, exact tests and proportions, Holm.
 
 The unit is a finished run; two variants are compared seed by seed, since one seed means the same
 data in the same order and the same start of the parameters that they share.
@@ -15,6 +15,13 @@ import pandas as pd
 from scipy import stats
 
 NAN = math.nan
+LEAST_FLIPS = 6
+"""Pairs from which on an exact paired test can go below 0.05."""
+MOST_FLIPS = 20
+"""Pairs up to which all flips of signs are counted; of more, `DRAWN_FLIPS` are drawn."""
+DRAWN_FLIPS = 100_000
+_ROUNDING = 1e-10
+"""Share of the greatest sum of differences by which sums are the same but for rounding."""
 
 
 class Summary(NamedTuple):
@@ -91,6 +98,109 @@ def proportion_interval(successes: int, trials: int, confidence: float) -> Inter
         stats.beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
     )
     return Interval(successes / trials, float(low), float(high))
+
+
+def win_probability(differences: Sequence[float] | pd.Series[float], confidence: float) -> Interval:
+    """P(A > B): share of pairs in which A has the lower loss, with an exact interval.
+
+    A tie counts half in the estimate. The interval is of Clopper and Pearson, with ties as losses
+    for its lower end and as wins for its upper one: whichever way they would have gone, it holds.
+
+    Args:
+        differences: loss of A minus loss of B, by seed.
+        confidence: level of the interval, in (0, 1).
+
+    Source: Bouthillier et al. 2021, Accounting for Variance in Machine Learning Benchmarks.
+    """
+    array = np.asarray(differences, dtype=float)
+    n, wins, ties = len(array), int((array < 0).sum()), int((array == 0).sum())
+    if not n:
+        return Interval(NAN, 0.0, 1.0)
+    low = proportion_interval(wins, n, confidence).low
+    high = proportion_interval(wins + ties, n, confidence).high
+    return Interval((wins + ties / 2) / n, low, high)
+
+
+def least_flip_p(n: int) -> float:
+    """Least two-sided p that flips of n signs can give, 2^(1 - n)."""
+    return float(2.0 ** (1 - n))
+
+
+def sign_flip_p(
+    differences: Sequence[float] | pd.Series[float], random: np.random.Generator
+) -> float:
+    """Two-sided p of the paired sign-flip test: no assumption but differences symmetric about 0.
+
+    It is the share of the 2^n ways to give the differences signs whose sum is as far from 0 as that
+    observed. Up to `MOST_FLIPS` pairs all ways are counted. Beyond, `DRAWN_FLIPS` are drawn, and
+    the observed one is counted with them, so that p is never 0.
+
+    Args:
+        differences: by seed.
+        random: draws the signs, where they are drawn.
+
+    Returns:
+        p; NaN for fewer than `LEAST_FLIPS` pairs, which cannot give one below 0.05.
+
+    Sources: Fisher 1935, The Design of Experiments, section 21; for drawn signs Phipson & Smyth
+    2010.
+    """
+    array = np.asarray(differences, dtype=float)
+    if len(array) < LEAST_FLIPS:
+        return NAN
+    bound = abs(array.sum()) - _ROUNDING * np.abs(array).sum()
+    if len(array) > MOST_FLIPS:
+        signs = random.integers(0, 2, (DRAWN_FLIPS, len(array)), dtype=np.int8) * 2 - 1
+        found = int((np.abs(signs @ array) >= bound).sum())
+        return (found + 1) / (DRAWN_FLIPS + 1)
+    sums = array[:1]  # the other half of the flips are these with the signs turned round
+    for difference in array[1:]:
+        sums = np.concatenate([sums + difference, sums - difference])
+    return float((np.abs(sums) >= bound).mean())
+
+
+class NoiseFloor(NamedTuple):
+    """What two means of one variant differ by, when nothing but the seeds changes."""
+
+    n: int
+    """Seeds behind each mean."""
+    variants: int
+    """Variants that the spread is pooled over."""
+    sd: float
+    """Within a variant, over seeds: the root of the mean of the variances."""
+    freedom: float
+    """Effective degrees of freedom of `sd`."""
+    half_width: float
+    """Bound on the difference of the two means, at the level that was asked for."""
+
+
+def noise_floor(losses: pd.DataFrame, confidence: float) -> NoiseFloor:
+    """Half-width t s sqrt(2 / n) of the interval of a difference between two means of one variant.
+
+    Each mean is over n seeds, and the two share none. s² is the mean over variants of the variance
+    over seeds. Losses of one seed go up and down together in all variants, so that k variants tell
+    less about s than k (n - 1) degrees of freedom would say. Their number is Box's,
+    (n - 1) tr(S)² / tr(S²), with S the covariance of the variants over seeds: n - 1 where all move
+    as one, and never more than k (n - 1).
+
+    Args:
+        losses: a row per seed and a column per variant, without gaps.
+        confidence: level of the interval, in (0, 1).
+
+    Returns:
+        The floor; all numbers NaN for fewer than 2 seeds.
+
+    Source: Box 1954, Some theorems on quadratic forms I, theorem 3.1.
+    """
+    n, variants = losses.shape
+    if n < 2 or not variants:
+        return NoiseFloor(n, variants, NAN, NAN, NAN)
+    covariance = np.atleast_2d(np.cov(losses.to_numpy(dtype=float), rowvar=False))
+    trace, squares = float(np.trace(covariance)), float((covariance**2).sum())
+    sd = math.sqrt(trace / variants)
+    freedom = (n - 1) * trace**2 / squares if squares else float(n - 1)
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * sd * math.sqrt(2 / n)
+    return NoiseFloor(n, variants, sd, freedom, half)
 
 
 def one_sided_p(difference: PairedDifference, null: float = 0.0, *, above: bool = False) -> float:

@@ -11,6 +11,9 @@ from reports.analysis.statistics import PairedDifference, holm
 from studies.hypotheses import Hypothesis
 from studies.records import Outcome
 
+LEAST_MARGIN = 0.01
+"""Nats per token: the margin where none is declared and seeds spread by less."""
+
 
 class Standing(StrEnum):
     """Whether a hypothesis was said in advance."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from reports.sections import (
     fairness,
+    final_loss,
     hypotheses,
     layer_diagnostics,
     learning_curves,
@@ -22,6 +23,7 @@ SECTIONS: Registry[Section[Any]] = Registry(
     "report section",
     {
         "main": main_table.SECTION,
+        "final-loss": final_loss.SECTION,
         "hypotheses": hypotheses.SECTION,
         "search": search.SECTION,
         "unfinished": unfinished_runs.SECTION,

@@ -20,11 +20,8 @@ from reports.sections.hypothesis_words import (
     standing,
     verdict,
 )
-from reports.words import ABSENT, decimals_for, number
+from reports.words import ABSENT, decimals_for, number, p_text
 from studies.records import Outcome
-
-LEAST_P = 0.001
-"""Smaller ones are written as below it."""
 
 
 def render(data: HypothesisResults) -> Exhibits:
@@ -108,7 +105,7 @@ def _difference_cell(row: HypothesisRow, decimals: int) -> Cell:
 
 
 def _p_cell(p: float) -> Cell:
-    return Cell(f"<{LEAST_P}" if p < LEAST_P else number(p, 3), order=p)
+    return Cell(p_text(p), order=p)
 
 
 def _bar_limit(data: HypothesisResults) -> float:

@@ -4,80 +4,30 @@ from __future__ import annotations
 
 import math
 
+from reports.analysis.against_baseline import UNTESTED, BaselineTest, Reading
 from reports.analysis.comparison import Comparison, VariantRow
-from reports.words import (
-    EDGE_MARK,
-    any_of,
-    counts_caption,
-    number,
-    settings_text,
-    uneven_text,
-)
+from reports.analysis.power import POWER
+from reports.analysis.statistics import LEAST_FLIPS, least_flip_p
+from reports.sections.main_table_caption import DIFFERENT_SETS
+from reports.sections.readings import SCOPE
+from reports.words import number
 from studies.records import Leak, Outcome
-
-_LOST = (Outcome.DIVERGED, Outcome.FAILED, Outcome.PRUNED)
-"""Outcomes that leave a mean over survivors."""
-
-_DIFFERENT_SETS = (
-    "The runs were evaluated on different data (another text, split, tokeniser, number of tokens "
-    "or context length): their losses in nats/token cannot be compared, and nothing is ranked."
-)
-
-
-def caption(data: Comparison) -> str:
-    """What the columns are, with the marks that occur."""
-    level = f"{data.confidence:.0%}"
-    parts = [
-        "Final loss: validation loss at the last step in nats/token, lower is better; mean over "
-        "completed runs with the SD over seeds.",
-        f"Difference to the baseline ({data.baseline}): paired by seed, with the {level} t "
-        "interval, not corrected for the number of comparisons.",
-        f"{data.seeds} {'seed' if data.seeds == 1 else 'seeds'}, {data.length}.",
-    ]
-    if data.tuned:
-        parts.append(
-            "Each variant at the values that its search chose on other seeds; beside it all at "
-            f"{settings_text(data.shared_settings)}: mean (SD), difference to the baseline."
-        )
-        if any(row.chosen and row.chosen.edges for row in data.rows):
-            parts.append(f"{EDGE_MARK} At the edge of what was tried: the best may lie beyond.")
-    if any(row.strong for row in data.rows):
-        parts.append(
-            "Bold: every variant whose paired interval against the one of lowest mean includes 0."
-        )
-    if any(_has_lost_runs(row) for row in data.rows):
-        parts.append(
-            f"A variant with {_lost_words(data)} runs shows the mean of its survivors and is not "
-            "ranked."
-        )
-    if data.evaluation_sets > 1:
-        parts.append(_DIFFERENT_SETS)
-    if data.budgets:
-        parts.append(data.budgets)
-    if uneven := uneven_text(data.uneven_steps):
-        parts.append(uneven)
-    if any(row.leak is Leak.IN_TRAINING for row in data.rows):
-        parts.append("† later tokens leak into earlier ones in training; its evaluation is causal.")
-    if any(row.leak is Leak.LEAKY for row in data.rows):
-        parts.append("‡ later tokens leak into the evaluation: not ranked.")
-    if any(row.leak is None and row.loss.n for row in data.rows):
-        parts.append("Of a module without forward(tokens) -> logits, leaks are not measured.")
-    return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])
 
 
 def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
     """What the table says, in words that a template picks from the numbers."""
-    found = [*_best_sentences(data, decimals), *_baseline_sentences(data), *_unranked(data)]
+    found = [*_best_sentences(data, decimals), *_baseline_sentences(data), *_verdicts(data)]
+    found += _unranked(data)
     if data.searching:
         compared = "some variants have no result yet" if data.tuned else "shared ones are compared"
         found.insert(0, f"The search has not chosen all values yet: {compared}.")
     if data.evaluation_sets > 1:
-        found.insert(0, _DIFFERENT_SETS)
+        found.insert(0, DIFFERENT_SETS)
     largest = max((row.loss.n for row in data.rows), default=0)
-    if 2 <= largest < 6 and 2 ** (1 - largest) > 1 - data.confidence:
+    if 2 <= largest < LEAST_FLIPS:
         found.append(
             f"With n = {largest} an exact two-sided paired test cannot go below "
-            f"p = {2 ** (1 - largest):.3g}: the intervals rest on the t distribution."
+            f"p = {least_flip_p(largest):.3g}: the intervals rest on the t distribution."
         )
     return tuple(found)
 
@@ -125,7 +75,8 @@ def _baseline_sentences(data: Comparison) -> list[str]:
         ]
     rows = [row for row in known if row.ranked]
     unclear = [row for row in rows if row.difference and row.difference.includes_zero]
-    return [" ".join([_counted(data, rows), *_left_out(others, rows), *_detectable(unclear)])]
+    detectable = _detectable(unclear, len(others))
+    return [" ".join([_counted(data, rows), *_left_out(others, rows), *detectable])]
 
 
 def _counted(data: Comparison, rows: list[VariantRow]) -> str:
@@ -151,32 +102,83 @@ def _left_out(others: list[VariantRow], counted: list[VariantRow]) -> list[str]:
     return [f"Left out of the count: {', '.join(why)}."] if why else []
 
 
-def _detectable(unclear: list[VariantRow]) -> list[str]:
+def _detectable(unclear: list[VariantRow], comparisons: int) -> list[str]:
     """What the seeds could have shown; a spread of 0, as of one run twice, tells nothing."""
-    known = [row.detectable for row in unclear if math.isfinite(row.detectable) and row.detectable]
+    found = [row.test.detectable for row in unclear if row.test]
+    known = [detectable for detectable in found if math.isfinite(detectable) and detectable]
     if not known:
         return []
     ends = dict.fromkeys(f"{end:.2g}" for end in (min(known), max(known)))
+    level = ", first step of Holm's procedure" if comparisons > 1 else ""
     return [
-        f"Where no difference was detected, the smallest detectable one (80% power) is "
-        f"{' to '.join(ends)} nats/token."
+        f"Where no difference was detected, the smallest detectable one ({POWER:.0%} power{level}) "
+        f"is {' to '.join(ends)} nats/token."
     ]
 
 
-def _has_lost_runs(row: VariantRow) -> bool:
-    return any(row.outcomes[outcome] for outcome in _LOST)
+def _verdicts(data: Comparison) -> list[str]:
+    """Which variants differ from the baseline by the adjusted p, and what the readings mean."""
+    tests = {row.label: row.test for row in data.rows if row.test}
+    tested = {label: test for label, test in tests.items() if test.reading not in UNTESTED}
+    waiting = sum(test.reading is Reading.TOO_FEW for test in tests.values())
+    found = []
+    if waiting:
+        found.append(f"p is given once all {data.seeds} seeds have run: {waiting} to wait for.")
+    if not tested:
+        return found
+    alpha = f"{1 - data.confidence:.3g}"
+    named = [
+        f"{word} for {_listed(labels)}"
+        for word, readings in _SIDES.items()
+        if (labels := [label for label, test in tested.items() if test.reading in readings])
+    ]
+    if not named:
+        found.append(
+            f"With p adjusted by Holm over {_comparisons(len(tests))} with the baseline, none is "
+            f"at most {alpha}."
+        )
+        return found
+    found.append(
+        f"With p adjusted by Holm over {_comparisons(len(tests))} with the baseline (at most "
+        f"{alpha}), final loss is {' and '.join(named)}, {SCOPE}."
+    )
+    return [*found, *_beyond(tested)]
 
 
-def _lost_words(data: Comparison) -> str:
-    """What there may be of, pruned runs only where some are."""
-    pruned = any(row.outcomes[Outcome.PRUNED] for row in data.rows)
-    return any_of([o.value for o in _LOST if pruned or o is not Outcome.PRUNED], "or")
+_SIDES = {
+    "lower": (Reading.LOWER, Reading.BETTER),
+    "higher": (Reading.HIGHER, Reading.WORSE),
+}
+
+
+def _beyond(tested: dict[str, BaselineTest]) -> list[str]:
+    """Which of these differences are also large, and sure in most seeds."""
+    margin = next(iter(tested.values())).margin
+    found = []
+    for reading, word in ((Reading.BETTER, "better"), (Reading.WORSE, "worse")):
+        labels = [label for label, test in tested.items() if test.reading is reading]
+        if labels:
+            found.append(
+                f"Called {word}, for the interval lies beyond {margin:.2g} nats/token (0.01, or "
+                f"the baseline's SD over seeds) and that of P(win) beyond one half: "
+                f"{_listed(labels)}."
+            )
+    return found
+
+
+def _comparisons(number: int) -> str:
+    return f"all {number} comparisons" if number > 1 else "the one comparison"
+
+
+def _listed(labels: list[str]) -> str:
+    """The first six names, and how many more there are."""
+    shown = ", ".join(labels[:6])
+    return shown + (f" and {len(labels) - 6} more" if len(labels) > 6 else "")
 
 
 def _unranked(data: Comparison) -> list[str]:
     def listed(rows: list[VariantRow]) -> str:
-        shown = ", ".join(row.label for row in rows[:6])
-        return shown + (f" and {len(rows) - 6} more" if len(rows) > 6 else "")
+        return _listed([row.label for row in rows])
 
     diverged = [row for row in data.rows if row.outcomes[Outcome.DIVERGED]]
     pruned = [row for row in data.rows if row.outcomes[Outcome.PRUNED] and row not in diverged]

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from reports.exhibits import Cell as TableCell
+from reports.exhibits import Table
 from reports.results.frame import StudyResults
 from reports.results.sources import load_study
 from studies import metrics as names
@@ -143,6 +145,12 @@ LEAKS = {
     for activation in GRID["model.activation"]
     for placement in GRID["model.placement"]
 }
+
+
+def column_of(table: Table, heading: str) -> list[TableCell]:
+    """The cells of a table under a heading."""
+    place = [column.heading for column in table.columns].index(heading)
+    return [row.cells[place] for row in table.rows]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from reports.sections.main_table import render
 from studies.digests import EVALUATION_DATA
 from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome
-from tests.reports_tests.conftest import GRID, Synthetic, grid_study, write_study
+from tests.reports_tests.conftest import GRID, Synthetic, column_of, grid_study, write_study
 
 TWO = {"model.activation": ("relu", "gelu", "swiglu"), "model.norm": ("layer", "rms")}
 
@@ -150,7 +150,7 @@ def test_one_seed_gives_no_interval_and_no_bold(tmp_path: Path) -> None:
     assert not any(r.strong for r in data.rows)
     exhibits = render(data)
     assert any(s.startswith("In one run,") for s in exhibits.sentences)
-    differences = [r.cells[3] for r in exhibits.tables[0].rows]
+    differences = column_of(exhibits.tables[0], "Difference to baseline")
     assert any(cell.detail == "one seed: no interval" for cell in differences)
     assert not any(cell.bar for cell in differences)
 

@@ -18,6 +18,7 @@ from reports.results.frame import StudyResults, assemble
 from reports.sections.contents import SECTIONS
 from studies.metrics import PARAMETERS, STEPS
 from studies.records import Outcome
+from tests.reports_tests.conftest import column_of
 from tests.reports_tests.searched import INITIAL, RATE, searched
 from tests.reports_tests.test_build import compile_tex
 
@@ -73,7 +74,8 @@ def test_the_main_table_ranks_at_chosen_values_and_shows_the_shared_ones(results
     difference = [loss("rms", {RATE: 1e-3}, s) - loss("layer", {RATE: 1e-3}, s) for s in range(3)]
     assert rows["rms"].shared_difference.mean == pytest.approx(np.mean(difference))
     table = SECTIONS["main"].render(data).tables[0]
-    assert [c.heading for c in table.columns][4:6] == ["Chosen", "At shared values"]
+    assert [c.text for c in column_of(table, "Chosen")][:2] == ["0.003", "0.01"]
+    assert column_of(table, "At shared values")[1].detail.startswith("+")
     assert list(table.data["chosen_learning_rate"]) == [3e-3, 1e-2]
     assert "learning rate 0.001" in table.caption
 
@@ -151,7 +153,7 @@ def test_edges_are_marked_in_every_table(tmp_path):
         lambda v, settings, seed: 4 - settings[RATE], factors=NORMS, seeds=2, protocol=sweep()
     )
     main = SECTIONS["main"].render(compare(results))
-    assert main.tables[0].rows[0].cells[4].text == "0.03*"
+    assert column_of(main.tables[0], "Chosen")[0].text == "0.03*"
     assert "* At the edge" in main.tables[0].caption
     search = SECTIONS["search"].render(collect(results))
     assert "lies at the edge of what was tried for LayerNorm, RMSNorm" in " ".join(search.sentences)

@@ -1,0 +1,79 @@
+"""What a variant is and takes: parameters, FLOPs, steps per second, and on which machines."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.results.frame import StudyResults
+from studies.budgets import tokens_per_step
+from studies.configuration import with_values
+from studies.metrics import (
+    FLOPS_PER_TOKEN,
+    PARAMETERS,
+    PARAMETERS_NON_EMBEDDING,
+    TOKENS_PER_S,
+)
+from studies.records import Outcome
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Size and speed of one variant; NaN where nothing is known."""
+
+    parameters: float
+    """Trainable, shared ones once."""
+    non_embedding: float
+    """Of these, without token and position embeddings."""
+    flops_per_token: float
+    """Forward and backward."""
+    steps_per_s: float
+    """Median over completed runs; evaluations and diagnostics left out."""
+    tokens_per_s: float
+    """Median over completed runs."""
+
+
+def cost_of(results: StudyResults, variant: str) -> Cost:
+    """As the runs counted and timed it; sizes as the plan estimates them where none has."""
+    cell = results.plan.cell(variant)
+    tokens = results.values(TOKENS_PER_S, variant)
+    return Cost(
+        parameters=_counted(results, variant, PARAMETERS, cell.parameters),
+        non_embedding=_counted(results, variant, PARAMETERS_NON_EMBEDDING, None),
+        flops_per_token=_counted(results, variant, FLOPS_PER_TOKEN, cell.flops_per_token),
+        steps_per_s=float((tokens / _tokens_per_step(results, variant)).median()),
+        tokens_per_s=float(tokens.median()),
+    )
+
+
+def machines(results: StudyResults) -> int:
+    """Different machines, by host and device, that completed runs were timed on."""
+    return len(
+        {
+            (record.provenance.get("host"), record.facts.get("device"))
+            for record in results.records.values()
+            if record.outcome is Outcome.COMPLETED and TOKENS_PER_S in record.summary
+        }
+    )
+
+
+def _counted(
+    results: StudyResults, variant: str, metric: str, estimated: float | int | None
+) -> float:
+    counted = (
+        record.summary[metric]
+        for record in results.records.values()
+        if record.variant == variant and metric in record.summary
+    )
+    found = next(counted, estimated)
+    return math.nan if found is None else float(found)
+
+
+def _tokens_per_step(results: StudyResults, variant: str) -> pd.Series[float]:
+    """By seed: the batch size may be what a search chose."""
+    configuration = results.plan.cell(variant).configuration
+    runs = [run for run in results.plan.runs if run.variant == variant]
+    tokens = [tokens_per_step(with_values(configuration, run.settings)) for run in runs]
+    return pd.Series(tokens, index=[run.seed for run in runs], dtype=float)

@@ -1,0 +1,139 @@
+"""Final loss of every variant against every other: seeds, summaries, and all paired differences."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from reports.analysis.comparison import ranked_variants
+from reports.analysis.statistics import (
+    NoiseFloor,
+    holm,
+    noise_floor,
+    paired_difference,
+    summarize,
+    t_quantile,
+    two_sided_p,
+)
+from reports.figures.style import RowGroup, VariantStyle, layout_of, row_groups
+from reports.results.frame import StudyResults
+from studies.metrics import FINAL_LOSS
+from studies.records import Leak, Outcome
+
+MOST_VARIANTS = 40
+"""A matrix of more cannot be read."""
+
+
+class VariantMean(NamedTuple):
+    """Final loss of a variant over its completed runs."""
+
+    variant: str
+    label: str
+    leak: Leak | None
+    n: int
+    mean: float
+    low: float
+    """Of the t interval of the mean, NaN with fewer than 2 seeds."""
+    high: float
+    ranked: bool
+
+
+@dataclass(frozen=True)
+class FinalLosses:
+    """What the two figures of the final loss are drawn from."""
+
+    runs: pd.DataFrame
+    """One row per planned run: variant, label, seed, run_key, outcome, loss (NaN if not
+    completed)."""
+    means: dict[str, VariantMean]
+    """By variant, in the order of the plan."""
+    pairs: pd.DataFrame
+    """One row per pair of variants, the earlier of the plan as `row`: row, column, n, mean (of row
+    minus column, paired by seed), low, high, p, holm_p (over all pairs), comparable. Empty where
+    there is no pair, or more than `MOST_VARIANTS` variants."""
+    groups: tuple[RowGroup, ...]
+    styles: dict[str, VariantStyle]
+    baseline: str
+    noise: NoiseFloor
+    confidence: float
+    seeds: int
+    outcomes: dict[Outcome, int]
+    searching: bool
+    """Whether a search may ask for more runs."""
+
+    @property
+    def significant(self) -> pd.DataFrame:
+        """The pairs whose p, adjusted by Holm over all of them, reaches the level."""
+        return self.pairs[self.pairs["holm_p"] <= 1 - self.confidence]
+
+
+def collect(results: StudyResults) -> FinalLosses | None:
+    """Final losses of the compared runs; None while there is none."""
+    plan = results.plan
+    confidence = plan.study.report.confidence
+    ranked = ranked_variants(results)
+    if all(results.values(FINAL_LOSS, variant).empty for variant in results.variants):
+        return None
+    whole = pd.DataFrame({v: results.values(FINAL_LOSS, v) for v in ranked}).dropna()
+    return FinalLosses(
+        runs=_runs(results),
+        means={v: _mean(results, v, v in ranked) for v in results.variants},
+        pairs=_pairs(results, ranked),
+        groups=row_groups(results),
+        styles=layout_of(results).styles,
+        baseline=plan.baseline,
+        noise=noise_floor(whole, confidence),
+        confidence=confidence,
+        seeds=len(plan.study.seeds),
+        outcomes=results.outcomes(),
+        searching=not plan.is_settled,
+    )
+
+
+def _runs(results: StudyResults) -> pd.DataFrame:
+    runs = results.runs[["variant", "seed", "run_key", "outcome"]].copy()
+    runs.insert(1, "label", runs["variant"].map(results.labels))
+    known = results.runs["outcome"] == Outcome.COMPLETED
+    runs["loss"] = results.runs[FINAL_LOSS].astype(float).where(known)
+    return runs
+
+
+def _mean(results: StudyResults, variant: str, ranked: bool) -> VariantMean:
+    found = summarize(results.values(FINAL_LOSS, variant))
+    half = t_quantile(found.n, results.plan.study.report.confidence) * found.standard_error
+    return VariantMean(
+        variant,
+        results.labels[variant],
+        results.leaks[variant],
+        found.n,
+        found.mean,
+        found.mean - half,
+        found.mean + half,
+        ranked,
+    )
+
+
+def _pairs(results: StudyResults, ranked: tuple[str, ...]) -> pd.DataFrame:
+    """Every pair once; p is given for those of ranked variants that have all planned seeds."""
+    columns = ["row", "column", "n", "mean", "low", "high", "p", "holm_p", "comparable"]
+    if not 1 < len(results.variants) <= MOST_VARIANTS:
+        return pd.DataFrame(columns=columns)
+    plan = results.plan
+    confidence, seeds = plan.study.report.confidence, len(plan.study.seeds)
+    values = {v: results.values(FINAL_LOSS, v) for v in results.variants}
+    rows = []
+    for row, column in combinations(results.variants, 2):
+        found = paired_difference(values[row], values[column], confidence)
+        comparable = row in ranked and column in ranked and found.n > 0
+        tested = comparable and found.n == seeds and plan.is_settled
+        numbers = found.mean, found.low, found.high, two_sided_p(found) if tested else math.nan
+        known = numbers if comparable else (math.nan,) * 4
+        rows.append((row, column, found.n, *known, math.nan, comparable))
+    pairs = pd.DataFrame(rows, columns=columns)
+    family = holm(pairs["p"].fillna(1.0).tolist())
+    return pairs.assign(holm_p=np.where(pairs["p"].isna(), math.nan, family))

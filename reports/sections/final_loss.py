@@ -1,0 +1,146 @@
+"""Final loss drawn: every run with means and intervals, and the differences of all pairs."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+
+from reports.analysis.pairwise import MOST_VARIANTS, FinalLosses, collect
+from reports.exhibits import Exhibits, Figure
+from reports.figures.difference_matrix import draw_difference_matrix
+from reports.figures.dot_plot import draw_dot_plot, shows_noise
+from reports.sections.base import Section
+from reports.words import FINISHED, counts_caption
+from studies.records import Leak, Outcome
+
+
+def render(data: FinalLosses) -> Exhibits:
+    """The dot plot, and the matrix where it can be read and has something in it."""
+    figures = [
+        Figure(
+            "final_loss",
+            _dots_caption(data),
+            _dots_table(data),
+            partial(draw_dot_plot, data),
+            runs=_keys(data.runs),
+            wide=False,
+        )
+    ]
+    compared = data.pairs[data.pairs["comparable"].astype(bool)]
+    if len(compared):
+        shown = set(compared["row"]) | set(compared["column"])
+        figures.append(
+            Figure(
+                "differences",
+                _matrix_caption(data),
+                data.pairs,
+                partial(draw_difference_matrix, data),
+                runs=_keys(data.runs[data.runs["variant"].isin(shown)]),
+                wide=len(data.means) > 8,
+            )
+        )
+    return Exhibits(sentences=_sentences(data), figures=tuple(figures))
+
+
+def _sentences(data: FinalLosses) -> tuple[str, ...]:
+    if len(data.means) > MOST_VARIANTS:
+        return (
+            f"The matrix of all paired differences is left out: with {len(data.means)} variants "
+            f"(more than {MOST_VARIANTS}) it cannot be read. The CSV of the figure has every run.",
+        )
+    tested = data.pairs["p"].notna()
+    if not tested.any():
+        return ()
+    reached, pairs = len(data.significant), len(data.pairs)
+    pair = "the one pair" if pairs == 1 else f"all {pairs} pairs"
+    return (
+        f"With p adjusted by Holm over {pair} of variants, {reached or 'none'} "
+        f"{'is' if reached < 2 else 'are'} at most {1 - data.confidence:.3g} (n = {data.seeds}).",
+    )
+
+
+def _dots_caption(data: FinalLosses) -> str:
+    level = f"{data.confidence:.0%}"
+    several, base = any(row.n > 1 for row in data.means.values()), data.means[data.baseline].n
+    parts = [f"Final loss in nats/token, lower is better. Dots: runs, n = {_n(data)}."]
+    if several:
+        parts.append(
+            f"Diamonds: means over completed runs, with the {level} t interval of the mean, not "
+            "paired and not corrected; arrows where it is longer than the axis."
+        )
+    if base > 1:
+        parts.append(
+            f"Dashed: mean of the completed runs of the baseline, in its {level} interval."
+        )
+    elif base:
+        parts.append("Dashed: the baseline.")
+    if shows_noise(data):
+        parts.append(
+            "Lighter band: noise floor, which the difference of two means of one variant over "
+            f"n = {data.noise.n} seeds each exceeds in {1 - data.confidence:.0%} of cases."
+        )
+    if any(row.n > 1 and not row.ranked for row in data.means.values()):
+        parts.append("Hollow: not ranked.")
+    if data.outcomes[Outcome.COMPLETED] < sum(data.outcomes.values()):
+        parts.append("At the right: runs without a final loss, counted.")
+    return " ".join([*parts, *_leak_notes(data), _counts(data)])
+
+
+def _n(data: FinalLosses) -> str:
+    """Completed runs of a variant: "5", or "3 to 5"."""
+    known = [row.n for row in data.means.values() if row.n]
+    ends = dict.fromkeys((min(known), max(known)))
+    return " to ".join(map(str, ends))
+
+
+def _matrix_caption(data: FinalLosses) -> str:
+    parts = [
+        "Difference of the mean final loss in nats/token, row minus column, paired by seed "
+        f"(n = {_pairs_n(data)}); blue: the row is lower. Columns have the numbers of the rows."
+    ]
+    if data.pairs["p"].notna().any():
+        found = "" if len(data.significant) else "; there is none"
+        parts.append(
+            f"Dot: paired t test with p at most {1 - data.confidence:.3g} after Holm's correction "
+            f"for all {len(data.pairs)} pairs{found}."
+        )
+    else:
+        parts.append("No pair is tested: that takes all planned seeds, at least two.")
+    if not data.pairs["comparable"].all():
+        parts.append("Hatched: not comparable, for one of the two is not ranked or has no run.")
+    return " ".join([*parts, *_leak_notes(data), _counts(data)])
+
+
+def _pairs_n(data: FinalLosses) -> str:
+    known = data.pairs["n"][data.pairs["comparable"].astype(bool)]
+    ends = dict.fromkeys((int(known.min()), int(known.max())))
+    return " to ".join(map(str, ends))
+
+
+def _leak_notes(data: FinalLosses) -> list[str]:
+    leaks = {row.leak for row in data.means.values()}
+    notes = {
+        Leak.IN_TRAINING: "† leaks in training; its evaluation is causal.",
+        Leak.LEAKY: "‡ the evaluation leaks: not ranked.",
+    }
+    return [note for leak, note in notes.items() if leak in leaks]
+
+
+def _counts(data: FinalLosses) -> str:
+    return counts_caption(data.outcomes, searching=data.searching)
+
+
+def _dots_table(data: FinalLosses) -> pd.DataFrame:
+    """A row per run, with mean and interval of its variant beside it."""
+    means = pd.DataFrame(data.means.values()).drop(columns=["label", "leak"])
+    table = data.runs.merge(means, on="variant", validate="many_to_one")
+    return table.assign(noise_floor=data.noise.half_width)
+
+
+def _keys(runs: pd.DataFrame) -> tuple[str, ...]:
+    """Of runs that have ended, one way or another."""
+    return tuple(runs["run_key"][runs["outcome"].isin([*FINISHED, Outcome.FAILED])])
+
+
+SECTION = Section("Final loss by run and pair", collect, render, absent="")

@@ -1,0 +1,121 @@
+"""The caption of the main table: what its columns are, and the marks that occur."""
+
+from __future__ import annotations
+
+import math
+
+from reports.analysis.comparison import Comparison, VariantRow
+from reports.words import EDGE_MARK, any_of, counts_caption, settings_text, uneven_text
+from studies.records import Leak, Outcome
+
+_LOST = (Outcome.DIVERGED, Outcome.FAILED, Outcome.PRUNED)
+"""Outcomes that leave a mean over survivors."""
+
+DIFFERENT_SETS = (
+    "The runs were evaluated on different data (another text, split, tokeniser, number of tokens "
+    "or context length): their losses in nats/token cannot be compared, and nothing is ranked."
+)
+"""Said in caption and text."""
+
+
+def caption(data: Comparison) -> str:
+    """What the columns are, with the marks that occur."""
+    parts = [
+        "Final loss: validation loss at the last step in nats/token, lower is better; mean over "
+        "completed runs with the SD over seeds.",
+        f"{data.seeds} {'seed' if data.seeds == 1 else 'seeds'}, {data.length}.",
+        *_tests_in_caption(data),
+        *_columns_in_caption(data),
+        *_bold_in_caption(data),
+        *_noise_in_caption(data),
+    ]
+    if any(_has_lost_runs(row) for row in data.rows):
+        parts.append(
+            f"A variant with {_lost_words(data)} runs shows the mean of its survivors and is not "
+            "ranked."
+        )
+    if data.evaluation_sets > 1:
+        parts.append(DIFFERENT_SETS)
+    if data.budgets:
+        parts.append(data.budgets)
+    if uneven := uneven_text(data.uneven_steps):
+        parts.append(uneven)
+    if any(row.leak is Leak.IN_TRAINING for row in data.rows):
+        parts.append("† later tokens leak into earlier ones in training; its evaluation is causal.")
+    if any(row.leak is Leak.LEAKY for row in data.rows):
+        parts.append("‡ later tokens leak into the evaluation: not ranked.")
+    if any(row.leak is None and row.loss.n for row in data.rows):
+        parts.append("Of a module without forward(tokens) -> logits, leaks are not measured.")
+    return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])
+
+
+def _tests_in_caption(data: Comparison) -> list[str]:
+    """Which numbers are against the baseline, and which of them are corrected."""
+    others = len(data.rows) - 1
+    if not others:
+        return []
+    level = f"{data.confidence:.0%}"
+    corrected = (
+        f"adjusted for all {others} comparisons with it" if others > 1 else "of one comparison"
+    )
+    return [
+        f"Difference to the baseline ({data.baseline}): paired by seed, with the {level} t "
+        f"interval, not corrected for the number of comparisons; Holm p: paired t test, "
+        f"{corrected}. P(win): share of seeds in which the variant has the lower loss, with the "
+        f"exact {level} interval (Clopper-Pearson), not corrected."
+    ]
+
+
+def _columns_in_caption(data: Comparison) -> list[str]:
+    """What the further columns are."""
+    parts = []
+    if data.tuned:
+        parts.append(
+            "Each variant at the values that its search chose on other seeds; beside it all at "
+            f"{settings_text(data.shared_settings)}: mean (SD), difference to the baseline."
+        )
+        if any(row.chosen and row.chosen.edges for row in data.rows):
+            parts.append(f"{EDGE_MARK} At the edge of what was tried: the best may lie beyond.")
+    if data.early:
+        parts.append(f"Early loss: {data.early}.")
+    if data.machines:
+        where = "on one machine" if data.machines == 1 else f"on {data.machines} machines"
+        alike = "" if data.machines == 1 else ", so that variants differ by these too"
+        parts.append(f"Steps/s: median over runs, {where}{alike}.")
+    return parts
+
+
+def _bold_in_caption(data: Comparison) -> list[str]:
+    if not any(row.strong for row in data.rows):
+        return []
+    parts = ["Bold: every variant whose paired interval against the one of lowest mean includes 0."]
+    fewest = min(row.to_best.n for row in data.rows if row.to_best is not None)
+    if fewest in (2, 3):
+        parts.append(
+            f"With n = {fewest} bold is generous: intervals of so few seeds are so wide that most "
+            "include 0."
+        )
+    return parts
+
+
+def _noise_in_caption(data: Comparison) -> list[str]:
+    noise = data.noise
+    if not math.isfinite(noise.half_width):
+        return []
+    over = f"{noise.variants} ranked variants" if noise.variants > 1 else "one variant"
+    return [
+        f"Noise floor: {data.confidence:.0%} bound on the difference of two means of one variant "
+        f"over n = {noise.n} seeds each, t s sqrt(2/n), with s = {noise.sd:.2g} the SD over seeds "
+        f"pooled over {over} and {noise.freedom:.1f} effective degrees of freedom (Box 1954); "
+        "paired differences can be surer than that."
+    ]
+
+
+def _has_lost_runs(row: VariantRow) -> bool:
+    return any(row.outcomes[outcome] for outcome in _LOST)
+
+
+def _lost_words(data: Comparison) -> str:
+    """What there may be of, pruned runs only where some are."""
+    pruned = any(row.outcomes[Outcome.PRUNED] for row in data.rows)
+    return any_of([o.value for o in _LOST if pruned or o is not Outcome.PRUNED], "or")

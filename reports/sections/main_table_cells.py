@@ -1,0 +1,194 @@
+"""The cells of the main table: what stands in each column for a variant."""
+
+from __future__ import annotations
+
+import math
+
+from reports.analysis.comparison import VariantRow
+from reports.analysis.statistics import Interval, Summary
+from reports.exhibits import Cell, IntervalBar
+from reports.sections.readings import verdict_of
+from reports.words import (
+    ABSENT,
+    EDGE_MARK,
+    LEAK_MARKS,
+    grouped,
+    number,
+    outcome_text,
+    p_text,
+    plain_value,
+)
+from studies.records import Leak, Outcome
+
+LEAK_WORDS: dict[Leak | None, str] = {
+    Leak.CAUSAL: "yes",
+    Leak.IN_TRAINING: "in evaluation",
+    Leak.LEAKY: "no",
+    None: "not measured",
+}
+
+
+def name_cell(row: VariantRow) -> Cell:
+    """The variant as a reader knows it, with its leak mark, and its own name below."""
+    return Cell(
+        row.label + LEAK_MARKS[row.leak],
+        order=row.label,
+        swatch=row.color,
+        strong=row.strong,
+        detail=row.variant if row.variant != row.label else "",
+    )
+
+
+def loss_cell(row: VariantRow, decimals: int) -> Cell:
+    """Mean and SD of the final loss; in LaTeX the SD in brackets, in units of the last digit."""
+    mean, sd = row.loss.mean, row.loss.sd
+    uncertainty = f"({round(sd * 10**decimals)})" if math.isfinite(sd) else ""
+    return Cell(
+        number(mean, decimals),
+        order=mean,
+        tex=f"{mean:.{decimals}f}{uncertainty}" if math.isfinite(mean) else None,
+        detail=f"SD {number(sd, decimals)}, n = {row.loss.n}" if row.loss.n > 1 else "",
+        strong=row.strong,
+    )
+
+
+def difference_cell(row: VariantRow, decimals: int) -> Cell:
+    """Mean difference to the baseline with its interval, drawn too."""
+    difference = row.difference
+    if difference is None:
+        return Cell("baseline", order=0.0, tex="baseline")
+    if not difference.n:
+        return Cell(ABSENT, order=math.nan)
+    mean = number(difference.mean, decimals, sign=True)
+    if difference.n < 2:
+        return Cell(mean, order=difference.mean, detail="one seed: no interval")
+    low, high = (number(x, decimals, sign=True) for x in (difference.low, difference.high))
+    pairs = f", {difference.n} pairs" if difference.n != row.loss.n else ""
+    return Cell(
+        mean,
+        order=difference.mean,
+        detail=f"[{low}, {high}]{pairs}",
+        tex=f"${_tex(mean)}$ $[{_tex(low)},\\,{_tex(high)}]$",
+        bar=IntervalBar(difference.low, difference.mean, difference.high),
+    )
+
+
+def _tex(signed: str) -> str:
+    return signed.replace("−", "-")
+
+
+def holm_cell(row: VariantRow) -> Cell:
+    """P over all comparisons; empty for the baseline itself."""
+    if row.test is None:
+        return Cell("", order=math.nan)
+    p = row.test.adjusted_p
+    return Cell(p_text(p), order=p, tex=f"${p_text(p)}$" if math.isfinite(p) else None)
+
+
+def flip_cell(row: VariantRow) -> Cell:
+    """P of sign flips; empty for the baseline itself."""
+    if row.test is None:
+        return Cell("", order=math.nan)
+    return Cell(p_text(row.test.flip_p), order=row.test.flip_p)
+
+
+def win_cell(row: VariantRow) -> Cell:
+    """Share of seeds with the lower loss; empty for the baseline itself."""
+    if row.test is None:
+        return Cell("", order=math.nan)
+    win = row.test.win
+    text, interval = number(win.estimate, 2), _interval(win)
+    known, spaced = math.isfinite(win.estimate), interval.replace(", ", r",\,")
+    tex = f"${text}$ ${spaced}$" if known else None
+    return Cell(text, order=win.estimate, detail=interval if known else "", tex=tex)
+
+
+def _interval(interval: Interval) -> str:
+    return f"[{number(interval.low, 2)}, {number(interval.high, 2)}]"
+
+
+def reading_cell(row: VariantRow, decimals: int) -> Cell:
+    """The verdict; empty for the baseline itself."""
+    if row.test is None:
+        return Cell("", order=math.nan)
+    verdict = verdict_of(row.test, decimals)
+    return Cell(verdict.text, detail=verdict.detail)
+
+
+def completed_cell(row: VariantRow) -> Cell:
+    """Completed of planned runs, and what became of the others."""
+    share = row.outcomes[Outcome.COMPLETED] / max(1, sum(row.outcomes.values()))
+    return Cell(outcome_text(row.outcomes), order=share, marks=row.marks)
+
+
+def causal_cell(row: VariantRow) -> Cell:
+    """Whether the variant is causal, as measured."""
+    return Cell(LEAK_WORDS[row.leak])
+
+
+def chosen_cell(row: VariantRow) -> Cell:
+    """What the search chose, marked at the edge."""
+    if row.chosen is None:
+        return Cell(ABSENT, order=math.nan)
+    values = [
+        plain_value(value) + (EDGE_MARK if key in row.chosen.edges else "")
+        for key, value in row.chosen.settings.items()
+    ]
+    first = next(iter(row.chosen.settings.values()))
+    order = float(first) if isinstance(first, int | float) else str(first)
+    return Cell(", ".join(values), order=order)
+
+
+def shared_cell(row: VariantRow, decimals: int) -> Cell:
+    """Final loss and difference to the baseline at the shared values."""
+    assert row.shared is not None
+    found, difference = estimate_cell(row.shared, decimals), row.shared_difference
+    detail = ""
+    if difference is not None and difference.n:
+        detail = number(difference.mean, decimals, sign=True)
+        if difference.n > 1:
+            low, high = (number(x, decimals, sign=True) for x in (difference.low, difference.high))
+            detail += f" [{low}, {high}]"
+    return Cell(found.text, order=found.order, detail=detail)
+
+
+def estimate_cell(loss: Summary, decimals: int) -> Cell:
+    """Mean and SD in one line."""
+    text = number(loss.mean, decimals)
+    if loss.n > 1:
+        text += f" ({number(loss.sd, decimals)})"
+    return Cell(text, order=loss.mean)
+
+
+def number_cell(value: float, decimals: int) -> Cell:
+    """A number with so many decimals."""
+    return Cell(number(value, decimals), order=value)
+
+
+def diverged_cell(row: VariantRow, confidence: float) -> Cell:
+    """Diverged of ended runs; the interval only where some did."""
+    ended = sum(row.outcomes[o] for o in (Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED))
+    text = f"{row.outcomes[Outcome.DIVERGED]}/{ended}"
+    if not row.outcomes[Outcome.DIVERGED]:
+        return Cell(text, order=row.diverged.estimate)
+    share = row.diverged
+    return Cell(
+        text,
+        order=share.estimate,
+        detail=f"{share.estimate:.0%} [{share.low:.0%},\xa0{share.high:.0%}]",
+    )
+
+
+def count_cell(value: float) -> Cell:
+    """A large number, with spaces between thousands."""
+    tex = f"{value:.0f}" if math.isfinite(value) else None
+    return Cell(grouped(value), order=value, tex=tex)
+
+
+def speed_cell(row: VariantRow) -> Cell:
+    """Steps per second, and tokens."""
+    speed = row.cost.steps_per_s
+    if not math.isfinite(speed):
+        return Cell(ABSENT, order=math.nan)
+    text = f"{speed:.3g}" if speed < 1000 else grouped(speed)
+    return Cell(text, order=speed, detail=f"{grouped(row.cost.tokens_per_s)} tokens/s")

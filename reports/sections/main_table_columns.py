@@ -1,0 +1,159 @@
+"""The columns of the main table, in the order in which they are read, and their cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from reports.analysis.comparison import Comparison, VariantRow
+from reports.analysis.statistics import LEAST_FLIPS
+from reports.exhibits import Cell, Column
+from reports.sections.main_table_cells import (
+    causal_cell,
+    chosen_cell,
+    completed_cell,
+    count_cell,
+    difference_cell,
+    diverged_cell,
+    estimate_cell,
+    flip_cell,
+    holm_cell,
+    loss_cell,
+    name_cell,
+    number_cell,
+    reading_cell,
+    shared_cell,
+    speed_cell,
+    win_cell,
+)
+from reports.words import factor_label, settings_text
+
+
+class Entry(NamedTuple):
+    """A column, and what stands in it for a variant."""
+
+    column: Column
+    cell: Callable[[VariantRow], Cell]
+
+
+def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
+    """All columns: first what a paper shows and a reader looks at, wide ones and costs last."""
+    found = [*_result_entries(data, decimals)]
+    if data.tuned:
+        found += _search_entries(data, decimals)
+    if data.early:
+        help_ = f"validation loss {data.early}, nats/token: mean, SD over seeds"
+        column = _number_column("Early loss", help_)
+        found.append(Entry(column, lambda row: estimate_cell(row.early, decimals)))
+    if any(row.loss.n >= LEAST_FLIPS for row in data.rows):
+        help_ = "exact two-sided paired test by sign flips, not adjusted"
+        found.append(Entry(_number_column("Sign-flip p", help_), flip_cell))
+    found.append(
+        Entry(
+            _number_column("Diverged", "of the runs that ended, with the exact interval"),
+            lambda row: diverged_cell(row, data.confidence),
+        )
+    )
+    causal = Column("Causal", "whether no later token leaks into an earlier one", paper=False)
+    found.append(Entry(causal, causal_cell))
+    return (*found, *_cost_entries(data))
+
+
+def _result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
+    level = f"{data.confidence:.0%}"
+    sds = [row.loss.sd for row in data.rows if math.isfinite(row.loss.sd)]
+    digits = len(str(round(max(sds, default=0.0) * 10**decimals)))
+    loss = "validation loss at the last step, nats/token: mean over completed runs, SD over seeds"
+    difference = f"mean difference, paired by seed, with its {level} t interval, not corrected"
+    holm = "paired t test, adjusted by Holm for all comparisons with the baseline"
+    win = f"share of seeds in which the variant has the lower loss, with its exact {level} interval"
+    name = "levels of the factors; the dot is the variant's colour in the figures"
+    return (
+        Entry(Column("Variant", name), name_cell),
+        Entry(
+            Column("Final loss", loss, True, f"S[table-format=1.{decimals}({digits})]"),
+            lambda row: loss_cell(row, decimals),
+        ),
+        Entry(
+            Column("Difference to baseline", difference, True, "r"),
+            lambda row: difference_cell(row, decimals),
+        ),
+        Entry(Column("Holm p", holm, True, "r"), holm_cell),
+        Entry(Column("P(win)", win, True, "r"), win_cell),
+        Entry(
+            Column("Reading", "what these numbers allow to say", paper=False),
+            lambda row: reading_cell(row, decimals),
+        ),
+        Entry(
+            Column("Completed", "completed of planned runs; one mark per seed", False, "l"),
+            completed_cell,
+        ),
+    )
+
+
+def _search_entries(data: Comparison, decimals: int) -> list[Entry]:
+    shared = settings_text(data.shared_settings)
+    keys = ", ".join(factor_label(key) for key in data.shared_settings)
+    chosen = Column(
+        f"Chosen {keys}" if len(data.shared_settings) > 1 else "Chosen",
+        "values that the search chose on seeds of its own; * at the edge",
+        paper=False,
+    )
+    at_shared = f"final loss, and its difference to the baseline, with every variant at {shared}"
+    found = [
+        Entry(chosen, chosen_cell),
+        Entry(
+            _number_column("At shared values", at_shared), lambda row: shared_cell(row, decimals)
+        ),
+        Entry(
+            _number_column("l*", "lowest mean loss of the search, nats/token"),
+            lambda row: number_cell(row.search.lowest if row.search else math.nan, decimals),
+        ),
+    ]
+    if data.rates:
+        help_ = "mean over the learning rates of min(loss, l0), less the lowest; read it with l*"
+        found.append(
+            Entry(
+                _number_column("S", help_),
+                lambda row: number_cell(
+                    row.search.sensitivity if row.search else math.nan, decimals
+                ),
+            )
+        )
+    return found
+
+
+def _cost_entries(data: Comparison) -> tuple[Entry, ...]:
+    where = "all on one machine" if data.machines < 2 else f"on {data.machines} machines"
+    speed = f"training steps, median over completed runs, {where}"
+    return (
+        _count_entry(
+            data, "Parameters", "trainable, shared ones once", lambda r: r.cost.parameters
+        ),
+        _count_entry(
+            data,
+            "Non-embedding",
+            "of the parameters, without token and position embeddings",
+            lambda row: row.cost.non_embedding,
+        ),
+        _count_entry(
+            data,
+            "FLOPs/token",
+            "forward and backward; matrix products and attention scores",
+            lambda row: row.cost.flops_per_token,
+        ),
+        Entry(_number_column("Steps/s", speed), speed_cell),
+    )
+
+
+def _number_column(heading: str, help_: str) -> Column:
+    return Column(heading, help_, numeric=True, tex="r", paper=False)
+
+
+def _count_entry(
+    data: Comparison, heading: str, help_: str, value: Callable[[VariantRow], float]
+) -> Entry:
+    whole = max((len(f"{value(row):.0f}") for row in data.rows), default=1)
+    column = Column(heading, help_, True, f"S[table-format={whole}.0]", paper=False)
+    return Entry(column, lambda row: count_cell(value(row)))

@@ -1,0 +1,80 @@
+"""The verdict on a variant against the baseline: its numbers pick the words, nothing else does."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from reports.analysis.against_baseline import BaselineTest, Reading
+from reports.words import number, p_text
+
+SCOPE = "under this protocol at this scale"
+"""Said with every verdict that there is a difference."""
+
+_VERDICTS = {
+    Reading.UNRANKED: "no verdict",
+    Reading.DIFFERENT_TEXTS: "no verdict",
+    Reading.SEARCHING: "no verdict yet",
+    Reading.NO_PAIR: "no verdict yet",
+    Reading.ONE_RUN: "in one run",
+    Reading.TOO_FEW: "no verdict yet",
+    Reading.NO_DIFFERENCE: "no difference detected",
+    Reading.NOT_SIGNIFICANT: "no difference detected",
+    Reading.AT_EDGE: "no verdict",
+    Reading.EQUIVALENT: "equivalent within",
+    Reading.LOWER: "lower final loss",
+    Reading.HIGHER: "higher final loss",
+    Reading.BETTER: "better",
+    Reading.WORSE: "worse",
+}
+
+
+class Verdict(NamedTuple):
+    """A verdict, and what it rests on."""
+
+    text: str
+    detail: str
+
+    @property
+    def sentence(self) -> str:
+        """Both in one line."""
+        return f"{self.text} ({self.detail})" if self.detail else self.text
+
+
+def verdict_of(test: BaselineTest, decimals: int) -> Verdict:
+    """What a comparison with the baseline allows to say."""
+    text = _VERDICTS[test.reading]
+    if test.reading is Reading.ONE_RUN:
+        text = f"{text} {number(test.difference.mean, decimals, sign=True)}"
+    if test.reading is Reading.EQUIVALENT:
+        text = f"{text} ±{number(test.margin, decimals)}"
+    return Verdict(text, _detail(test, decimals))
+
+
+def _detail(test: BaselineTest, decimals: int) -> str:
+    details = {
+        Reading.UNRANKED: "not ranked",
+        Reading.DIFFERENT_TEXTS: "other evaluation data",
+        Reading.SEARCHING: "the search goes on",
+        Reading.NO_PAIR: "no seed has both runs",
+        Reading.ONE_RUN: "no interval" + ("" if test.seeds == 1 else f", 1 of {test.seeds} seeds"),
+        Reading.TOO_FEW: f"{test.difference.n} of {test.seeds} seeds",
+        Reading.NO_DIFFERENCE: _smallest(test),
+        Reading.NOT_SIGNIFICANT: f"after correction, p {_is(test.adjusted_p)}",
+        Reading.AT_EDGE: "a search ended at its edge",
+        Reading.EQUIVALENT: f"two one-sided tests, p {_is(test.adjusted_equivalence_p)}",
+    }
+    if test.reading in (Reading.BETTER, Reading.WORSE):
+        return f"beyond ±{number(test.margin, decimals)}, {SCOPE}"
+    return details.get(test.reading, SCOPE)
+
+
+def _smallest(test: BaselineTest) -> str:
+    """What the seeds could have shown; a spread of 0, as of one run twice, tells nothing."""
+    known = math.isfinite(test.detectable) and test.detectable > 0
+    return f"smallest detectable {test.detectable:.2g}" if known else ""
+
+
+def _is(p: float) -> str:
+    text = p_text(p)
+    return text if text.startswith("<") else f"= {text}"
