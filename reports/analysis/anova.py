@@ -35,7 +35,7 @@ class Term:
     eta_squared: float
     """Partial: SS / (SS + SS of the error). Biased upwards, the more so the fewer the seeds."""
     omega_squared: float
-    """Partial, the bias taken off: (SS - df MSE) / (SS + (N - df) MSE), N runs; below 0 for F < 1."""
+    """Partial, the bias taken off: (SS - df MSE) / (SS + (N - df) MSE). Below 0 where F < 1."""
 
     def is_negligible(self, alpha: float) -> bool:
         """Whether p is not below alpha, and partial omega squared is not large either.

@@ -86,6 +86,8 @@ class Effects:
     """Why an analysis that one would expect is not there."""
     plot: FactorPlot | None
     """None where losses cannot be compared at all."""
+    leaking: frozenset[str]
+    """Variants in whose training later tokens leak; their evaluation is causal."""
     confidence: float
     planned_seeds: int
     outcomes: dict[Outcome, int]
@@ -115,6 +117,7 @@ def collect(results: StudyResults) -> Effects | None:
         analyses=tuple(one for one in found if isinstance(one, GridEffects)),
         reasons=tuple(dict.fromkeys(one for one in found if isinstance(one, str))),
         plot=None if why_not else collect_plot(results, factors),
+        leaking=frozenset(v for v, leak in results.leaks.items() if leak is Leak.IN_TRAINING),
         confidence=plan.study.report.confidence,
         planned_seeds=len(plan.study.seeds),
         outcomes=results.outcomes(),

@@ -184,7 +184,7 @@ def _preference(kept: Kept) -> tuple[int, tuple[int, ...], Kept]:
 
 
 def _greedy(present: npt.NDArray[np.bool_]) -> Kept:
-    """Take off the level with the largest share of missing cells, of equals the last, until full."""
+    """Take off the level with most missing cells by share, of equals the last, until it is full."""
     kept = [list(range(size)) for size in present.shape]
     while not (part := present[np.ix_(*kept)]).all():
         _, axis, place = max(

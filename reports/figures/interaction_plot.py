@@ -48,8 +48,8 @@ def interaction_figure(data: FactorPlot, counts: dict[Outcome, int], *, searchin
         )
     if any(cell.is_of_survivors for cell in _cells(data)):
         parts.append(
-            " Hollow, with completed of ended runs: mean over survivors, of a cell whose other runs "
-            "diverged or were pruned."
+            " Hollow, with completed of ended runs: mean over the survivors of a cell whose other "
+            "runs diverged or were pruned."
         )
     if _most_diverged(data):
         parts.append(" Crosses at the top: diverged runs.")
@@ -140,7 +140,7 @@ def _draw_line(ax: Axes, line: PlotLine, lines: int, theme: Theme) -> None:
             np.full(len(cell.losses), x), cell.losses, linestyle="none", marker=style.marker,
             markersize=font * 0.28, color=cell.color, alpha=0.6, markeredgewidth=0, zorder=3,
         )  # fmt: skip
-        face = "white" if cell.is_of_survivors else cell.color
+        face = "none" if cell.is_of_survivors else cell.color
         ax.plot(
             [x], [cell.mean], marker=style.marker, markersize=font * 0.55, zorder=4,
             markerfacecolor=face, markeredgecolor=INK, markeredgewidth=0.6,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reports.sections import (
+    effects,
     fairness,
     hypotheses,
     layer_diagnostics,
@@ -21,6 +22,7 @@ SECTIONS: Registry[Section[Any]] = Registry(
     "report section",
     {
         "main": main_table.SECTION,
+        "effects": effects.SECTION,
         "hypotheses": hypotheses.SECTION,
         "search": search.SECTION,
         "unfinished": unfinished_runs.SECTION,
