@@ -108,111 +108,116 @@ def _level_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
         Column("Level"),
         Column("Cells", "cells of the grid with the level", True, "r", paper=False),
         Column("Mean loss", f"over seed blocks, with its {level} t interval", True, "r"),
-        Column("Difference", f"to the reference, paired by seed, {level} t interval", True, "r"),
-        Column("p", "of the paired t test, not adjusted", True, "r", paper=False),
-        Column("Holm p", "adjusted over the levels of all factors", True, "r"),
-        Column("Detectable", "smallest difference, 80% power, Holm's first step", True, "r", False),
+        *_contrast_columns(level, "the levels of all factors"),
     )
-    rows, numbers, previous = [], [], None
+    rows, previous = [], None
     for row in analysis.levels:
-        rows.append(
-            Row(
-                (
-                    Cell(row.factor),
-                    Cell(row.level),
-                    Cell(str(len(row.variants)), order=len(row.variants)),
-                    _mean_cell(row, decimals),
-                    *_contrast_cells(row.contrast, decimals),
-                ),
-                gap=previous not in (None, row.factor),
-                runs=analysis.run_keys(row.variants),
-            )
+        cells = (
+            Cell(row.factor),
+            Cell(row.level),
+            Cell(str(len(row.variants)), order=len(row.variants)),
+            _mean_cell(row, decimals),
+            *_contrast_cells(row.contrast, decimals),
         )
+        gap = previous not in (None, row.factor)
+        rows.append(Row(cells, gap=gap, runs=analysis.run_keys(row.variants)))
         previous = row.factor
-        numbers.append(
-            {
-                "factor": row.factor,
-                "level": row.level,
-                "cells": len(row.variants),
-                "n": row.loss.n,
-                "mean": row.loss.mean,
-                "low": row.low,
-                "high": row.high,
-                "sd_of_seed_blocks": row.loss.sd,
-                **_contrast_numbers(row.contrast),
-            }
-        )
-    n = len(analysis.seeds)
     contrasts = [row.contrast for row in analysis.levels if row.contrast]
+    return Table(
+        f"level_means{analysis.name}",
+        _level_caption(analysis, data, len(contrasts)),
+        columns,
+        tuple(rows),
+        pd.DataFrame([_level_numbers(row) for row in analysis.levels]),
+        bar_limit([contrast.difference for contrast in contrasts]),
+    )
+
+
+def _level_caption(analysis: GridEffects, data: Effects, contrasts: int) -> str:
     caution = (
         "Interactions are not negligible: these means are over unlike effects. "
         if analysis.interacting(1 - data.confidence)
         else ""
     )
-    caption = (
-        f"Mean loss in nats/token by level: mean over its cells at each seed, then over the seeds, "
-        f"with the {level} t interval over these blocks (n = {n}, {n - 1} degrees of freedom). Difference: "
-        "to the level that the baseline has (the first where that is not in the grid), paired by "
-        f"seed; Holm p over the {len(contrasts)} differences of this table, intervals not "
-        f"adjusted. {caution}{scope_caption(analysis, data)}"
+    return (
+        "Mean loss in nats/token by level: mean over its cells at each seed, then over the seeds, "
+        f"with the {_interval(analysis, data)} over these blocks. Difference: to the level that "
+        "the baseline has (the first where that is not in the grid), paired by seed; Holm p over "
+        f"the {contrasts} differences of this table, intervals not adjusted. {caution}"
+        f"{scope_caption(analysis, data)}"
     )
-    return Table(
-        f"level_means{analysis.name}",
-        caption,
-        columns,
-        tuple(rows),
-        pd.DataFrame(numbers),
-        bar_limit([contrast.difference for contrast in contrasts]),
-    )
+
+
+def _interval(analysis: GridEffects, data: Effects) -> str:
+    n = len(analysis.seeds)
+    return f"{data.confidence:.0%} t interval (n = {n}, df = {n - 1})"
+
+
+def _level_numbers(row: LevelMean) -> dict[str, object]:
+    return {
+        "factor": row.factor,
+        "level": row.level,
+        "cells": len(row.variants),
+        "n": row.loss.n,
+        "mean": row.loss.mean,
+        "low": row.low,
+        "high": row.high,
+        "sd_of_seed_blocks": row.loss.sd,
+        **_contrast_numbers(row.contrast),
+    }
 
 
 def _simple_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
-    level = f"{data.confidence:.0%}"
     columns = (
         Column("Factor"),
         Column("Within", "levels of the factors that it interacts with"),
         Column("Level", "against the reference"),
-        Column("Difference", f"paired by seed, with its {level} t interval", True, "r"),
-        Column("p", "of the paired t test, not adjusted", True, "r", paper=False),
-        Column("Holm p", "adjusted over the contrasts of this table", True, "r"),
-        Column("Detectable", "smallest difference, 80% power, Holm's first step", True, "r", False),
+        *_contrast_columns(f"{data.confidence:.0%}", "the contrasts of this table"),
     )
-    rows, numbers, previous = [], [], None
+    rows, previous = [], None
     for contrast in analysis.simple:
-        names = (
+        cells = (
             Cell(contrast.factor),
             Cell(contrast.within),
             Cell(f"{contrast.level} against {contrast.reference}"),
+            *_contrast_cells(contrast, decimals),
         )
-        cells = (*names, *_contrast_cells(contrast, decimals))
         gap = previous not in (None, contrast.factor)
         rows.append(Row(cells, gap=gap, runs=analysis.run_keys(contrast.variants)))
         previous = contrast.factor
-        numbers.append(
-            {
-                "factor": contrast.factor,
-                "within": contrast.within,
-                "level": contrast.level,
-                **_contrast_numbers(contrast),
-            }
-        )
-    n = len(analysis.seeds)
-    terms = [analysis.term_label(t) for t in analysis.interacting(1 - data.confidence)]
-    caption = (
-        f"Simple effects, in nats/token, of factors whose interaction is not negligible "
-        f"({any_of(terms, 'and')}): each level against the one of the baseline (the first where "
-        "that is not in the grid), within each combination of the factors that it interacts with, "
-        f"mean over the other cells, paired by seed, with the {level} t interval (n = "
-        f"{n}, {n - 1} degrees of freedom), which is not adjusted; Holm p over the {len(rows)} rows. "
-        f"{scope_caption(analysis, data)}"
-    )
+    names = [{"factor": c.factor, "within": c.within, "level": c.level} for c in analysis.simple]
+    numbers = [
+        {**named, **_contrast_numbers(contrast)}
+        for named, contrast in zip(names, analysis.simple, strict=True)
+    ]
     return Table(
         f"simple_effects{analysis.name}",
-        caption,
+        _simple_caption(analysis, data),
         columns,
         tuple(rows),
         pd.DataFrame(numbers),
         bar_limit([contrast.difference for contrast in analysis.simple]),
+    )
+
+
+def _simple_caption(analysis: GridEffects, data: Effects) -> str:
+    terms = [analysis.term_label(t) for t in analysis.interacting(1 - data.confidence)]
+    return (
+        "Simple effects, in nats/token, of factors whose interaction is not negligible "
+        f"({any_of(terms, 'and')}): each level against the one of the baseline (the first where "
+        "that is not in the grid), within each combination of the factors that it interacts with, "
+        f"mean over the other cells, paired by seed, with the {_interval(analysis, data)}, which "
+        f"is not adjusted; Holm p over the {len(analysis.simple)} rows. "
+        f"{scope_caption(analysis, data)}"
+    )
+
+
+def _contrast_columns(level: str, family: str) -> tuple[Column, ...]:
+    return (
+        Column("Difference", f"paired by seed, with its {level} t interval", True, "r"),
+        Column("p", "of the paired t test, not adjusted", True, "r", paper=False),
+        Column("Holm p", f"adjusted over {family}", True, "r"),
+        Column("Detectable", "smallest difference, 80% power, Holm's first step", True, "r", False),
     )
 
 

@@ -88,7 +88,7 @@ def _interactions(analysis: GridEffects, data: Effects) -> list[str]:
     then = (
         "the level means of factors in it are averages over unlike effects"
         if analysis.is_joined
-        else "simple effects are given, as a mean over levels of another factor may describe no cell"
+        else "see the simple effects, as a mean over levels of another factor may describe no cell"
     )
     return [
         f"Not negligible (p < {alpha:.2g} or partial omega² of at least {LARGE_OMEGA_SQUARED}): "
