@@ -11,7 +11,9 @@ from reports.sections import (
     layer_diagnostics,
     learning_curves,
     main_table,
+    one_change,
     search,
+    stability,
     training_dynamics,
     unfinished_runs,
 )
@@ -23,7 +25,9 @@ SECTIONS: Registry[Section[Any]] = Registry(
     {
         "main": main_table.SECTION,
         "effects": effects.SECTION,
+        "one-change": one_change.SECTION,
         "hypotheses": hypotheses.SECTION,
+        "stability": stability.SECTION,
         "search": search.SECTION,
         "unfinished": unfinished_runs.SECTION,
         "learning-curves": learning_curves.SECTION,
