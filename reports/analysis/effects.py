@@ -26,7 +26,7 @@ class Counted(Enum):
 
     FINAL = "the final loss"
     CLIPPED = "min(final loss, loss at initialisation), a diverged run counting as untrained"
-    COMPLETED = "the final loss, over levels whose runs all completed"
+    COMPLETED = "the final loss, over levels whose runs all completed at these seeds"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class GridEffects:
     """None with one seed, which leaves no error to compare with."""
     levels: tuple[LevelMean, ...]
     simple: tuple[Contrast, ...]
-    """Where an interaction is not negligible; not given again where factors were joined."""
+    """Where an interaction is not negligible, in an analysis that is not secondary."""
     runs: dict[str, tuple[str, ...]]
     """Variant to the run keys of its runs in the analysis."""
 
@@ -62,6 +62,11 @@ class GridEffects:
         """What tells its tables from those of other analyses of the study."""
         counted = {Counted.CLIPPED: "_clipped", Counted.COMPLETED: "_completed"}
         return ("_joined" if self.is_joined else "") + counted.get(self.counted, "")
+
+    @property
+    def is_secondary(self) -> bool:
+        """Whether it stands beside an analysis of the plain factors and the plain final loss."""
+        return self.is_joined or self.counted is Counted.CLIPPED
 
     def interacting(self, alpha: float) -> tuple[Term, ...]:
         """The interactions that are not negligible."""
@@ -103,6 +108,7 @@ def collect(results: StudyResults) -> Effects | None:
     factors = factors_of(plan.cells)
     if (
         not isinstance(plan.study.design, FullFactorial)
+        or not factors
         or largest_grid(factors, plan.cells, results.variants) is None
         or not results.outcomes()[Outcome.COMPLETED]
     ):
@@ -227,7 +233,7 @@ def _analysis(
         runs={str(v): tuple(keys) for v, keys in inside.groupby("variant")["run_key"]},
     )
     axes = [term.factors for term in found.interacting(1 - confidence)]
-    return found if is_joined else replace(found, simple=data.simple_effects(axes))
+    return found if found.is_secondary else replace(found, simple=data.simple_effects(axes))
 
 
 def _no_seed(results: StudyResults, grid: FactorGrid, counted: Counted) -> str:

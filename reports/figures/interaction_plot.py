@@ -118,7 +118,8 @@ def _limits(data: FactorPlot) -> tuple[float, float]:
     losses = [loss for cell in _cells(data) for loss in cell.losses] or [0.0, 1.0]
     low, high = min(losses), max(losses)
     pad = 0.06 * (high - low) or 0.01
-    crosses = min(MOST_CROSSES, CROSS_STEP * _most_diverged(data))
+    count = _most_diverged(data)
+    crosses = min(MOST_CROSSES, CROSS_STEP * (count + 0.4)) if count else 0.0
     return low - pad, high + pad + (high - low + 2 * pad) * crosses / (1 - crosses)
 
 
@@ -161,7 +162,7 @@ def _draw_crosses(ax: Axes, drawn: tuple[PlotLine, ...], lines: int, theme: Them
     for line in drawn:
         for cell in line.cells:
             count = cell.outcomes[Outcome.DIVERGED]
-            step = min(CROSS_STEP, MOST_CROSSES / max(1, count)) * (high - low)
+            step = min(CROSS_STEP, MOST_CROSSES / (count + 0.4)) * (high - low)
             x += [_x(cell, line, lines)] * count
-            y += [high - step * place for place in range(count)]
+            y += [high - step * (place + 0.4) for place in range(count)]
     divergence_marks(ax, x, y, theme)

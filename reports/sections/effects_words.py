@@ -26,7 +26,7 @@ def sentences(data: Effects, decimals: int) -> tuple[str, ...]:
             )
             continue
         found += _interactions(analysis, data)
-        if not analysis.is_joined:
+        if not analysis.is_secondary:
             found += _main_effects(analysis, data, decimals)
             found += _simple_effects(analysis, data, decimals)
     return tuple(found)
@@ -44,7 +44,7 @@ def _head(analysis: GridEffects, data: Effects) -> str:
             "no run counts for more than the loss at initialisation."
         )
     if analysis.counted is Counted.COMPLETED:
-        text += " This is the largest grid of levels whose runs all completed."
+        text += " This is the largest grid of levels whose runs all completed at these seeds."
     return " ".join([headed(text), *_left_out(analysis)])
 
 
@@ -87,7 +87,7 @@ def _interactions(analysis: GridEffects, data: Effects) -> list[str]:
     named = [f"{analysis.term_label(t)} ({term_words(t, analysis.anova.error_df)})" for t in found]
     then = (
         "the level means of factors in it are averages over unlike effects"
-        if analysis.is_joined
+        if analysis.is_secondary
         else "see the simple effects, as a mean over levels of another factor may describe no cell"
     )
     return [
@@ -113,9 +113,13 @@ def _main_effects(analysis: GridEffects, data: Effects, decimals: int) -> list[s
             continue
         label = analysis.term_label(term)
         contrasts = [row.contrast for row in analysis.levels if row.factor == label if row.contrast]
+        is_significant = term.holm_p <= 1 - data.confidence
+        what = f"the means differ {SCOPE}" if is_significant else "no effect was detected"
         test = term_words(term, analysis.anova.error_df, adjusted=True)
-        outcome = _outcome(contrasts, data, decimals)
-        found.append(f"{headed(label)}, mean over all cells of a level ({test}): {outcome}.")
+        found.append(
+            f"{headed(label)}, mean over all cells of a level: {what} ({test}). Against "
+            f"{contrasts[0].reference}: {_outcome(contrasts, data, decimals)}."
+        )
     return found
 
 
@@ -154,7 +158,8 @@ def _words(contrast: Contrast, decimals: int) -> str:
     within = f" within {contrast.within}" if contrast.within else ""
     difference = difference_words(contrast.difference, decimals)
     p = p_words(contrast.holm_p, "Holm p")
-    return f"{contrast.level} against {contrast.reference}{within} ({difference}, {p})"
+    against = f" against {contrast.reference}{within}" if within else ""
+    return f"{contrast.level}{against} ({difference}, {p})"
 
 
 def _detectable(contrasts: Sequence[Contrast]) -> str:
