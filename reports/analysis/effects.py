@@ -154,8 +154,8 @@ def _of_space(
 ) -> Iterator[GridEffects | str]:
     """The analyses over the largest full grid of some factors, or why one is not there.
 
-    Where a run diverged there are two: one that counts it as untrained, and one of the largest grid
-    without such cells. Cells of pruned runs, whose losses are partial, are in neither.
+    Where a run diverged there are two: one of the largest grid without such cells, and one of all
+    that counts it as untrained. Cells of pruned runs, whose losses are partial, are in neither.
     """
     cells, variants = results.plan.cells, results.variants
     whole = largest_grid(factors, cells, variants)
@@ -163,18 +163,18 @@ def _of_space(
         return
     counts = {variant: results.outcomes(variant) for variant in variants}
     lost = {v for v in variants if counts[v][Outcome.DIVERGED] or counts[v][Outcome.PRUNED]}
-    if any(counts[variant][Outcome.DIVERGED] for variant in whole.variants.flat):
-        yield _analysis(results, factors, whole, Counted.CLIPPED, is_joined)
     rest = largest_grid(factors, cells, set(variants) - lost) if lost else whole
     if rest is None or len(_seeds(results, rest, Counted.FINAL)) < 2:
         repeated = {v for v in set(variants) - lost if counts[v][Outcome.COMPLETED] > 1}
         rest = largest_grid(factors, cells, repeated) or rest
     if rest is None:
         yield f"No two cells of {whole.shape_label} have runs that all completed."
-        return
-    is_whole = rest.variants.size == whole.variants.size
-    counted = Counted.FINAL if is_whole else Counted.COMPLETED
-    yield _analysis(results, factors, rest, counted, is_joined)
+    else:
+        is_whole = rest.variants.size == whole.variants.size
+        counted = Counted.FINAL if is_whole else Counted.COMPLETED
+        yield _analysis(results, factors, rest, counted, is_joined)
+    if any(counts[variant][Outcome.DIVERGED] for variant in whole.variants.flat):
+        yield _analysis(results, factors, whole, Counted.CLIPPED, is_joined)
 
 
 def _losses(results: StudyResults, variant: str, counted: Counted) -> dict[int, float]:

@@ -12,6 +12,8 @@ from reports.sections.contrast_cells import difference_words, p_words
 from reports.words import any_of, counts_caption, headed, number
 
 SCOPE = "under this protocol at this scale"
+NAMED = 4
+"""Contrasts that a sentence gives; the table has all."""
 
 
 def sentences(data: Effects, decimals: int) -> tuple[str, ...]:
@@ -142,7 +144,7 @@ def _outcome(contrasts: Sequence[Contrast], data: Effects, decimals: int) -> str
     higher = [contrast for contrast in significant if contrast.difference.mean > 0]
     parts = [
         f"{side} final loss {SCOPE} for "
-        + any_of(listed([_words(contrast, decimals) for contrast in found]), "and")
+        + any_of(listed([_words(contrast, decimals) for contrast in found], NAMED), "and")
         for side, found in (("lower", lower), ("higher", higher))
         if found
     ]

@@ -15,6 +15,9 @@ from reports.sections.one_change_words import caption, reading, sentences
 from reports.words import ABSENT, LEAK_MARKS, decimals_for, number, outcome_text
 from studies.records import Outcome
 
+READING = r">{\raggedright\arraybackslash}p{0.22\linewidth}"
+"""LaTeX column with lines of their own length."""
+
 
 def render(data: OneChange) -> Exhibits:
     """The table, and what it says."""
@@ -55,7 +58,7 @@ def _columns(data: OneChange, decimals: int) -> tuple[Column, ...]:
         Column("p", "of the paired t test, not adjusted", True, "r", False),
         Column("Holm p", "adjusted over all changes of this table", True, "r"),
         Column("Completed", "completed of planned runs; one mark per seed"),
-        Column("Reading", "what the numbers allow to say", paper=False),
+        Column("Reading", "what the numbers allow to say", tex=READING, paper=False),
     )
 
 

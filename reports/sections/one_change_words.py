@@ -33,8 +33,8 @@ def sentences(data: OneChange, decimals: int) -> tuple[str, ...]:
         count = f"{len(tested)} {'change' if len(tested) == 1 else 'changes'} of one factor"
         found.append(
             f"Of {count} of the baseline ({data.baseline.label}) that could be tested, a "
-            f"difference was detected for {len(detected) or 'none'} (Holm p ≤ "
-            f"{1 - data.confidence:.2g}){_detectable(tested, detected)}."
+            f"difference was detected for {len(detected) or 'none'} (Holm p of at "
+            f"most {1 - data.confidence:.2g}){_detectable(tested, detected)}."
         )
     for side, rows in (
         ("Lower", [row for row in detected if row.difference.mean < 0]),
