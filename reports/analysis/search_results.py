@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from reports.analysis.counted_losses import counted_loss, initial_loss
 from reports.figures.style import Layout, layout_of
 from reports.results.frame import StudyResults
 from reports.words import leaf
 from studies.metrics import INITIAL_LOSS
 from studies.plan import Choice, Plan, Trial
 from studies.protocol import Fixed, Sweep, Tune
-from studies.records import Outcome, RunRecord
+from studies.records import Outcome
 from studies.search import spans
-from studies.tried import clipped_loss
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _points(results: StudyResults) -> pd.DataFrame:
     search = plan.study.protocol.search
     assert not isinstance(search, Fixed)
     runs = {(r.variant, r.seed, str(r.settings)): r for r in plan.runs if r.stage == "search"}
-    initial = {variant: _initial_loss(results, variant) for variant in results.variants}
+    initial = {variant: initial_loss(results, variant) for variant in results.variants}
     rows = []
     for trial in plan.trials:
         for seed in search.seeds:
@@ -138,29 +138,12 @@ def _points(results: StudyResults) -> pd.DataFrame:
                 "extension": trial.extension,
                 **trial.settings,
                 "outcome": record.outcome.value,
-                "loss": _counted_loss(record, initial[trial.variant]),
+                "loss": counted_loss(record, initial[trial.variant]),
                 "initial_loss": record.summary.get(INITIAL_LOSS, math.nan),
             }
             rows.append(row)
     columns = ["run_key", "variant", "label", "trial", "seed", "extension", *plan.nuisance]
     return pd.DataFrame(rows, columns=[*columns, "outcome", "loss", "initial_loss"])
-
-
-def _initial_loss(results: StudyResults, variant: str) -> float:
-    """l0 of a variant, the mean over all its runs that recorded it; NaN where none has."""
-    summaries = [r.summary for r in results.records.values() if r.variant == variant]
-    known = [summary[INITIAL_LOSS] for summary in summaries if INITIAL_LOSS in summary]
-    return math.fsum(known) / len(known) if known else math.nan
-
-
-def _counted_loss(record: RunRecord, initial: float) -> float:
-    """What a run counts for; one that recorded no loss at initialisation has that of its variant.
-
-    NaN where that is not known either and the run has no loss of its own: the made-up loss that
-    lets a search go on is no result.
-    """
-    summary = {INITIAL_LOSS: initial, **record.summary}
-    return clipped_loss(record.model_copy(update={"summary": summary}))  # min(loss, NaN) is loss
 
 
 def _outcomes(results: StudyResults) -> dict[Outcome, int]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from reports.sections import (
+    effects,
     fairness,
     final_loss,
     hypotheses,
     layer_diagnostics,
     learning_curves,
     main_table,
+    one_change,
     runs,
     search,
+    stability,
     training_dynamics,
     unfinished_runs,
 )
@@ -24,7 +27,10 @@ SECTIONS: Registry[Section[Any]] = Registry(
     {
         "main": main_table.SECTION,
         "final-loss": final_loss.SECTION,
+        "effects": effects.SECTION,
+        "one-change": one_change.SECTION,
         "hypotheses": hypotheses.SECTION,
+        "stability": stability.SECTION,
         "search": search.SECTION,
         "unfinished": unfinished_runs.SECTION,
         "learning-curves": learning_curves.SECTION,

@@ -10,8 +10,9 @@ import pandas as pd
 from reports.analysis.hypotheses import HypothesisResults, collect
 from reports.analysis.statistics import PairedDifference
 from reports.analysis.verdicts import HypothesisRow
-from reports.exhibits import Cell, Column, Exhibits, IntervalBar, Row, Table
+from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.sections.base import Section
+from reports.sections.contrast_cells import difference_cell, p_cell
 from reports.sections.hypothesis_words import (
     NOTHING_DECLARED,
     caption,
@@ -20,7 +21,7 @@ from reports.sections.hypothesis_words import (
     standing,
     verdict,
 )
-from reports.words import ABSENT, decimals_for, number, p_text
+from reports.words import decimals_for
 from studies.records import Outcome
 
 
@@ -74,9 +75,9 @@ def _cells(row: HypothesisRow, data: HypothesisResults, decimals: int) -> tuple[
         Cell(contrast(row)),
         Cell(standing(row, data)),
         Cell(str(n), order=n, detail=f"of {len(row.seeds)} planned" if n < len(row.seeds) else ""),
-        _difference_cell(row, decimals),
-        _p_cell(row.p),
-        _p_cell(row.adjusted_p),
+        difference_cell(_shown(row), decimals),
+        p_cell(row.p),
+        p_cell(row.adjusted_p),
         Cell(verdict(row)),
     )
 
@@ -85,27 +86,6 @@ def _shown(row: HypothesisRow) -> PairedDifference:
     """The difference with the interval that the test goes by."""
     is_equivalence = row.hypothesis.direction == "equivalent"
     return row.equivalence if is_equivalence else row.difference
-
-
-def _difference_cell(row: HypothesisRow, decimals: int) -> Cell:
-    difference = _shown(row)
-    if not difference.n:
-        return Cell(ABSENT, order=math.nan)
-    mean = number(difference.mean, decimals, sign=True)
-    if difference.n < 2:
-        return Cell(mean, order=difference.mean, detail="one seed: no interval")
-    low, high = (number(x, decimals, sign=True) for x in (difference.low, difference.high))
-    return Cell(
-        mean,
-        order=difference.mean,
-        detail=f"[{low}, {high}]",
-        tex=f"${mean}$ $[{low},\\,{high}]$".replace("−", "-"),
-        bar=IntervalBar(difference.low, difference.mean, difference.high),
-    )
-
-
-def _p_cell(p: float) -> Cell:
-    return Cell(p_text(p), order=p)
 
 
 def _bar_limit(data: HypothesisResults) -> float:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from reports.analysis.comparison import VariantRow
 from reports.analysis.statistics import Interval, Summary
-from reports.exhibits import Cell, IntervalBar
+from reports.exhibits import Cell
+from reports.sections import contrast_cells
 from reports.sections.readings import verdict_of
 from reports.words import (
     ABSENT,
@@ -15,7 +17,6 @@ from reports.words import (
     grouped,
     number,
     outcome_text,
-    p_text,
     plain_value,
 )
 from studies.records import Leak, Outcome
@@ -57,39 +58,23 @@ def difference_cell(row: VariantRow, decimals: int) -> Cell:
     difference = row.difference
     if difference is None:
         return Cell("baseline", order=0.0, tex="baseline")
-    if not difference.n:
-        return Cell(ABSENT, order=math.nan)
-    mean = number(difference.mean, decimals, sign=True)
-    if difference.n < 2:
-        return Cell(mean, order=difference.mean, detail="one seed: no interval")
-    low, high = (number(x, decimals, sign=True) for x in (difference.low, difference.high))
-    pairs = f", {difference.n} pairs" if difference.n != row.loss.n else ""
-    return Cell(
-        mean,
-        order=difference.mean,
-        detail=f"[{low}, {high}]{pairs}",
-        tex=f"${_tex(mean)}$ $[{_tex(low)},\\,{_tex(high)}]$",
-        bar=IntervalBar(difference.low, difference.mean, difference.high),
-    )
-
-
-def _tex(signed: str) -> str:
-    return signed.replace("−", "-")
+    cell = contrast_cells.difference_cell(difference, decimals)
+    has_fewer = 1 < difference.n != row.loss.n
+    return replace(cell, detail=f"{cell.detail}, {difference.n} pairs") if has_fewer else cell
 
 
 def holm_cell(row: VariantRow) -> Cell:
     """P over all comparisons; empty for the baseline itself."""
     if row.test is None:
         return Cell("", order=math.nan)
-    p = row.test.adjusted_p
-    return Cell(p_text(p), order=p, tex=f"${p_text(p)}$" if math.isfinite(p) else None)
+    return contrast_cells.p_cell(row.test.adjusted_p)
 
 
 def flip_cell(row: VariantRow) -> Cell:
     """P of sign flips; empty for the baseline itself."""
     if row.test is None:
         return Cell("", order=math.nan)
-    return Cell(p_text(row.test.flip_p), order=row.test.flip_p)
+    return contrast_cells.p_cell(row.test.flip_p)
 
 
 def win_cell(row: VariantRow) -> Cell:

@@ -14,9 +14,7 @@ import pandas as pd
 
 from reports.exhibits import Table
 from reports.tex import escape
-
-LEAST_P = 0.001
-"""Smaller p values are written as below it."""
+from reports.words import LEAST_P
 
 HEAD = r"""% Numbers of the study for the text of a paper; needs \usepackage{siunitx}.
 %   \input{numbers}

@@ -1,0 +1,53 @@
+"""How a difference, its interval and its p are written, in cells of tables and in sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from reports.analysis.statistics import PairedDifference
+from reports.exhibits import Cell, IntervalBar
+from reports.words import ABSENT, LEAST_P, number, p_text
+
+
+def p_cell(p: float) -> Cell:
+    """A p; the absent mark where there is none."""
+    text = p_text(p)
+    return Cell(text, order=p, tex=f"${text}$" if math.isfinite(p) else None)
+
+
+def p_words(p: float, name: str = "p") -> str:
+    """A p in a sentence: "p = 0.012", "p < 0.001"."""
+    return f"{name} < {LEAST_P}" if p < LEAST_P else f"{name} = {number(p, 3)}"
+
+
+def difference_cell(difference: PairedDifference, decimals: int) -> Cell:
+    """A mean difference with its interval; with one pair it has none."""
+    if not difference.n:
+        return Cell(ABSENT, order=math.nan)
+    mean = number(difference.mean, decimals, sign=True)
+    if difference.n < 2:
+        return Cell(mean, order=difference.mean, detail="one seed: no interval")
+    low, high = (number(x, decimals, sign=True) for x in (difference.low, difference.high))
+    return Cell(
+        mean,
+        order=difference.mean,
+        detail=f"[{low}, {high}]",
+        tex=f"${mean}$ $[{low},\\,{high}]$".replace("−", "-"),
+        bar=IntervalBar(difference.low, difference.mean, difference.high),
+    )
+
+
+def difference_words(difference: PairedDifference, decimals: int) -> str:
+    """A mean difference with its interval in a sentence: "−0.041 [−0.050, −0.032]"."""
+    mean = number(difference.mean, decimals, sign=True)
+    low, high = (number(x, decimals, sign=True) for x in (difference.low, difference.high))
+    return f"{mean} [{low}, {high}]" if difference.n > 1 else mean
+
+
+def bar_limit(differences: Sequence[PairedDifference]) -> float:
+    """Scale of the bars of a column; a few very wide intervals run off it, with an arrow."""
+    known = [d for d in differences if d.n > 1]
+    halves = sorted(d.high - d.mean for d in known)
+    middle = halves[len(halves) // 2] if halves else 0.0
+    return max((abs(d.mean) for d in known), default=0.0) + middle or (1.0 if known else 0.0)

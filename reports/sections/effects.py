@@ -1,0 +1,36 @@
+"""Main effects and interactions of the factors: analyses of variance, level means, a figure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from reports.analysis.effects import Effects, collect
+from reports.exhibits import Exhibits
+from reports.figures.interaction_plot import interaction_figure
+from reports.sections.base import Section
+from reports.sections.effects_tables import tables_of
+from reports.sections.effects_words import sentences
+from reports.words import decimals_for
+
+
+def render(data: Effects) -> Exhibits:
+    """Sentences, tables of each analysis, and the figure."""
+    spreads = [
+        row.contrast.difference.sd
+        for analysis in data.analyses
+        for row in analysis.levels
+        if row.contrast and math.isfinite(row.contrast.difference.sd)
+    ]
+    decimals = decimals_for(float(np.median(spreads)) if spreads else math.nan)
+    tables = [table for one in data.analyses for table in tables_of(one, data, decimals)]
+    figure = data.plot and interaction_figure(data.plot, data.outcomes, searching=data.searching)
+    return Exhibits(
+        sentences=sentences(data, decimals),
+        tables=tuple(tables),
+        figures=(figure,) if figure else (),
+    )
+
+
+SECTION = Section("Main effects and interactions", collect, render, absent="")

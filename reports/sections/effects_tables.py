@@ -1,0 +1,260 @@
+"""Tables of an analysis of a grid: of variance, simple effects, level means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pandas as pd
+
+from reports.analysis.anova import Anova
+from reports.analysis.effects import Effects, GridEffects
+from reports.analysis.level_effects import Contrast, LevelMean
+from reports.exhibits import Cell, Column, Row, Table
+from reports.sections.contrast_cells import bar_limit, difference_cell, p_cell
+from reports.sections.effects_words import scope_caption
+from reports.words import ABSENT, any_of, number
+
+
+def tables_of(analysis: GridEffects, data: Effects, decimals: int) -> Iterator[Table]:
+    """The analysis of variance, simple effects where there are any, and the level means."""
+    if analysis.anova is not None:
+        yield _anova_table(analysis, analysis.anova, data)
+    if analysis.simple:
+        yield _simple_table(analysis, data, decimals)
+    yield _level_table(analysis, data, decimals)
+
+
+def _anova_table(analysis: GridEffects, anova: Anova, data: Effects) -> Table:
+    runs = analysis.run_keys(tuple(analysis.runs))
+    columns = (
+        Column("Source", "interactions of most factors first"),
+        Column("df", "degrees of freedom", True, "r"),
+        Column("SS", "sum of squares", True, "r"),
+        Column("F", "mean square over that of the error", True, "r"),
+        Column("p", "of the F test", True, "r"),
+        Column("Holm p", f"adjusted over the {len(anova.terms)} terms", True, "r"),
+        Column("partial eta²", "SS / (SS + SS of the error): biased upwards", True, "r"),
+        Column("partial omega²", "the same without the bias; below 0 where F < 1", True, "r"),
+    )
+    rows, previous = [], None
+    for term in anova.terms:
+        cells = (
+            Cell(analysis.term_label(term)),
+            Cell(str(term.df), order=term.df),
+            _squares(term.sum_of_squares),
+            Cell(number(term.f, 2), order=term.f),
+            p_cell(term.p),
+            p_cell(term.holm_p),
+            Cell(number(term.eta_squared, 2), order=term.eta_squared),
+            Cell(number(term.omega_squared, 2), order=term.omega_squared),
+        )
+        is_main = len(term.factors) == 1
+        rows.append(Row(cells, gap=previous is not None and is_main != previous, runs=runs))
+        previous = is_main
+    blocks = (
+        ("seed (block)", anova.seed_df, anova.seed_sum_of_squares),
+        ("error", anova.error_df, anova.error_sum_of_squares),
+    )
+    for place, (name, df, squares) in enumerate(blocks):
+        nothing = (Cell("", order=math.nan),) * 5
+        cells = (Cell(name), Cell(str(df), order=df), _squares(squares), *nothing)
+        rows.append(Row(cells, gap=place == 0, runs=runs))
+    numbers = pd.DataFrame(_anova_numbers(analysis, anova))
+    return Table(f"anova{analysis.name}", _anova_caption(analysis, anova, data), columns,
+                 tuple(rows), numbers)  # fmt: skip
+
+
+def _squares(value: float) -> Cell:
+    return Cell(f"{value:.3g}", order=value)
+
+
+def _anova_caption(analysis: GridEffects, anova: Anova, data: Effects) -> str:
+    return (
+        "Analysis of variance. Each seed is an additive block; the error has (cells − 1)"
+        f"(seeds − 1) = {anova.error_df} degrees of freedom, and is taken for normal, independent "
+        "and of one variance in all cells. The grid is balanced, with sum-to-zero coding: sums of "
+        "squares of type I and III are one. p is not adjusted; Holm p is, over the "
+        f"{len(anova.terms)} terms of this table. Partial eta²: SS/(SS + SS of the error), biased "
+        "upwards with few seeds; partial omega²: the bias taken off. "
+        + scope_caption(analysis, data)
+    )
+
+
+def _anova_numbers(analysis: GridEffects, anova: Anova) -> Iterator[dict[str, object]]:
+    for term in anova.terms:
+        yield {
+            "source": analysis.term_label(term),
+            "df": term.df,
+            "sum_of_squares": term.sum_of_squares,
+            "mean_square": term.sum_of_squares / term.df,
+            "f": term.f,
+            "p": term.p,
+            "holm_p": term.holm_p,
+            "partial_eta_squared": term.eta_squared,
+            "partial_omega_squared": term.omega_squared,
+        }
+    for name, df, squares in (
+        ("seed", anova.seed_df, anova.seed_sum_of_squares),
+        ("error", anova.error_df, anova.error_sum_of_squares),
+    ):
+        yield {"source": name, "df": df, "sum_of_squares": squares, "mean_square": squares / df}
+
+
+def _level_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
+    level = f"{data.confidence:.0%}"
+    columns = (
+        Column("Factor"),
+        Column("Level"),
+        Column("Cells", "cells of the grid with the level", True, "r", paper=False),
+        Column("Mean loss", f"over seed blocks, with its {level} t interval", True, "r"),
+        *_contrast_columns(level, "the levels of all factors"),
+    )
+    rows, previous = [], None
+    for row in analysis.levels:
+        cells = (
+            Cell(row.factor),
+            Cell(row.level),
+            Cell(str(len(row.variants)), order=len(row.variants)),
+            _mean_cell(row, decimals),
+            *_contrast_cells(row.contrast, decimals),
+        )
+        gap = previous not in (None, row.factor)
+        rows.append(Row(cells, gap=gap, runs=analysis.run_keys(row.variants)))
+        previous = row.factor
+    contrasts = [row.contrast for row in analysis.levels if row.contrast]
+    return Table(
+        f"level_means{analysis.name}",
+        _level_caption(analysis, data, len(contrasts)),
+        columns,
+        tuple(rows),
+        pd.DataFrame([_level_numbers(row) for row in analysis.levels]),
+        bar_limit([contrast.difference for contrast in contrasts]),
+    )
+
+
+def _level_caption(analysis: GridEffects, data: Effects, contrasts: int) -> str:
+    caution = (
+        "Interactions are not negligible: these means are over unlike effects. "
+        if analysis.interacting(1 - data.confidence)
+        else ""
+    )
+    return (
+        "Mean loss in nats/token by level: mean over its cells at each seed, then over the seeds, "
+        f"with the {_interval(analysis, data)} over these blocks. Difference: to the level that "
+        "the baseline has (the first where that is not in the grid), paired by seed; Holm p over "
+        f"the {contrasts} differences of this table, intervals not adjusted. {caution}"
+        f"{scope_caption(analysis, data)}"
+    )
+
+
+def _interval(analysis: GridEffects, data: Effects) -> str:
+    n = len(analysis.seeds)
+    return f"{data.confidence:.0%} t interval (n = {n}, df = {n - 1})"
+
+
+def _level_numbers(row: LevelMean) -> dict[str, object]:
+    return {
+        "factor": row.factor,
+        "level": row.level,
+        "cells": len(row.variants),
+        "n": row.loss.n,
+        "mean": row.loss.mean,
+        "low": row.low,
+        "high": row.high,
+        "sd_of_seed_blocks": row.loss.sd,
+        **_contrast_numbers(row.contrast),
+    }
+
+
+def _simple_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
+    columns = (
+        Column("Factor"),
+        Column("Within", "levels of the factors that it interacts with"),
+        Column("Level", "against the reference"),
+        *_contrast_columns(f"{data.confidence:.0%}", "the contrasts of this table"),
+    )
+    rows, previous = [], None
+    for contrast in analysis.simple:
+        cells = (
+            Cell(contrast.factor),
+            Cell(contrast.within),
+            Cell(f"{contrast.level} against {contrast.reference}"),
+            *_contrast_cells(contrast, decimals),
+        )
+        gap = previous not in (None, contrast.factor)
+        rows.append(Row(cells, gap=gap, runs=analysis.run_keys(contrast.variants)))
+        previous = contrast.factor
+    names = [{"factor": c.factor, "within": c.within, "level": c.level} for c in analysis.simple]
+    numbers = [
+        {**named, **_contrast_numbers(contrast)}
+        for named, contrast in zip(names, analysis.simple, strict=True)
+    ]
+    return Table(
+        f"simple_effects{analysis.name}",
+        _simple_caption(analysis, data),
+        columns,
+        tuple(rows),
+        pd.DataFrame(numbers),
+        bar_limit([contrast.difference for contrast in analysis.simple]),
+    )
+
+
+def _simple_caption(analysis: GridEffects, data: Effects) -> str:
+    terms = [analysis.term_label(t) for t in analysis.interacting(1 - data.confidence)]
+    return (
+        "Simple effects, in nats/token, of factors whose interaction is not negligible "
+        f"({any_of(terms, 'and')}): each level against the one of the baseline (the first where "
+        "that is not in the grid), within each combination of the factors that it interacts with, "
+        f"mean over the other cells, paired by seed, with the {_interval(analysis, data)}, which "
+        f"is not adjusted; Holm p over the {len(analysis.simple)} rows. "
+        f"{scope_caption(analysis, data)}"
+    )
+
+
+def _contrast_columns(level: str, family: str) -> tuple[Column, ...]:
+    return (
+        Column("Difference", f"paired by seed, with its {level} t interval", True, "r"),
+        Column("p", "of the paired t test, not adjusted", True, "r", paper=False),
+        Column("Holm p", f"adjusted over {family}", True, "r"),
+        Column("Detectable", "smallest difference, 80% power, Holm's first step", True, "r", False),
+    )
+
+
+def _mean_cell(row: LevelMean, decimals: int) -> Cell:
+    mean = number(row.loss.mean, decimals)
+    if row.loss.n < 2:
+        return Cell(mean, order=row.loss.mean)
+    low, high = number(row.low, decimals), number(row.high, decimals)
+    tex = f"${mean}$ $[{low},\\,{high}]$".replace("−", "-")
+    return Cell(mean, order=row.loss.mean, detail=f"[{low}, {high}]", tex=tex)
+
+
+def _contrast_cells(contrast: Contrast | None, decimals: int) -> tuple[Cell, ...]:
+    """Difference, p, adjusted p and smallest detectable difference."""
+    if contrast is None:
+        return (Cell("reference", order=0.0), *(Cell("", order=math.nan),) * 3)
+    detectable = contrast.detectable
+    return (
+        difference_cell(contrast.difference, decimals),
+        p_cell(contrast.p),
+        p_cell(contrast.holm_p),
+        Cell(f"{detectable:.2g}" if math.isfinite(detectable) else ABSENT, order=detectable),
+    )
+
+
+def _contrast_numbers(contrast: Contrast | None) -> dict[str, object]:
+    if contrast is None:
+        return {}
+    difference = contrast.difference
+    return {
+        "reference": contrast.reference,
+        "pairs": difference.n,
+        "difference_mean": difference.mean,
+        "difference_sd": difference.sd,
+        "difference_low": difference.low,
+        "difference_high": difference.high,
+        "p": contrast.p,
+        "holm_p": contrast.holm_p,
+        "smallest_detectable_difference": contrast.detectable,
+    }

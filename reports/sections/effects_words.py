@@ -1,0 +1,192 @@
+"""What is said of effects and interactions: a template picks the words from the numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from reports.analysis.anova import LARGE_OMEGA_SQUARED, Term
+from reports.analysis.effects import Counted, Effects, GridEffects, listed
+from reports.analysis.level_effects import Contrast
+from reports.sections.contrast_cells import difference_words, p_words
+from reports.words import any_of, counts_caption, headed, number
+
+SCOPE = "under this protocol at this scale"
+NAMED = 4
+"""Contrasts that a sentence gives; the table has all."""
+
+
+def sentences(data: Effects, decimals: int) -> tuple[str, ...]:
+    """What the analyses came to, one after the other; reasons for those that are not there."""
+    found = list(data.reasons)
+    for analysis in data.analyses:
+        found.append(_head(analysis, data))
+        if analysis.anova is None:
+            found.append(
+                "One seed: no analysis of variance, no interval and no test; the level means are "
+                "of one run per cell."
+            )
+            continue
+        found += _interactions(analysis, data)
+        if not analysis.is_secondary:
+            found += _main_effects(analysis, data, decimals)
+            found += _simple_effects(analysis, data, decimals)
+    return tuple(found)
+
+
+def _head(analysis: GridEffects, data: Effects) -> str:
+    size = analysis.grid.variants.size
+    text = f"{analysis.grid.shape_label}, {size} cells at {_seeds(analysis, data)}."
+    if analysis.is_joined:
+        text = f"{headed(joined_words(analysis))}: {text}"
+    if analysis.counted is Counted.CLIPPED:
+        runs = "run" if analysis.diverged == 1 else "runs"
+        text += (
+            f" Here the {analysis.diverged} diverged {runs} of these cells count as untrained, and "
+            "no run counts for more than the loss at initialisation."
+        )
+    if analysis.counted is Counted.COMPLETED:
+        text += " This is the largest grid of levels whose runs all completed at these seeds."
+    return " ".join([headed(text), *_left_out(analysis)])
+
+
+def joined_words(analysis: GridEffects) -> str:
+    """Which factors were joined."""
+    names = [factor.label for factor in analysis.grid.factors if len(factor.keys) > 1]
+    return f"with {any_of(names, 'and')} as one factor"
+
+
+def _seeds(analysis: GridEffects, data: Effects) -> str:
+    n = len(analysis.seeds)
+    if n == data.planned_seeds:
+        return f"{n} {'seed' if n == 1 else 'seeds'}"
+    return f"{n} of {data.planned_seeds} seeds, those that all of them have"
+
+
+def _left_out(analysis: GridEffects) -> list[str]:
+    found = [f"{level.label} ({level.reason})" for level in analysis.left_out]
+    held = any_of(analysis.grid.held, "and") if analysis.grid.held else ""
+    return [
+        *([f"Left out: {'; '.join(found)}."] if found else []),
+        *([f"All cells have {held}."] if held else []),
+    ]
+
+
+def _interactions(analysis: GridEffects, data: Effects) -> list[str]:
+    assert analysis.anova is not None
+    terms = [term for term in analysis.anova.terms if len(term.factors) > 1]
+    if not terms:
+        return []
+    alpha = 1 - data.confidence
+    found = analysis.interacting(alpha)
+    if not found:
+        least = min((term.p for term in terms if math.isfinite(term.p)), default=math.nan)
+        known = f" (the least p is {number(least, 3)})" if math.isfinite(least) else ""
+        return [
+            f"No interaction was detected{known}, by the rule p < {alpha:.2g} or partial omega² of "
+            f"at least {LARGE_OMEGA_SQUARED}; that does not show that there is none."
+        ]
+    named = [f"{analysis.term_label(t)} ({term_words(t, analysis.anova.error_df)})" for t in found]
+    then = (
+        "the level means of factors in it are averages over unlike effects"
+        if analysis.is_secondary
+        else "see the simple effects, as a mean over levels of another factor may describe no cell"
+    )
+    return [
+        f"Not negligible (p < {alpha:.2g} or partial omega² of at least {LARGE_OMEGA_SQUARED}): "
+        f"{any_of(named, 'and')}; {then}."
+    ]
+
+
+def term_words(term: Term, error_df: int, *, adjusted: bool = False) -> str:
+    """The test of a term: "F(2, 92) = 18.01, p < 0.001, partial omega² 0.22"."""
+    f = f"F({term.df}, {error_df}) = {number(term.f, 2)}, " if math.isfinite(term.f) else ""
+    p = p_words(term.holm_p, "Holm p") if adjusted else p_words(term.p)
+    return f"{f}{p}, partial omega² {number(term.omega_squared, 2)}"
+
+
+def _main_effects(analysis: GridEffects, data: Effects, decimals: int) -> list[str]:
+    """Of the factors that are in no interaction that counts."""
+    assert analysis.anova is not None
+    involved = {a for term in analysis.interacting(1 - data.confidence) for a in term.factors}
+    found = []
+    for term in analysis.anova.terms:
+        if len(term.factors) > 1 or term.factors[0] in involved:
+            continue
+        label = analysis.term_label(term)
+        contrasts = [row.contrast for row in analysis.levels if row.factor == label if row.contrast]
+        is_significant = term.holm_p <= 1 - data.confidence
+        what = f"the means differ {SCOPE}" if is_significant else "no effect was detected"
+        test = term_words(term, analysis.anova.error_df, adjusted=True)
+        found.append(
+            f"{headed(label)}, mean over all cells of a level: {what} ({test}). Against "
+            f"{contrasts[0].reference}: {_outcome(contrasts, data, decimals)}."
+        )
+    return found
+
+
+def _simple_effects(analysis: GridEffects, data: Effects, decimals: int) -> list[str]:
+    factors = dict.fromkeys(contrast.factor for contrast in analysis.simple)
+    found = []
+    for factor in factors:
+        contrasts = [contrast for contrast in analysis.simple if contrast.factor == factor]
+        outcome = _outcome(contrasts, data, decimals)
+        noun = "contrast" if len(contrasts) == 1 else "contrasts"
+        found.append(f"Simple effects of {factor}, {len(contrasts)} {noun}: {outcome}.")
+    return found
+
+
+def _outcome(contrasts: Sequence[Contrast], data: Effects, decimals: int) -> str:
+    """For which contrasts the adjusted p reaches the level, and on which side they lie."""
+    alpha = 1 - data.confidence
+    significant = [contrast for contrast in contrasts if contrast.is_significant(alpha)]
+    lower = [contrast for contrast in significant if contrast.difference.mean < 0]
+    higher = [contrast for contrast in significant if contrast.difference.mean > 0]
+    parts = [
+        f"{side} final loss {SCOPE} for "
+        + any_of(listed([_words(contrast, decimals) for contrast in found], NAMED), "and")
+        for side, found in (("lower", lower), ("higher", higher))
+        if found
+    ]
+    rest = [contrast for contrast in contrasts if contrast not in significant]
+    if rest:
+        parts.append(
+            f"no difference detected for {len(rest)} of {len(contrasts)}{_detectable(rest)}"
+        )
+    return "; ".join(parts)
+
+
+def _words(contrast: Contrast, decimals: int) -> str:
+    within = f" within {contrast.within}" if contrast.within else ""
+    difference = difference_words(contrast.difference, decimals)
+    p = p_words(contrast.holm_p, "Holm p")
+    against = f" against {contrast.reference}{within}" if within else ""
+    return f"{contrast.level}{against} ({difference}, {p})"
+
+
+def _detectable(contrasts: Sequence[Contrast]) -> str:
+    """What the seeds could have shown; a spread of 0 tells nothing."""
+    known = [c.detectable for c in contrasts if math.isfinite(c.detectable) and c.detectable]
+    if not known:
+        return ""
+    ends = dict.fromkeys(f"{end:.2g}" for end in (min(known), max(known)))
+    return f" (smallest detectable: {' to '.join(ends)} nats/token)"
+
+
+def scope_caption(analysis: GridEffects, data: Effects) -> str:
+    """What every table of an analysis is of."""
+    size = analysis.grid.variants.size
+    parts = [f"{headed(analysis.grid.shape_label)}, {size} cells at {_seeds(analysis, data)}."]
+    if analysis.counted is Counted.CLIPPED:
+        parts.append(f"Losses: {analysis.counted.value} (diverged: {analysis.diverged}).")
+    else:
+        parts.append(f"Losses: {analysis.counted.value}.")
+    parts += _left_out(analysis)
+    if leaking := len(data.leaking.intersection(analysis.runs)):
+        parts.append(
+            f"In training of {leaking} of these cells later tokens leak into earlier ones; their "
+            "evaluation is causal."
+        )
+    if data.tuned:
+        parts.append("Each variant at the values that its search chose.")
+    return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])
