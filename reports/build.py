@@ -16,6 +16,7 @@ from reports.exhibits import Exhibits
 from reports.figures.drawing import PAPER, draw_files, inline_svg
 from reports.overview import collect_overview, provenance_values
 from reports.results.frame import StudyResults
+from reports.sections import methods
 from reports.sections.contents import SECTIONS
 from reports.writers.latex import document_tex, table_tex
 from reports.writers.page import page_html
@@ -86,7 +87,8 @@ def _sections(results: StudyResults) -> list[tuple[str, str, Exhibits]]:
         exhibits = section.exhibits(results)
         if exhibits is not None:
             found.append((name, section.title, exhibits))
-    return found
+    whole = methods.methods_exhibits(results, [exhibits for _, _, exhibits in found])
+    return [*found, (methods.NAME, methods.TITLE, whole)]
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
