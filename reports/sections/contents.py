@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from reports.sections import (
+    compute,
     fairness,
     hypotheses,
     layer_diagnostics,
     learning_curves,
     main_table,
+    reproducibility,
     search,
     training_dynamics,
     unfinished_runs,
@@ -28,5 +30,7 @@ SECTIONS: Registry[Section[Any]] = Registry(
         "training-dynamics": training_dynamics.SECTION,
         **layer_diagnostics.sections(),
         "fairness": fairness.SECTION,
+        "compute": compute.SECTION,
+        "reproducibility": reproducibility.SECTION,
     },
 )
