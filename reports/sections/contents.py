@@ -6,6 +6,7 @@ from typing import Any
 
 from reports.sections import (
     compute,
+    cost,
     fairness,
     hypotheses,
     layer_diagnostics,
@@ -25,6 +26,7 @@ SECTIONS: Registry[Section[Any]] = Registry(
         "main": main_table.SECTION,
         "hypotheses": hypotheses.SECTION,
         "search": search.SECTION,
+        "cost": cost.SECTION,
         "unfinished": unfinished_runs.SECTION,
         "learning-curves": learning_curves.SECTION,
         "training-dynamics": training_dynamics.SECTION,
