@@ -14,6 +14,7 @@ from reports.figures.venues import DEFAULT_VENUE, VENUES, Venue
 from reports.links import RunLinks
 from reports.overview import collect_overview
 from reports.results.frame import StudyResults
+from reports.sections import methods
 from reports.sections.contents import SECTIONS
 from reports.writers.latex import document_tex, is_wide, table_tex
 from reports.writers.manifest import MANIFEST, manifest_json
@@ -109,7 +110,8 @@ def _sections(results: StudyResults) -> list[tuple[str, str, Exhibits]]:
         exhibits = section.exhibits(results)
         if exhibits is not None:
             found.append((name, section.title, exhibits))
-    return found
+    whole = methods.methods_exhibits(results, [exhibits for _, _, exhibits in found])
+    return [*found, (methods.NAME, methods.TITLE, whole)]
 
 
 def _table_files(table: Table, venue: Venue) -> dict[str, bytes]:

@@ -123,3 +123,5 @@ class Exhibits:
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     documents: tuple[Document, ...] = ()
+    methods: tuple[str, ...] = ()
+    """Names in `studies.methods.STATISTICS` of what its numbers were made by."""

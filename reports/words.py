@@ -167,3 +167,16 @@ def headed(text: str) -> str:
 def with_unit(metric: Metric) -> str:
     """What a metric is called on an axis: "final loss (nats/token)"."""
     return f"{metric.label} ({metric.unit})" if metric.unit else metric.label
+
+
+_PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
+
+
+def si_text(value: float) -> str:
+    """A large count in three digits with its SI prefix: "1.64 M"; NaN is the absent mark."""
+    if not math.isfinite(value):
+        return ABSENT
+    power = 0
+    while abs(value) >= 999.5 and power < len(_PREFIXES) - 1:
+        value, power = value / 1000, power + 1
+    return f"{value:.3g} {_PREFIXES[power]}".strip()

@@ -96,6 +96,7 @@ DIAGNOSTICS: Registry[Diagnostic] = Registry(
         "gradient_norms": Diagnostic(
             "gradient norms",
             "norms of gradients before clipping, by block and kind of parameter",
+            cite="xiong2020layer",
             cost="step",
             places=(BLOCK,),
             families=("gradient_norm",),
@@ -103,6 +104,7 @@ DIAGNOSTICS: Registry[Diagnostic] = Registry(
         "update_ratios": Diagnostic(
             "update ratios",
             "size of a step over size of the parameters, by block and kind",
+            uncited="a ratio of norms",
             cost="probe",
             places=(BLOCK,),
             families=("update_ratio",),
@@ -110,6 +112,7 @@ DIAGNOSTICS: Registry[Diagnostic] = Registry(
         "activation_scale": Diagnostic(
             "activation scale",
             "RMS at every tap, and its ratio to init",
+            uncited="a root mean square",
             cost="probe",
             places=_EVERY_TAP,
             families=("activation_rms", "activation_rms_change"),
@@ -117,6 +120,7 @@ DIAGNOSTICS: Registry[Diagnostic] = Registry(
         "activation_drift": Diagnostic(
             "activation drift",
             "normalised Bures distance to init and to the probe before, at every tap",
+            cite="dowson1982frechet",
             cost="probe",
             places=_EVERY_TAP,
             families=(
@@ -129,6 +133,7 @@ DIAGNOSTICS: Registry[Diagnostic] = Registry(
         "activation_outliers": Diagnostic(
             "activation outliers",
             "kurtosis over channels and largest entry, at every tap",
+            cite="he2024understanding,bondarenko2023quantizable",
             cost="probe",
             places=_EVERY_TAP,
             families=("activation_kurtosis", "activation_peak"),
@@ -136,6 +141,7 @@ DIAGNOSTICS: Registry[Diagnostic] = Registry(
         "representation_collapse": Diagnostic(
             "representation collapse",
             "how alike tokens are in the residual stream, and its effective rank",
+            cite="ethayarajh2019contextual,dong2021attention,gao2017theory",
             cost="probe",
             places=("residual", "final_norm"),
             families=("token_similarity", "effective_rank"),
@@ -143,6 +149,7 @@ DIAGNOSTICS: Registry[Diagnostic] = Registry(
         "hidden_units": Diagnostic(
             "hidden units",
             "dead, dormant and saturated units of the feed-forward, and zeros",
+            cite="lu2019dying,sokar2023dormant,glorot2010understanding,li2023lazy",
             cost="probe",
             places=(BLOCK,),
             families=("dead_units", "dormant_units", "saturated_units", "hidden_zeros"),
@@ -150,6 +157,7 @@ DIAGNOSTICS: Registry[Diagnostic] = Registry(
         "attention": Diagnostic(
             "attention",
             "largest logit and entropy of the weights",
+            cite="dehghani2023scaling,wortsman2023small,zhai2023stabilizing",
             cost="probe",
             places=(BLOCK,),
             families=("attention_max_logit", "attention_entropy", "attention_entropy_min"),
@@ -157,6 +165,7 @@ DIAGNOSTICS: Registry[Diagnostic] = Registry(
         "batch_norm": Diagnostic(
             "batch norm",
             "distance of batch to running statistics, and what it costs",
+            cite="shen2020powernorm,wang2022understanding",
             cost="probe",
             places=NORM_INPUTS,
             families=(
@@ -169,6 +178,7 @@ DIAGNOSTICS: Registry[Diagnostic] = Registry(
             "internal covariate shift",
             "how a step of the layers below changes the gradient of a layer",
             "Santurkar et al. 2018",
+            cite="santurkar2018how",
             cost="rare",
             places=(BLOCK,),
             families=("ics_l2", "ics_cosine"),
@@ -176,6 +186,7 @@ DIAGNOSTICS: Registry[Diagnostic] = Registry(
         "linear_cka": Diagnostic(
             "linear CKA",
             "similarity of the residual stream to that at init, debiased",
+            cite="kornblith2019similarity,song2012feature,nguyen2021wide",
             cost="rare",
             places=("residual",),
             families=("cka_to_init",),
@@ -183,6 +194,7 @@ DIAGNOSTICS: Registry[Diagnostic] = Registry(
         "sliced_wasserstein": Diagnostic(
             "sliced Wasserstein",
             "distance to init in shape, not only in mean and variance",
+            cite="rabin2012wasserstein,bonneel2015sliced",
             cost="rare",
             places=("residual",),
             families=("sliced_w1",),

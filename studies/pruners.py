@@ -69,6 +69,7 @@ PRUNERS: Registry[Pruner] = Registry(
             "same step",
             "Golovin et al. 2017",
             _PERCENTILE,
+            cite="golovin2017google",
         ),
         "percentile": Pruner(
             "percentile",
@@ -76,6 +77,7 @@ PRUNERS: Registry[Pruner] = Registry(
             "the completed runs at the same step",
             options={"percentile": Option(whole=False, most=100), **_PERCENTILE},
             needs=("percentile",),
+            uncited="Optuna's own, after its median rule",
         ),
         "successive_halving": Pruner(
             "successive halving",
@@ -83,18 +85,21 @@ PRUNERS: Registry[Pruner] = Registry(
             "is as many times further; asynchronous. A resource is an optimiser step",
             "Li et al. 2020",
             {"min_resource": _RESOURCE, "min_early_stopping_rate": Option(), **_HALVING},
+            cite="li2020system",
         ),
         "hyperband": Pruner(
             "Hyperband",
             "brackets of successive halving that begin at different rungs",
             "Li et al. 2018",
             {"min_resource": _AT_LEAST_1, "max_resource": _RESOURCE, **_HALVING},
+            cite="li2018hyperband",
         ),
         "threshold": Pruner(
             "threshold",
             "ends a run whose validation loss is above `upper`, or below `lower`",
             options={"lower": _ANY_NUMBER, "upper": _ANY_NUMBER, **_PATIENCE_OF_STEPS},
             needs=("lower", "upper"),
+            uncited="a bound",
         ),
         "patient": Pruner(
             "patient",
@@ -109,6 +114,7 @@ PRUNERS: Registry[Pruner] = Registry(
                 ),
             },
             needs=("patience",),
+            uncited="Optuna's own",
         ),
         "wilcoxon": Pruner(
             "Wilcoxon",
@@ -117,6 +123,7 @@ PRUNERS: Registry[Pruner] = Registry(
             "Wilcoxon 1945",
             {"p_threshold": Option(whole=False, most=1), "n_startup_steps": Option()},
             of_seeds=True,
+            cite="wilcoxon1945individual",
         ),
     },
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from studies.errors import UnknownName, close_matches
@@ -21,6 +21,10 @@ class Level:
     """Formula or definition, in one line."""
     source: str = ""
     """Paper that introduced it."""
+    cite: str = field(default="", kw_only=True)
+    """Keys of papers in the bibliography of reports, with commas between them as in LaTeX."""
+    uncited: str = field(default="", kw_only=True)
+    """Why there is no paper to cite, where there is none."""
 
 
 class Registry(Mapping[str, T]):

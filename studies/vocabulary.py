@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from studies.diagnostics import DIAGNOSTICS, MODULE_ROLES, TAPS
 from studies.pruners import PRUNERS
 from studies.registry import Level, Registry
+from studies.samplers import SAMPLERS
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,40 @@ class Position(Level):
 ACTIVATIONS: Registry[Activation] = Registry(
     "activation",
     {
-        "relu": Activation("ReLU", "max(0, x)", "Nair & Hinton 2010"),
-        "sigmoid": Activation("Sigmoid", "1 / (1 + exp(-x))"),
-        "tanh": Activation("Tanh", "tanh(x)"),
-        "gelu": Activation("GELU", "x Phi(x), exact", "Hendrycks & Gimpel 2016"),
-        "gelu_tanh": Activation("GELU (tanh)", "tanh form of GELU", "Hendrycks & Gimpel 2016"),
-        "silu": Activation("SiLU", "x sigmoid(x), also called Swish", "Ramachandran et al. 2017"),
-        "relu2": Activation("ReLU²", "max(0, x)²", "So et al. 2021, Primer"),
-        "glu": Activation("GLU", "sigmoid(Wx) * Vx", "Dauphin et al. 2017", gated=True),
-        "bilinear": Activation("Bilinear", "Wx * Vx", "Shazeer 2020", gated=True),
-        "reglu": Activation("ReGLU", "ReLU(Wx) * Vx", "Shazeer 2020", gated=True),
-        "geglu": Activation("GEGLU", "GELU(Wx) * Vx", "Shazeer 2020", gated=True),
-        "swiglu": Activation("SwiGLU", "SiLU(Wx) * Vx", "Shazeer 2020", gated=True),
+        "relu": Activation("ReLU", "max(0, x)", "Nair & Hinton 2010", cite="nair2010rectified"),
+        "sigmoid": Activation("Sigmoid", "1 / (1 + exp(-x))", uncited="a classical function"),
+        "tanh": Activation("Tanh", "tanh(x)", uncited="a classical function"),
+        "gelu": Activation(
+            "GELU", "x Phi(x), exact", "Hendrycks & Gimpel 2016", cite="hendrycks2016gaussian"
+        ),
+        "gelu_tanh": Activation(
+            "GELU (tanh)",
+            "tanh form of GELU",
+            "Hendrycks & Gimpel 2016",
+            cite="hendrycks2016gaussian",
+        ),
+        "silu": Activation(
+            "SiLU",
+            "x sigmoid(x), also called Swish",
+            "Ramachandran et al. 2017",
+            cite="ramachandran2017searching",
+        ),
+        "relu2": Activation("ReLU²", "max(0, x)²", "So et al. 2021, Primer", cite="so2021primer"),
+        "glu": Activation(
+            "GLU", "sigmoid(Wx) * Vx", "Dauphin et al. 2017", gated=True, cite="dauphin2017language"
+        ),
+        "bilinear": Activation(
+            "Bilinear", "Wx * Vx", "Shazeer 2020", gated=True, cite="shazeer2020glu"
+        ),
+        "reglu": Activation(
+            "ReGLU", "ReLU(Wx) * Vx", "Shazeer 2020", gated=True, cite="shazeer2020glu"
+        ),
+        "geglu": Activation(
+            "GEGLU", "GELU(Wx) * Vx", "Shazeer 2020", gated=True, cite="shazeer2020glu"
+        ),
+        "swiglu": Activation(
+            "SwiGLU", "SiLU(Wx) * Vx", "Shazeer 2020", gated=True, cite="shazeer2020glu"
+        ),
     },
 )
 
@@ -82,29 +105,45 @@ NORMS: Registry[Norm] = Registry(
             "Ioffe & Szegedy 2015",
             leak="leaks_in_training",
             of_batch=True,
+            cite="ioffe2015batch",
         ),
         "batch_position": Norm(
             "BatchNorm (per position)",
             "statistics over the batch at each position; the running ones at evaluation",
             "Ioffe & Szegedy 2015",
             of_batch=True,
+            cite="ioffe2015batch",
         ),
-        "layer": Norm("LayerNorm", "statistics over the channels of a token", "Ba et al. 2016"),
+        "layer": Norm(
+            "LayerNorm",
+            "statistics over the channels of a token",
+            "Ba et al. 2016",
+            cite="ba2016layer",
+        ),
         "instance": Norm(
             "InstanceNorm (causal)",
             "per channel, cumulative statistics over the tokens so far",
             "Ulyanov et al. 2016",
+            cite="ulyanov2016instance",
         ),
-        "group": Norm("GroupNorm", "statistics over groups of a token's channels", "Wu & He 2018"),
-        "rms": Norm("RMSNorm", "x / rms(x) over the channels", "Zhang & Sennrich 2019"),
+        "group": Norm(
+            "GroupNorm",
+            "statistics over groups of a token's channels",
+            "Wu & He 2018",
+            cite="wu2018group",
+        ),
+        "rms": Norm(
+            "RMSNorm", "x / rms(x) over the channels", "Zhang & Sennrich 2019", cite="zhang2019root"
+        ),
         "dyt": Norm(
             "DyT",
             "tanh(alpha x), alpha learnt",
             "Zhu et al. 2025",
             scalars=1,
             scales_embedding=True,
+            cite="zhu2025transformers",
         ),
-        "none": Norm("no norm", "identity", has_gain=False),
+        "none": Norm("no norm", "identity", has_gain=False, uncited="it does nothing"),
     },
 )
 
@@ -113,16 +152,30 @@ BATCH_NORMS = tuple(name for name, norm in NORMS.items() if norm.of_batch)
 PLACEMENTS: Registry[Placement] = Registry(
     "placement",
     {
-        "pre": Placement("pre", "x + f(N(x)), final norm", "Xiong et al. 2020", final_norm=True),
-        "post": Placement("post", "N(x + f(x)), no final norm", "Vaswani et al. 2017"),
+        "pre": Placement(
+            "pre",
+            "x + f(N(x)), final norm",
+            "Xiong et al. 2020",
+            final_norm=True,
+            cite="xiong2020layer",
+        ),
+        "post": Placement(
+            "post", "N(x + f(x)), no final norm", "Vaswani et al. 2017", cite="vaswani2017attention"
+        ),
         "sandwich": Placement(
             "sandwich",
             "x + N(f(N(x))), final norm",
             "Ding et al. 2021, CogView",
             norms=2,
             final_norm=True,
+            cite="ding2021cogview",
         ),
-        "none": Placement("no placement", "x + f(x): what is left when there is no norm", norms=0),
+        "none": Placement(
+            "no placement",
+            "x + f(x): what is left when there is no norm",
+            norms=0,
+            uncited="it does nothing",
+        ),
     },
 )
 
@@ -130,28 +183,49 @@ POSITIONS: Registry[Position] = Registry(
     "position",
     {
         "learned": Position(
-            "learned", "a learnt vector per position", "Radford et al. 2018", learnt=True
+            "learned",
+            "a learnt vector per position",
+            "Radford et al. 2018",
+            learnt=True,
+            cite="radford2018improving",
         ),
-        "rope": Position("RoPE", "rotated queries and keys", "Su et al. 2021"),
-        "none": Position("no positions", "order only through the causal mask"),
+        "rope": Position(
+            "RoPE", "rotated queries and keys", "Su et al. 2021", cite="su2021roformer"
+        ),
+        "none": Position(
+            "no positions",
+            "order only through the causal mask",
+            "Haviv et al. 2022",
+            cite="haviv2022transformer",
+        ),
     },
 )
 
 INITIALIZATIONS: Registry[Level] = Registry(
     "initialization",
     {
-        "auto": Level("auto", "fan_in below d_model 256, gpt2 from there on"),
+        "auto": Level(
+            "auto",
+            "fan_in below d_model 256, gpt2 from there on",
+            uncited="it stands for another level",
+        ),
         "fan_in": Level(
             "fan-in",
             "N(0, 1/fan_in), residual outputs over sqrt(2 layers); embedding and head N(0, 16/d²)",
+            "LeCun et al. 1998; Radford et al. 2019",
+            cite="lecun1998efficient,radford2019language",
         ),
         "gpt2": Level(
-            "GPT-2", "N(0, .02²), residual outputs over sqrt(2 layers)", "Radford et al. 2019"
+            "GPT-2",
+            "N(0, .02²), residual outputs over sqrt(2 layers)",
+            "Radford et al. 2019",
+            cite="radford2019language",
         ),
         "xavier": Level(
             "Xavier",
             "N(0, 2/(fan_in + fan_out)); embedding and head N(0, 16/d²)",
             "Glorot & Bengio 2010",
+            cite="glorot2010understanding",
         ),
     },
 )
@@ -160,10 +234,14 @@ CORPORA: Registry[Level] = Registry(
     "corpus",
     {
         "python-docs": Level(
-            "Python help topics", "0.5 MB of English prose, from `pydoc_data.topics`"
+            "Python help topics",
+            "0.5 MB of English prose, from `pydoc_data.topics`",
+            uncited="a part of Python",
         ),
         "python-stdlib": Level(
-            "Python standard library", "source code of the running interpreter's library"
+            "Python standard library",
+            "source code of the running interpreter's library",
+            uncited="a part of Python",
         ),
     },
 )
@@ -171,34 +249,19 @@ CORPORA: Registry[Level] = Registry(
 TOKENIZERS: Registry[Level] = Registry(
     "tokenizer",
     {
-        "bytes": Level("bytes", "one token per UTF-8 byte, 256 in all"),
-        "characters": Level("characters", "one token per distinct character of the corpus"),
+        "bytes": Level(
+            "bytes", "one token per UTF-8 byte, 256 in all", uncited="nothing is learnt"
+        ),
+        "characters": Level(
+            "characters",
+            "one token per distinct character of the corpus",
+            uncited="nothing is learnt",
+        ),
         "bpe": Level(
-            "BPE", "byte-level byte-pair encoding, trained on the training split", "Sennrich 2016"
-        ),
-    },
-)
-
-SAMPLERS: Registry[Level] = Registry(
-    "sampler",
-    {
-        "tpe": Level(
-            "TPE",
-            "tree-structured Parzen estimator; its first `at_once` trials are those of `qmc`",
-            "Bergstra et al. 2011",
-        ),
-        "gp": Level(
-            "Gaussian process",
-            "log expected improvement, Matérn 5/2; its first `at_once` trials are those of `qmc`",
-        ),
-        "qmc": Level(
-            "quasi-Monte Carlo",
-            "a scrambled Sobol sequence: even coverage, the same trials for every variant",
-        ),
-        "random": Level(
-            "random search",
-            "uniform in the range, the same trials for every variant",
-            "Bergstra & Bengio 2012",
+            "BPE",
+            "byte-level byte-pair encoding, trained on the training split",
+            "Sennrich 2016",
+            cite="sennrich2016neural",
         ),
     },
 )

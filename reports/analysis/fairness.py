@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from reports.analysis.pairing import Pairing, collect_pairing
+from reports.analysis.spending import RunCost, Spent, run_costs, total
 from reports.figures.style import layout_of
 from reports.results.frame import StudyResults
 from reports.words import plain_value
@@ -34,6 +35,8 @@ class Account:
     tokens: float
     """Training tokens of each run; of runs of minutes the mean of the compared ones that completed,
     NaN until one has."""
+    tokens_in_all: Spent
+    """Training tokens of all its runs that have a record, those of its search included."""
     trials: int
     """Settings that its search tried."""
     edges: tuple[str, ...]
@@ -84,7 +87,8 @@ def collect(results: StudyResults) -> FairnessLedger:
     """The ledger of a study, from all its runs."""
     plan = results.plan
     styles, search = layout_of(results).styles, plan.study.protocol.search
-    accounts = [_account(results, c, styles[c.variant].color) for c in plan.cells]
+    costs = run_costs(results)
+    accounts = [_account(results, c, styles[c.variant].color, costs) for c in plan.cells]
     accounts = _with_sizes(accounts, plan)
     return FairnessLedger(
         accounts=tuple(accounts),
@@ -114,7 +118,7 @@ def _budget(plan: Plan) -> str:
     )
 
 
-def _account(results: StudyResults, cell: Cell, color: str) -> Account:
+def _account(results: StudyResults, cell: Cell, color: str, costs: Sequence[RunCost]) -> Account:
     plan = results.plan
     runs = results.runs[results.runs["variant"] == cell.variant]
     outcomes = results.compared.outcomes(cell.variant)
@@ -128,6 +132,7 @@ def _account(results: StudyResults, cell: Cell, color: str) -> Account:
         flops_per_token=_first(summaries, FLOPS_PER_TOKEN, cell.flops_per_token),
         size=None,
         tokens=_tokens(results, cell),
+        tokens_in_all=total(cost.tokens for cost in costs if cost.variant == cell.variant),
         trials=sum(trial.variant == cell.variant for trial in plan.trials),
         edges=tuple(choice.edges) if choice else (),
         wall_time_h=float(runs["wall_time_s"].sum()) / 3600,

@@ -55,6 +55,7 @@ class LinePanels:
     thinned: int
     """Of how many recorded points one is drawn."""
     y_limits: tuple[float, float] | None = None
+    x_label: str = "step"
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -120,10 +121,10 @@ def lines_caption(data: LinePanels) -> str:
     )
 
 
-def lines_table(data: LinePanels, name: str) -> pd.DataFrame:
+def lines_table(data: LinePanels, name: str, *, x_name: str = "step") -> pd.DataFrame:
     """The points of all runs, for the figure's file."""
     table = data.lines[["variant", "label", "seed", "outcome", "x", "y"]]
-    return table.rename(columns={"x": "step", "y": name})
+    return table.rename(columns={"x": x_name, "y": name})
 
 
 def panel_notes(results: StudyResults) -> dict[str, str]:
@@ -177,7 +178,7 @@ def draw_lines(data: LinePanels, theme: Theme) -> Figure:
             fontsize=font * NOTE_FONT, linespacing=1.15,
         )  # fmt: skip
     hide_unused(axes, len(panels))
-    figure.supxlabel("step", fontsize=theme.font_size_pt)
+    figure.supxlabel(data.x_label, fontsize=theme.font_size_pt)
     figure.supylabel(plain(data.y_label), fontsize=theme.font_size_pt)
     add_legend(figure, data.layout, theme, diverged=not data.crosses.empty)
     return figure

@@ -6,7 +6,7 @@ Whatever the runs are read from, the report sees one `StudyResults`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -51,6 +51,8 @@ class StudyResults:
     """Record by run key, of the runs that have one."""
     registration: Registration | None = None
     """What was said before the first run; None where nobody registered the study."""
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    """Attempts at each run, by run key; empty where what was read does not tell."""
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -116,6 +118,7 @@ class StudyResults:
             self.definitions,
             {key: record for key, record in self.records.items() if key in keys},
             self.registration,
+            {key: count for key, count in self.attempts.items() if key in keys},
         )
 
     def evaluation_sets(self, variants: Collection[str]) -> set[str]:
@@ -188,6 +191,7 @@ def assemble(
     records: Mapping[str, RunRecord],
     histories: Mapping[str, pa.Table],
     registration: Registration | None = None,
+    attempts: Mapping[str, int] | None = None,
 ) -> StudyResults:
     """Join a plan with the records and histories found for it; runs outside the plan are left out.
 
@@ -205,7 +209,8 @@ def assemble(
         definitions.update(record.definitions)
     kept = {key: table for key, table in sorted(histories.items()) if key in planned}
     runs, curves = _run_frame(plan, records), _history_frame(kept)
-    return StudyResults(plan, runs, curves, definitions, records, registration)
+    tried = {key: count for key, count in (attempts or {}).items() if key in planned}
+    return StudyResults(plan, runs, curves, definitions, records, registration, tried)
 
 
 def _run_frame(plan: Plan, records: Mapping[str, RunRecord]) -> pd.DataFrame:

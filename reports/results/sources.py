@@ -17,6 +17,8 @@ from studies.registration import REGISTRATION_FILE, Registration
 PLAN_FILE = "plan.json"
 RECORD_FILE = "record.json"
 HISTORY_FILE = "history.parquet"
+ATTEMPTS = "attempt-*"
+"""Folders of the attempts at a run, in that of the run."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -38,15 +40,17 @@ def load_study(directory: Path) -> StudyResults:
     plan = parse(Plan, plan_path)
     records: dict[str, RunRecord] = {}
     histories: dict[str, pa.Table] = {}
+    attempts: dict[str, int] = {}
     for run in plan.runs:
         folder = directory / "runs" / run.run_key
+        attempts[run.run_key] = sum(1 for _ in folder.glob(ATTEMPTS))
         if (folder / RECORD_FILE).is_file():
             records[run.run_key] = parse(RunRecord, folder / RECORD_FILE)
             if (folder / HISTORY_FILE).is_file():
                 histories[run.run_key] = read_history(folder / HISTORY_FILE)
     registered = directory / REGISTRATION_FILE
     registration = parse_registration(registered) if registered.is_file() else None
-    return assemble(plan, records, histories, registration)
+    return assemble(plan, records, histories, registration, attempts)
 
 
 def parse_registration(path: Path) -> Registration:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from reports.sections import (
+    compute,
+    cost,
     effects,
     fairness,
     final_loss,
@@ -13,6 +15,7 @@ from reports.sections import (
     learning_curves,
     main_table,
     one_change,
+    reproducibility,
     runs,
     search,
     stability,
@@ -32,11 +35,14 @@ SECTIONS: Registry[Section[Any]] = Registry(
         "hypotheses": hypotheses.SECTION,
         "stability": stability.SECTION,
         "search": search.SECTION,
+        "cost": cost.SECTION,
         "unfinished": unfinished_runs.SECTION,
         "learning-curves": learning_curves.SECTION,
         "training-dynamics": training_dynamics.SECTION,
         **layer_diagnostics.sections(),
         "fairness": fairness.SECTION,
+        "compute": compute.SECTION,
+        "reproducibility": reproducibility.SECTION,
         "runs": runs.SECTION,
     },
 )

@@ -9,6 +9,7 @@ import pandas as pd
 from reports.analysis.fairness import Account, FairnessLedger, collect
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.sections.base import Section
+from reports.sections.compute import spent_cell
 from reports.sections.pairing_words import pairing_sentences
 from reports.words import (
     ABSENT,
@@ -33,6 +34,8 @@ def render(data: FairnessLedger) -> Exhibits:
         Column("Parameters", "trainable; below, the deviation from the baseline", True, "r"),
         Column("MFLOP/token", "forward and backward", True, "r"),
         Column("Tokens", "training tokens of each run", True, "r"),
+        Column("In all", "training tokens of all its runs, those of its search included; + where "
+               "some did not tell", True, "r", paper=False),
         Column("Trials", "settings that its search tried; * where the choice is at an edge", True,
                "r"),
         Column("Hours", "wall time of all its runs and every attempt at them, those of its search "
@@ -140,6 +143,7 @@ def _cells(account: Account, data: FairnessLedger) -> tuple[Cell, ...]:
             grouped(account.tokens) if math.isfinite(account.tokens) else ABSENT,
             order=account.tokens,
         ),
+        spent_cell(account.tokens_in_all),
         Cell(f"{account.trials}{EDGE_MARK if account.edges else ''}", order=account.trials),
         _measured(account.wall_time_h),
         _measured(account.peak_memory_gib),
@@ -161,6 +165,8 @@ def _numbers(account: Account, data: FairnessLedger) -> dict[str, object]:
         "match_deviation": size.deviation if size else math.nan,
         "within_tolerance": size.within if size else "",
         "training_tokens": account.tokens,
+        "training_tokens_in_all": account.tokens_in_all.amount,
+        "training_tokens_in_all_whole": account.tokens_in_all.whole,
         "trials": account.trials,
         "search_seeds": data.search_seeds,
         **{f"tried_{leaf(key)}": tried for key, tried in data.ranges.items()},

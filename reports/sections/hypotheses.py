@@ -42,7 +42,18 @@ def render(data: HypothesisResults) -> Exhibits:
         data=pd.DataFrame([_numbers(row, data) for row in data.rows]),
         bar_limit=_bar_limit(data),
     )
-    return Exhibits(sentences=sentences(data), tables=(table,))
+    return Exhibits(sentences=sentences(data), tables=(table,), methods=_methods(data))
+
+
+def _methods(data: HypothesisResults) -> tuple[str, ...]:
+    """What the p values and intervals were made by, those that there are."""
+    tested = [row for row in data.rows if math.isfinite(row.p)]
+    found = ["paired-t"] if any(row.difference.n > 1 for row in data.rows) else []
+    if any(math.isfinite(row.adjusted_p) for row in tested):
+        found.append("holm")
+    if any(row.hypothesis.direction == "equivalent" for row in tested):
+        found.append("tost")
+    return tuple(found)
 
 
 def _columns(data: HypothesisResults) -> tuple[Column, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 
 import pandas as pd
 
+from reports.analysis.cost import ALIKE, flops_per_token
 from reports.exhibits import Exhibits, Figure
 from reports.figures.line_panels import (
     LinePanels,
@@ -18,6 +20,7 @@ from reports.figures.line_panels import (
 from reports.results.frame import StudyResults
 from reports.sections.base import Section
 from reports.words import counts_caption
+from studies.budgets import tokens_per_step
 from studies.metrics import TRAIN_LOSS, VALIDATION_LOSS
 from studies.records import Outcome
 
@@ -27,9 +30,12 @@ EARLY = 0.1
 
 @dataclass(frozen=True)
 class LearningCurves:
-    """The two figures, each there if the study recorded it."""
+    """The figures, each there if the study recorded it."""
 
     panels: dict[str, LinePanels]
+    by_flops: LinePanels | None
+    """Validation loss against training FLOPs, where variants differ in those of a step; else it
+    would be the same picture."""
     outcomes: dict[Outcome, int]
     searching: bool
     """Whether a search may ask for more runs."""
@@ -44,7 +50,31 @@ def collect(results: StudyResults) -> LearningCurves | None:
             panels[metric] = replace(found, y_limits=_limits(found.lines))
     if not panels:
         return None
-    return LearningCurves(panels, results.outcomes(), not results.plan.is_settled)
+    by_flops = _by_flops(results, panels.get(VALIDATION_LOSS))
+    return LearningCurves(panels, by_flops, results.outcomes(), not results.plan.is_settled)
+
+
+def _by_flops(results: StudyResults, panels: LinePanels | None) -> LinePanels | None:
+    """The curves with each step at the FLOPs of training up to it."""
+    if panels is None:
+        return None
+    of_step = {
+        cell.variant: flops_per_token(results, cell) * tokens_per_step(cell.configuration)
+        for cell in results.plan.cells
+        if cell.variant in set(panels.lines["variant"])
+    }
+    if not all(map(math.isfinite, of_step.values())):
+        return None
+    if max(of_step.values()) <= min(of_step.values()) * (1 + ALIKE):
+        return None
+    moved = (
+        frame.assign(x=frame["x"] * frame["variant"].map(of_step).astype(float))
+        for frame in (panels.lines, panels.means, panels.crosses)
+    )
+    lines, means, crosses = moved
+    limits = _limits(lines)
+    return replace(panels, lines=lines, means=means, crosses=crosses, y_limits=limits,
+                   x_label="training FLOPs")  # fmt: skip
 
 
 def _limits(lines: pd.DataFrame) -> tuple[float, float] | None:
@@ -71,7 +101,25 @@ def render(data: LearningCurves) -> Exhibits:
         table = lines_table(panels, "loss")
         draw = partial(draw_lines, panels)
         figures.append(Figure(names[metric], caption, table, draw, panels.runs))
+    if data.by_flops is not None:
+        figures.append(_flops_figure(data, data.by_flops))
     return Exhibits(figures=tuple(figures))
+
+
+def _flops_figure(data: LearningCurves, panels: LinePanels) -> Figure:
+    counts = counts_caption(data.outcomes, searching=data.searching)
+    caption = (
+        "Validation loss against training FLOPs (tokens × FLOPs per token, forward and backward), "
+        f"in which variants differ. {lines_caption(panels)} Losses of the first tenth run off the "
+        f"axis. {counts}"
+    )
+    return Figure(
+        "learning_curves_by_flops",
+        caption,
+        lines_table(panels, "loss", x_name="training_flops"),
+        partial(draw_lines, panels),
+        runs=panels.runs,
+    )
 
 
 SECTION = Section(

@@ -35,7 +35,15 @@ def render(data: Comparison) -> Exhibits:
         data=numbers(data, decimals),
         bar_limit=_bar_limit(data),
     )
-    return Exhibits(sentences=sentences(data, decimals), tables=(table,))
+    return Exhibits(sentences=sentences(data, decimals), tables=(table,), methods=_methods(data))
+
+
+def _methods(data: Comparison) -> tuple[str, ...]:
+    """What the intervals were made by, those that are shown."""
+    found = ["paired-t"] if any(r.difference and r.difference.n > 1 for r in data.rows) else []
+    if data.outcomes[Outcome.DIVERGED]:
+        found.append("clopper-pearson")
+    return tuple(found)
 
 
 def _noise_row(data: Comparison, shown: tuple[Entry, ...], decimals: int) -> Row:

@@ -38,6 +38,7 @@ def render(data: SearchResults) -> Exhibits:
         sentences=_sentences(data),
         tables=(_table(data),),
         figures=(figure,) if figure else (),
+        methods=("sensitivity",) if data.tried else (),
     )
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ablations.sampling import SAMPLERS, propose
-from studies import vocabulary
+from studies import samplers
 from studies.protocol import Range, Tune
 from studies.tried import Tried
 
@@ -27,7 +27,7 @@ def searched(search: Tune, loss, seed: int = 5) -> list[Tried]:
 
 
 def test_every_sampler_of_the_vocabulary_is_there() -> None:
-    assert set(SAMPLERS) == set(vocabulary.SAMPLERS)
+    assert set(SAMPLERS) == set(samplers.SAMPLERS)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

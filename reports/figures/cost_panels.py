@@ -1,0 +1,160 @@
+"""Loss against cost: every run faint, each variant with its interval, and the front."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from reports.figures.drawing import (
+    LETTER,
+    MUTED,
+    Theme,
+    add_legend,
+    hide_unused,
+    panel_axes,
+    plain,
+)
+from reports.figures.line_panels import NOTE_FONT, PANELS_PER_ROW, wrapped
+from reports.figures.style import INK, Layout
+
+UNITS: dict[str, tuple[tuple[float, str], ...]] = {
+    "flops": tuple((10.0**e, f"training {p}FLOPs of a run") for e, p in
+                   ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (0, ""))),
+    "hours": ((2.0, "hours of training steps of a run"), (1 / 30, "minutes of training steps of a "
+              "run"), (0.0, "seconds of training steps of a run")),
+}  # fmt: skip
+"""Measure to the least value that a unit serves, and how an axis calls it."""
+PER_HOUR = (1.0, 60.0, 3600.0)
+PAD = 0.12
+"""Space around the points, as a share of their range."""
+
+
+@dataclass(frozen=True)
+class CostPanels:
+    """Everything that one figure of losses against a cost shows."""
+
+    measure: str
+    """Key of `UNITS`."""
+    y_label: str
+    points: pd.DataFrame
+    """One row per completed run: variant, label, run_key, seed, x (FLOPs or hours), y."""
+    means: pd.DataFrame
+    """One row per variant: variant, x, y, half (of the t interval of the mean, NaN for one run),
+    ranked."""
+    front: pd.DataFrame
+    """The ranked variants that no other beats at their cost, by cost: variant, x, y."""
+    layout: Layout
+    notes: dict[str, str]
+    """What did not complete in the panel of this title."""
+
+    @property
+    def y_limits(self) -> tuple[float, float]:
+        """The losses of all runs: an interval of few seeds may run off."""
+        return _padded(self.points["y"])
+
+    @property
+    def cut(self) -> bool:
+        """Whether an interval runs off the axis."""
+        low, high = self.y_limits
+        return bool(
+            ((self.means["y"] - self.means["half"] < low)
+             | (self.means["y"] + self.means["half"] > high)).any()
+        )  # fmt: skip
+
+
+def _scaled(data: CostPanels) -> tuple[CostPanels, str]:
+    """The figure with costs in a unit of few digits, and how its axis is called."""
+    most = float(data.points["x"].max())
+    units = UNITS[data.measure]
+    place = next((i for i, (least, _) in enumerate(units) if most >= least), len(units) - 1)
+    factor = PER_HOUR[place] if data.measure == "hours" else 1 / max(1.0, units[place][0])
+    scaled = (
+        frame.assign(x=frame["x"] * factor) for frame in (data.points, data.means, data.front)
+    )
+    points, means, front = scaled
+    return replace(data, points=points, means=means, front=front), units[place][1]
+
+
+def _padded(values: pd.Series[float]) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    pad = PAD * (high - low) or 0.1 * abs(high) or 1.0
+    return low - pad, high + pad
+
+
+def draw_costs(data: CostPanels, theme: Theme) -> Figure:
+    """Draw the panels, those of the learning curves."""
+    data, x_label = _scaled(data)
+    shown = set(data.means["variant"])
+    panels = [p for p in data.layout.panels if shown & {*p.variants}]
+    columns = min(PANELS_PER_ROW, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    font = theme.font_size_pt
+    letters = (theme.width_in * 72 - 4 * font) / columns / (font * LETTER)
+    notes = {
+        p.title: wrapped(data.notes.get(p.title, ""), ", ", letters / NOTE_FONT) for p in panels
+    }
+    note_lines = max(note.count("\n") + bool(note) for note in notes.values())
+    height = theme.width_in * (0.55 if columns == 1 else 1.15 / columns) + note_lines * font / 72
+    figure, axes = panel_axes(theme, rows, columns, max(height, 1.3) * rows + 0.08 * font)
+    for ax, panel in zip([ax for line in axes for ax in line], panels, strict=False):
+        _draw_panel(ax, data, panel.variants, theme)
+        ax.set_title(
+            plain(wrapped(panel.title, " · ", letters)), linespacing=1.1,
+            pad=font * (0.7 + 1.25 * NOTE_FONT * note_lines),
+        )  # fmt: skip
+        ax.annotate(
+            notes[panel.title], (0.5, 1), (0, font * 0.4), xycoords="axes fraction",
+            textcoords="offset points", ha="center", va="bottom", color=MUTED,
+            fontsize=font * NOTE_FONT, linespacing=1.15,
+        )  # fmt: skip
+    hide_unused(axes, len(panels))
+    figure.supxlabel(x_label, fontsize=font)
+    figure.supylabel(data.y_label, fontsize=font)
+    add_legend(figure, data.layout, theme, diverged=False)
+    return figure
+
+
+def _draw_panel(ax: Axes, data: CostPanels, variants: tuple[str, ...], theme: Theme) -> None:
+    left, right = _padded(data.points["x"])
+    ax.set_xlim(left, right)
+    ax.set_ylim(*data.y_limits)
+    ax.xaxis.set_major_locator(MaxNLocator(2 if theme.width_in < 5 else 3))
+    _draw_front(ax, data, right, theme)
+    for variant in variants:
+        style = data.layout.styles[variant]
+        runs = data.points[data.points["variant"] == variant]
+        ax.plot(
+            runs["x"], runs["y"], linestyle="none", marker=".", color=style.color, alpha=0.5,
+            markersize=theme.font_size_pt * 0.55, markeredgewidth=0,
+        )  # fmt: skip
+        for mean in data.means[data.means["variant"] == variant].to_dict("records"):
+            half = 0.0 if np.isnan(mean["half"]) else mean["half"]
+            ax.plot(
+                [mean["x"]] * 2, [mean["y"] - half, mean["y"] + half], color=style.color,
+                linestyle=style.dash, linewidth=theme.line_pt * 0.8,
+            )  # fmt: skip
+            ax.plot(
+                mean["x"], mean["y"], marker=style.marker or "o", color=style.color,
+                markersize=theme.font_size_pt * 0.55, markeredgewidth=theme.line_pt * 0.7,
+                markerfacecolor=style.color if mean["ranked"] else "none", linestyle="none",
+            )  # fmt: skip
+    ax.grid(color=MUTED, alpha=0.25, linewidth=0.5)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_front(ax: Axes, data: CostPanels, right: float, theme: Theme) -> None:
+    """The front over all panels' variants, from its cheapest to the end of the axis."""
+    if data.front.empty:
+        return
+    x = [*data.front["x"], right]
+    y = [*data.front["y"], data.front["y"].iloc[-1]]
+    ax.step(
+        x, y, where="post", color=INK, alpha=0.5, linewidth=theme.line_pt * 0.8,
+        linestyle=(0, (1, 1)),
+    )  # fmt: skip

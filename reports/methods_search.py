@@ -1,0 +1,60 @@
+"""The sentence on methods that tells how hyper-parameters were chosen, and what was ended early."""
+
+from __future__ import annotations
+
+from reports.references import cited, mark
+from reports.words import any_of, factor_label, plain_value
+from studies.methods import SOFTWARE
+from studies.plan import Plan
+from studies.protocol import Fixed, Range, Sweep
+from studies.pruners import PRUNERS
+from studies.samplers import SAMPLERS
+from studies.values import Scalar
+
+
+def search_sentence(plan: Plan) -> str:
+    """How nuisance keys were set, and which runs were ended early."""
+    return f"{_search(plan)}{_pruning(plan)}."
+
+
+def _search(plan: Plan) -> str:
+    search = plan.study.protocol.search
+    if isinstance(search, Fixed):
+        if len(plan.cells) == 1:
+            return "No hyper-parameter was searched for"
+        return (
+            "No hyper-parameter was searched for: what is not compared is the same for all variants"
+        )
+    tried = any_of([f"{factor_label(key)} ({_tried(v)})" for key, v in search.tried.items()], "and")
+    if isinstance(search, Sweep):
+        how = "a sweep"
+    else:
+        optuna = cited(SOFTWARE["optuna"])
+        sampler = cited(SAMPLERS[search.sampler])
+        how = f"{search.trials} trials that {optuna} proposed with {sampler}"
+    seeds = "one seed" if len(search.seeds) == 1 else f"{len(search.seeds)} seeds"
+    verb = "was" if len(search.tried) == 1 else "were"
+    sentence = (
+        f"For each variant, {tried} {verb} chosen by {how}, by the lowest mean final loss "
+        f"(capped at that before training) on {seeds} that no compared run uses"
+    )
+    if not plan.is_settled:
+        sentence += f" (chosen so far for {len(plan.choices)} of {len(plan.cells)} variants)"
+    return sentence
+
+
+def _tried(values: Range | tuple[Scalar, ...]) -> str:
+    if isinstance(values, Range):
+        scale = {"log": "log-uniform", "linear": "uniform"}[values.scale]
+        return f"{values.low:g} to {values.high:g}, {scale}"
+    return ", ".join(map(plain_value, values))
+
+
+def _pruning(plan: Plan) -> str:
+    pruning = plan.study.protocol.pruning
+    if pruning is None:
+        return ""
+    which = "runs of the search" if pruning.stage == "search" else "compared runs"
+    level = PRUNERS[pruning.pruner]
+    pruner = cited(level, f"the pruner {level.label}")
+    return f"; {which} without hope were ended by {pruner} of Optuna{mark(SOFTWARE['optuna'].cite)}"
