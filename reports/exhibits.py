@@ -85,11 +85,17 @@ class Table:
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    """Those of `data`, in its order; then any that stand below it."""
     data: pd.DataFrame
     bar_limit: float = 0.0
     """Half-width of the scale of `Cell.bar`."""
     paper: bool = True
     """Whether it is also written in LaTeX; the page and the CSV have it in any case."""
+    named_by: int = 1
+    """How many of the first columns of `data` name a row."""
+
+    def __post_init__(self) -> None:
+        assert len(self.rows) >= len(self.data), "a row of the data is not shown"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.writers.latex import escape
+from reports.tex import escape
 from studies.registry import Level
 
 BIBLIOGRAPHY = Path(__file__).parent / "references.bib"

@@ -109,7 +109,7 @@ def render(data: Compute) -> Exhibits:
         Row(_cells(row), gap=place == last, runs=row.runs) for place, row in enumerate(data.rows)
     )
     numbers = pd.DataFrame([_numbers(row) for row in data.rows])
-    return Exhibits(tables=(Table("compute", _caption(data), columns, rows, numbers),))
+    return Exhibits(tables=(Table("compute", _caption(data), columns, rows, numbers, named_by=2),))
 
 
 def _caption(data: Compute) -> str:

@@ -127,7 +127,7 @@ def _cells(cost: CostRow, decimals: int) -> tuple[Cell, ...]:
     return (
         Cell(row.label + LEAK_MARKS[row.leak], order=row.label, swatch=row.color,
              strong=row.strong),
-        Cell(grouped(row.parameters), order=row.parameters),
+        Cell(grouped(row.cost.parameters), order=row.cost.parameters),
         Cell(si_text(cost.flops_per_token), order=cost.flops_per_token),
         Cell(f"{steps:.3g}" if math.isfinite(steps) else ABSENT, order=steps),
         _loss_cell(cost.early, decimals),
@@ -152,7 +152,7 @@ def _numbers(cost: CostRow) -> dict[str, object]:
     return {
         "variant": row.variant,
         "label": row.label,
-        "parameters": row.parameters,
+        "parameters": row.cost.parameters,
         "flops_per_token": cost.flops_per_token,
         "steps_per_s_median": cost.steps_per_s,
         "early_n": cost.early.n,

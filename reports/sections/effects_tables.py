@@ -130,6 +130,7 @@ def _level_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
         tuple(rows),
         pd.DataFrame([_level_numbers(row) for row in analysis.levels]),
         bar_limit([contrast.difference for contrast in contrasts]),
+        named_by=2,
     )
 
 
@@ -197,6 +198,7 @@ def _simple_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
         tuple(rows),
         pd.DataFrame(numbers),
         bar_limit([contrast.difference for contrast in analysis.simple]),
+        named_by=3,
     )
 
 

@@ -14,6 +14,7 @@ from reports.sections.main_table_columns import Entry, entries
 from reports.sections.main_table_numbers import numbers
 from reports.sections.main_table_words import sentences
 from reports.words import decimals_for, number
+from studies.records import Outcome
 
 
 def render(data: Comparison) -> Exhibits:

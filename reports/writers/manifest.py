@@ -6,11 +6,11 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-from reports.exhibits import Exhibits
+from reports.exhibits import Exhibits, Table
 from reports.links import RunLinks
 from reports.overview import provenance_values
 from reports.results.frame import StudyResults
@@ -58,10 +58,7 @@ def manifest_json(
             name: {
                 "sentences": list(found.sentences),
                 "tables": {
-                    table.name: {
-                        name: traced(row.runs)
-                        for name, row in zip(row_names(table), table.rows, strict=True)
-                    }
+                    table.name: {row: traced(keys) for row, keys in _runs_of_rows(table)}
                     for table in found.tables
                 },
                 "figures": {figure.name: traced(figure.runs) for figure in found.figures},
@@ -78,6 +75,13 @@ def manifest_json(
     # A list of numbers stays in one line.
     text = re.sub(r"\[\n([\d,\s]+)\]", lambda m: f"[{' '.join(m[1].split())}]", text)
     return f"{text}\n".encode()
+
+
+def _runs_of_rows(table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The name of each row, and the runs behind it; one below the data is named by its text."""
+    below = [row.cells[0].text for row in table.rows[len(table.data) :]]
+    for name, row in zip([*row_names(table), *below], table.rows, strict=True):
+        yield name, row.runs
 
 
 def report_versions() -> dict[str, str]:

@@ -75,13 +75,14 @@ def _named(name: str, column: str, value: object) -> Named:
 
 
 def row_names(table: Table) -> list[str]:
-    """The first column of the data; where it repeats, with a number behind it."""
+    """What the first columns of the data say; where that repeats, with a number behind it."""
     names: dict[str, None] = {}
-    for value in table.data.iloc[:, 0] if len(table.data.columns) else ():
-        name, turn = _plain(str(value)), 1
+    for values in table.data.iloc[:, : table.named_by].to_numpy(dtype=object):
+        first = _plain(" ".join(str(value) for value in values if not pd.isna(value)))
+        name, turn = first, 1
         while name in names:
             turn += 1
-            name = f"{_plain(str(value))}-{turn}"
+            name = f"{first}-{turn}"
         names[name] = None
     return list(names)
 
