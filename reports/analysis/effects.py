@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 
-from reports.analysis.anova import Anova, Term, balanced_anova
+from reports.analysis.anova import Anova, Losses, Term, balanced_anova
 from reports.analysis.counted_losses import counted_loss, initial_loss
 from reports.analysis.factor_grid import Factor, FactorGrid, factors_of, joined, largest_grid
 from reports.analysis.factor_plot import FactorPlot, collect_plot
@@ -164,7 +165,7 @@ def _of_space(
     counts = {variant: results.outcomes(variant) for variant in variants}
     lost = {v for v in variants if counts[v][Outcome.DIVERGED] or counts[v][Outcome.PRUNED]}
     rest = largest_grid(factors, cells, set(variants) - lost) if lost else whole
-    if rest is None or len(_seeds(results, rest, Counted.FINAL)) < 2:
+    if rest is None or len(_balanced(results, rest, Counted.FINAL).seeds) < 2:
         repeated = {v for v in set(variants) - lost if counts[v][Outcome.COMPLETED] > 1}
         rest = largest_grid(factors, cells, repeated) or rest
     if rest is None:
@@ -190,12 +191,21 @@ def _losses(results: StudyResults, variant: str, counted: Counted) -> dict[int, 
     return {seed: loss for seed, loss in found.items() if math.isfinite(loss)}
 
 
-def _seeds(results: StudyResults, grid: FactorGrid, counted: Counted) -> tuple[int, ...]:
+class _Balanced(NamedTuple):
+    """What all cells of a grid have."""
+
+    seeds: tuple[int, ...]
     """Seeds at which every cell has a loss, in the order of the study."""
-    common = set(results.plan.study.seeds)
-    for variant in grid.variants.flat:
-        common &= _losses(results, variant, counted).keys()
-    return tuple(seed for seed in results.plan.study.seeds if seed in common)
+    losses: Losses
+    """(levels of factor 0, ..., levels of factor k-1, seeds)"""
+
+
+def _balanced(results: StudyResults, grid: FactorGrid, counted: Counted) -> _Balanced:
+    found = [_losses(results, variant, counted) for variant in grid.variants.flat]
+    common = set(results.plan.study.seeds).intersection(*found)
+    seeds = tuple(seed for seed in results.plan.study.seeds if seed in common)
+    losses = np.array([[by_seed[seed] for seed in seeds] for by_seed in found])
+    return _Balanced(seeds, losses.reshape(*grid.variants.shape, len(seeds)))
 
 
 def _analysis(
@@ -205,13 +215,10 @@ def _analysis(
     counted: Counted,
     is_joined: bool,
 ) -> GridEffects | str:
-    seeds = _seeds(results, grid, counted)
+    seeds, losses = _balanced(results, grid, counted)
     if not seeds:
         return _no_seed(results, grid, counted)
     confidence = results.plan.study.report.confidence
-    losses = np.array(
-        [[_losses(results, v, counted)[seed] for seed in seeds] for v in grid.variants.flat]
-    ).reshape(*grid.variants.shape, len(seeds))
     baseline = results.plan.cell(results.plan.baseline)
     references = tuple(
         f.levels.index(level) if (level := f.level_of(baseline)) in f.levels else 0

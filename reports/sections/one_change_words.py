@@ -74,7 +74,7 @@ def caption(data: OneChange) -> str:
     seeds = f"{data.planned_seeds} {'seed' if data.planned_seeds == 1 else 'seeds'}"
     parts = [
         f"One change at a time: cells that differ from the baseline ({data.baseline.label}) in one "
-        "factor, at its levels of all others. Final loss in nats/token, lower is better: mean over "
+        "factor, at its levels of all others. Final loss in nats/token: mean over "
         f"completed runs with the SD over seeds ({seeds} planned). Difference to the baseline: "
         f"paired by seed, with the {level} t interval, which is not adjusted; Holm p: of the "
         f"paired t test, adjusted over the {len(data.rows)} changes, one that is not tested "

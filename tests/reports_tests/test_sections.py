@@ -20,7 +20,7 @@ def test_each_section_collects_a_dataclass_and_renders_it(name: str, small: Stud
     assert is_dataclass(data)
     assert fields(data)
     exhibits = section.render(data)
-    assert exhibits.tables or exhibits.figures
+    assert exhibits.tables or exhibits.figures or exhibits.documents
     for exhibit in (*exhibits.tables, *exhibits.figures):
         assert "Runs: 12 planned, 12 completed." in exhibit.caption
         assert len(exhibit.data)

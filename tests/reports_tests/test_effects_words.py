@@ -1,0 +1,154 @@
+"""Sentences and tables on effects claim no more than their numbers."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from reports.analysis.effects import collect
+from reports.exhibits import Exhibits, Table
+from reports.results.frame import StudyResults
+from reports.sections.effects import SECTION
+from studies.records import Leak, Outcome
+from tests.reports_tests.effect_studies import default_grid, noisy, study
+
+FORBIDDEN = re.compile(
+    r"\b(better|worse|equal|equals|equally|same|identical|outperforms?|beats?|wins?|superior|"
+    r"no effect of|because|proves?)\b"
+)
+
+
+def exhibits_of(results: StudyResults) -> Exhibits:
+    exhibits = SECTION.exhibits(results)
+    assert exhibits is not None
+    return exhibits
+
+
+def text_of(results: StudyResults) -> str:
+    return " ".join(exhibits_of(results).sentences)
+
+
+def table_of(results: StudyResults, name: str) -> Table:
+    return next(table for table in exhibits_of(results).tables if table.name == name)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_the_numbers_the_words_stay_within_them(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    effects = dict(zip(("relu", "rms", "relu_rms"), random.normal(0, 0.02, 3), strict=True))
+    results = study(noisy(float(random.choice([0.001, 0.01, 0.05])), **effects),
+                    seeds=int(random.integers(1, 7)))  # fmt: skip
+    exhibits = exhibits_of(results)
+    for text in (*exhibits.sentences, *(table.caption for table in exhibits.tables)):
+        assert not FORBIDDEN.search(text)
+    data = collect(results.compared)
+    assert data is not None
+    text = " ".join(exhibits.sentences)
+    for analysis in data.analyses:
+        levels = [row.contrast for row in analysis.levels if row.contrast]
+        significant = [c for c in (*levels, *analysis.simple) if c.is_significant(0.05)]
+        for side, is_side in (("lower", np.less), ("higher", np.greater)):
+            if f"{side} final loss" in text:
+                assert any(is_side(c.difference.mean, 0) for c in significant)
+
+
+def test_without_any_effect_none_is_claimed() -> None:
+    claims = 0
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        losses = {
+            (variant, s): 2 + 0.1 * s + random.normal(0, 0.01)
+            for variant in study().variants
+            for s in range(5)
+        }
+        text = text_of(study(lambda v, _, s, losses=losses: losses[v, s]))
+        claims += "lower final loss" in text or "higher final loss" in text
+    assert claims <= 4
+
+
+def test_a_clear_effect_is_told_with_its_interval_and_its_scope() -> None:
+    text = text_of(study(noisy(0.002, relu=0.2, rms=-0.1)))
+    assert "No interaction was detected" in text
+    assert "that does not show that there is none" in text
+    assert re.search(
+        r"Activation, mean over all cells of a level: the means differ under this protocol at this "
+        r"scale \(F\(2, 20\) = [\d.]+, Holm p < 0.001, partial omega² 1.00\)\. Against ReLU: lower "
+        r"final loss under this protocol at this scale for GELU \(−0.2\d+ \[−0.2\d+, −0.1\d+\], "
+        r"Holm p < 0.001\) and SiLU",
+        text,
+    )
+
+
+def test_where_no_difference_is_detected_the_smallest_detectable_one_is_told() -> None:
+    text = text_of(study(noisy(0.01), seeds=3))
+    assert "no effect was detected" in text
+    assert re.search(r"no difference detected for 2 of 2 \(smallest detectable: [\d.]+ to", text)
+
+
+def test_an_interaction_moves_the_words_to_simple_effects() -> None:
+    results = study(noisy(0.002, relu_rms=0.2))
+    text = text_of(results)
+    assert "Not negligible (p < 0.05 or partial omega² of at least 0.14): activation × norm" in text
+    assert "Simple effects of activation, 4 contrasts" in text
+    assert "mean over all cells of a level" not in text
+    assert "Interactions are not negligible" in table_of(results, "level_means").caption
+    assert "Holm p over the 7 rows" in table_of(results, "simple_effects").caption
+
+
+def test_clipped_losses_are_called_so_and_claim_nothing_of_the_final_loss() -> None:
+    results = study(noisy(0.002, relu=0.3), fates={("gelu-rms", 0): Outcome.DIVERGED})
+    (clipped,) = [s for s in exhibits_of(results).sentences if "count as untrained" in s]
+    assert "1 diverged run of these cells" in clipped
+    caption = table_of(results, "anova_clipped").caption
+    assert "min(final loss, loss at initialisation)" in caption
+    assert "30 planned, 29 completed, 1 diverged" in caption
+    last = exhibits_of(results).sentences.index(clipped)
+    assert not any("final loss" in s for s in exhibits_of(results).sentences[last + 1 :])
+
+
+def test_fewer_seeds_than_planned_are_told() -> None:
+    results = study(fates={("relu-rms", 1): Outcome.FAILED})
+    assert "at 4 of 5 seeds, those that all of them have" in text_of(results)
+    assert "4 of 5 seeds" in table_of(results, "anova").caption
+
+
+def test_one_seed_is_said_to_allow_no_test() -> None:
+    results = study(seeds=1)
+    assert "One seed: no analysis of variance" in text_of(results)
+    assert [table.name for table in exhibits_of(results).tables] == ["level_means"]
+
+
+def test_training_leaks_are_in_the_caption() -> None:
+    results = study(leaks={"relu-rms": Leak.IN_TRAINING})
+    assert "In training of 1 of these cells later tokens leak" in table_of(results, "anova").caption
+
+
+def test_leaky_variants_leave_a_sentence_alone() -> None:
+    exhibits = exhibits_of(study(leaks={"relu-rms": Leak.LEAKY}))
+    assert len(exhibits.sentences) == 1
+    assert exhibits.tables == exhibits.figures == ()
+
+
+def test_interactions_stand_before_main_effects_and_the_error_last() -> None:
+    table = table_of(default_grid(), "anova")
+    names = [row.cells[0].text for row in table.rows]
+    assert names[0] == "activation × norm × placement"
+    assert names[4:] == ["activation", "norm", "placement", "seed (block)", "error"]
+    assert [row.gap for row in table.rows].index(True) == 4
+    assert all(len(row.runs) == 24 * 5 for row in table.rows)
+
+
+def test_every_table_of_a_study_has_a_name_of_its_own() -> None:
+    results = default_grid(fates={("relu-none", 0): Outcome.DIVERGED})
+    names = [table.name for table in exhibits_of(results).tables]
+    assert len(names) == len(set(names))
+    assert {"anova", "anova_joined_completed", "anova_joined_clipped"} <= set(names)
+
+
+def test_rows_and_numbers_are_of_the_analysis() -> None:
+    table = table_of(study(), "level_means")
+    assert list(table.data["n"]) == [5] * 5
+    assert [row.cells[1].text for row in table.rows] == list(table.data["level"])
+    assert table.rows[0].cells[4].text == "reference"
