@@ -24,6 +24,8 @@ from studies.vocabulary import ACTIVATIONS, TOKENIZERS, VOCABULARIES, label_of
 FIXED_PARTS = ("model.activation", "model.norm", "model.placement", "model.position")
 """Parts of the built-in model that are named even where nobody varies them."""
 
+INTERVALS = ("paired-t", "clopper-pearson")
+"""Methods that give intervals, which have a level."""
 _WARMUP = "training.warmup_steps"
 VARIED, SEARCHED = "varied", "searched"
 
@@ -202,12 +204,14 @@ def _comparison(results: StudyResults, statistics: Iterable[str]) -> str:
         "The outcome is the validation loss at the last step on a fixed evaluation set"
         f"{size}, without selection of checkpoints, on {on}"
     )
-    names = [cited(STATISTICS[name]) for name in STATISTICS if name in set(statistics)]
+    level = f"{results.plan.study.report.confidence:.0%}"
+    names = [
+        cited(row, f"{row.label} ({level})" if name in INTERVALS else row.label)
+        for name, row in STATISTICS.items()
+        if name in set(statistics)
+    ]
     if names:
-        sentence += (
-            f"; it is reported with {any_of(names, 'and')} "
-            f"(level {results.plan.study.report.confidence:.0%})"
-        )
+        sentence += f"; it is reported with {any_of(names, 'and')}"
     done = sum(outcomes[o] for o in FINISHED) == len(results.plan.runs)
     if not done or not results.plan.is_settled:
         text = progress_text(outcomes, searching=not results.plan.is_settled)

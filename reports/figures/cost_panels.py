@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,14 +24,14 @@ from reports.figures.drawing import (
 from reports.figures.line_panels import NOTE_FONT, PANELS_PER_ROW, wrapped
 from reports.figures.style import INK, Layout
 
-UNITS: dict[str, tuple[tuple[float, str], ...]] = {
-    "flops": tuple((10.0**e, f"training {p}FLOPs of a run") for e, p in
-                   ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (0, ""))),
-    "hours": ((2.0, "hours of training steps of a run"), (1 / 30, "minutes of training steps of a "
-              "run"), (0.0, "seconds of training steps of a run")),
-}  # fmt: skip
-"""Measure to the least value that a unit serves, and how an axis calls it."""
-PER_HOUR = (1.0, 60.0, 3600.0)
+
+class Unit(NamedTuple):
+    """A unit of few digits: what a value is multiplied by, and what an axis calls it."""
+
+    factor: float
+    label: str
+
+
 PAD = 0.12
 """Space around the points, as a share of their range."""
 
@@ -40,7 +41,7 @@ class CostPanels:
     """Everything that one figure of losses against a cost shows."""
 
     measure: str
-    """Key of `UNITS`."""
+    """`flops` or `hours`."""
     y_label: str
     points: pd.DataFrame
     """One row per completed run: variant, label, run_key, seed, x (FLOPs or hours), y."""
@@ -68,17 +69,27 @@ class CostPanels:
         )  # fmt: skip
 
 
-def _scaled(data: CostPanels) -> tuple[CostPanels, str]:
-    """The figure with costs in a unit of few digits, and how its axis is called."""
-    most = float(data.points["x"].max())
-    units = UNITS[data.measure]
-    place = next((i for i, (least, _) in enumerate(units) if most >= least), len(units) - 1)
-    factor = PER_HOUR[place] if data.measure == "hours" else 1 / max(1.0, units[place][0])
-    scaled = (
-        frame.assign(x=frame["x"] * factor) for frame in (data.points, data.means, data.front)
+def unit_for(measure: str, most: float) -> Unit:
+    """The unit in which the largest cost has few digits before its point.
+
+    Args:
+        measure: `flops`, or `hours`.
+        most: the largest cost, in FLOPs or hours.
+    """
+    if measure == "hours":
+        if most >= 2:
+            return Unit(1.0, "hours of training steps")
+        minutes = Unit(60.0, "minutes of training steps")
+        return minutes if most * 60 >= 2 else Unit(3600.0, "seconds of training steps")
+    power = min(6, max(0, int(math.log10(max(1.0, most)) // 3)))
+    return Unit(10.0 ** (-3 * power), f"training {('', *'kMGTPE')[power]}FLOPs")
+
+
+def _scaled(data: CostPanels, unit: Unit) -> CostPanels:
+    points, means, front = (
+        frame.assign(x=frame["x"] * unit.factor) for frame in (data.points, data.means, data.front)
     )
-    points, means, front = scaled
-    return replace(data, points=points, means=means, front=front), units[place][1]
+    return replace(data, points=points, means=means, front=front)
 
 
 def _padded(values: pd.Series[float]) -> tuple[float, float]:
@@ -89,7 +100,8 @@ def _padded(values: pd.Series[float]) -> tuple[float, float]:
 
 def draw_costs(data: CostPanels, theme: Theme) -> Figure:
     """Draw the panels, those of the learning curves."""
-    data, x_label = _scaled(data)
+    unit = unit_for(data.measure, float(data.points["x"].max()))
+    data = _scaled(data, unit)
     shown = set(data.means["variant"])
     panels = [p for p in data.layout.panels if shown & {*p.variants}]
     columns = min(PANELS_PER_ROW, len(panels))
@@ -114,7 +126,7 @@ def draw_costs(data: CostPanels, theme: Theme) -> Figure:
             fontsize=font * NOTE_FONT, linespacing=1.15,
         )  # fmt: skip
     hide_unused(axes, len(panels))
-    figure.supxlabel(x_label, fontsize=font)
+    figure.supxlabel(f"{unit.label} of a run", fontsize=font)
     figure.supylabel(data.y_label, fontsize=font)
     add_legend(figure, data.layout, theme, diverged=False)
     return figure

@@ -10,6 +10,7 @@ import pandas as pd
 
 from reports.analysis.cost import ALIKE, flops_per_token
 from reports.exhibits import Exhibits, Figure
+from reports.figures.cost_panels import unit_for
 from reports.figures.line_panels import (
     LinePanels,
     collect_lines,
@@ -72,9 +73,7 @@ def _by_flops(results: StudyResults, panels: LinePanels | None) -> LinePanels | 
         for frame in (panels.lines, panels.means, panels.crosses)
     )
     lines, means, crosses = moved
-    limits = _limits(lines)
-    return replace(panels, lines=lines, means=means, crosses=crosses, y_limits=limits,
-                   x_label="training FLOPs")  # fmt: skip
+    return replace(panels, lines=lines, means=means, crosses=crosses, y_limits=_limits(lines))
 
 
 def _limits(lines: pd.DataFrame) -> tuple[float, float] | None:
@@ -117,9 +116,19 @@ def _flops_figure(data: LearningCurves, panels: LinePanels) -> Figure:
         "learning_curves_by_flops",
         caption,
         lines_table(panels, "loss", x_name="training_flops"),
-        partial(draw_lines, panels),
+        partial(draw_lines, _in_unit(panels)),
         runs=panels.runs,
     )
+
+
+def _in_unit(panels: LinePanels) -> LinePanels:
+    """The panels with FLOPs in a unit of few digits."""
+    unit = unit_for("flops", float(panels.lines["x"].max()))
+    lines, means, crosses = (
+        frame.assign(x=frame["x"] * unit.factor)
+        for frame in (panels.lines, panels.means, panels.crosses)
+    )
+    return replace(panels, lines=lines, means=means, crosses=crosses, x_label=unit.label)
 
 
 SECTION = Section(

@@ -41,7 +41,7 @@ def test_a_plain_study_says_what_was_done_and_no_more(small: StudyResults) -> No
     assert "with pre placement of norms (Xiong et al. 2020)" in text
     assert "AdamW (Loshchilov & Hutter 2019)" in text
     assert "No hyper-parameter was searched for" in text
-    assert "on 3 paired seeds; it is reported with paired t intervals (Student 1908)" in text
+    assert "on 3 paired seeds; it is reported with paired t intervals (95%) (Student 1908)" in text
     assert "Runs used PyTorch 2.13.0 (Paszke et al. 2019)" in text
     for word in ("Holm", "Clopper", "TPE", "pruner", "gated", "partial", "Tokenizers"):
         assert word not in text
@@ -49,7 +49,7 @@ def test_a_plain_study_says_what_was_done_and_no_more(small: StudyResults) -> No
 
 def test_what_diverged_or_is_missing_is_told(grid: StudyResults) -> None:
     text = paragraph(grid)
-    assert "exact intervals of proportions (Clopper & Pearson 1934)" in text
+    assert "exact intervals of proportions (95%) (Clopper & Pearson 1934)" in text
     assert "(partial: 52 of 56 runs finished; 1 failed, 3 missing)" in text
     assert "the hidden width of gated feed-forwards keeps their parameters equal" in text
 
