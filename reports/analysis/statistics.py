@@ -77,8 +77,7 @@ def paired_difference(
         reference: by seed.
         confidence: level of the interval, in (0, 1).
     """
-    both = pd.concat([values, reference], axis=1, join="inner", keys=["values", "reference"])
-    n, mean, sd, standard_error = summarize(both["values"] - both["reference"])
+    n, mean, sd, standard_error = summarize((values - reference).dropna())
     half = t_quantile(n, confidence) * standard_error
     return PairedDifference(n, mean, sd, mean - half, mean + half)
 

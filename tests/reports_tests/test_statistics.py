@@ -9,14 +9,22 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
 from reports.analysis.statistics import (
+    DRAWN_FLIPS,
+    LEAST_FLIPS,
+    MOST_FLIPS,
     PairedDifference,
     equivalence_p,
     holm,
+    least_flip_p,
+    noise_floor,
     one_sided_p,
     paired_difference,
     proportion_interval,
+    sign_flip_p,
     summarize,
+    t_quantile,
     two_sided_p,
+    win_probability,
 )
 
 
@@ -143,3 +151,119 @@ def test_holm_agrees_with_statsmodels(p_values: list[float]) -> None:
 
 def test_holm_of_nothing_is_nothing() -> None:
     assert holm([]) == []
+
+
+def test_holm_keeps_tied_and_zero_p_values_in_order() -> None:
+    assert holm([0.0, 0.5, 0.0, 0.02]) == pytest.approx([0.0, 0.5, 0.0, 0.04])
+
+
+@pytest.mark.parametrize("n", [2, 4, 9])
+def test_t_quantile_is_of_the_two_sided_interval(n: int) -> None:
+    low, high = stats.t.interval(0.9, n - 1)
+    assert t_quantile(n, 0.9) == pytest.approx(high) == pytest.approx(-low)
+    assert math.isnan(t_quantile(1, 0.9))
+
+
+def flips(differences: np.ndarray, seed: int = 0) -> float:
+    return sign_flip_p(differences, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, -1.5])
+@pytest.mark.parametrize("n", [6, 7, 10, 12])
+def test_sign_flips_agree_with_scipy(n: int, shift: float) -> None:
+    differences = np.random.default_rng(n).normal(shift, 1, n)
+    expected = stats.permutation_test(
+        (differences,), np.sum, permutation_type="samples", n_resamples=np.inf
+    )
+    assert flips(differences) == pytest.approx(expected.pvalue)
+
+
+def test_sign_flips_count_ties_with_what_was_observed() -> None:
+    assert flips(np.full(6, -0.1)) == 2 / 2**6 == least_flip_p(6)
+    assert flips(np.array([0.1, 0.1, 0.1, 0.1, 0.1, 0.0])) == 4 / 2**6
+    assert flips(np.zeros(6)) == 1
+    # 0.1 + 0.2 is not 0.3: all sums of equal size are alike, whatever their rounding.
+    assert flips(np.array([0.1, 0.2, 0.3, -0.3, -0.2, -0.1])) == 1
+
+
+def test_fewer_pairs_than_an_exact_test_needs_give_no_p() -> None:
+    assert math.isnan(flips(np.full(LEAST_FLIPS - 1, 1.0)))
+    assert least_flip_p(LEAST_FLIPS - 1) > 0.05 > least_flip_p(LEAST_FLIPS)
+
+
+def test_many_pairs_draw_their_flips_and_say_the_same_each_time() -> None:
+    differences = np.random.default_rng(3).normal(0.4, 1, MOST_FLIPS + 1)
+    found = flips(differences)
+    assert found == flips(differences)
+    signs = np.array(np.meshgrid(*[[1, -1]] * 10)).reshape(10, -1)
+    first, rest = differences[:10] @ signs, differences[10:20] @ signs
+    sums = first[:, None] + rest[None, :]
+    bound = abs(differences.sum()) - 1e-9
+    exact = np.mean([np.abs(sums + last) >= bound for last in (differences[20], -differences[20])])
+    assert found == pytest.approx(exact, abs=4 * math.sqrt(exact / DRAWN_FLIPS))
+    assert flips(np.full(MOST_FLIPS + 1, 1.0)) == pytest.approx(1 / DRAWN_FLIPS, rel=3)
+
+
+def test_p_of_drawn_flips_is_never_zero() -> None:
+    assert flips(np.full(60, 1.0)) == 1 / (DRAWN_FLIPS + 1)
+
+
+@pytest.mark.parametrize(("wins", "n"), [(0, 3), (3, 3), (5, 5), (10, 10), (7, 12)])
+def test_share_of_wins_agrees_with_statsmodels(wins: int, n: int) -> None:
+    differences = [-0.1] * wins + [0.2] * (n - wins)
+    found = win_probability(differences, 0.95)
+    assert found.estimate == wins / n
+    assert (found.low, found.high) == pytest.approx(proportion_confint(wins, n, 0.05, "beta"))
+
+
+@pytest.mark.parametrize(("n", "low"), [(3, 0.29), (5, 0.48), (6, 0.54), (10, 0.69)])
+def test_wins_in_all_seeds_say_more_than_half_from_six_on(n: int, low: float) -> None:
+    assert win_probability([-1.0] * n, 0.95).low == pytest.approx(low, abs=0.005)
+
+
+def test_ties_count_half_and_widen_the_interval_to_either_side() -> None:
+    found = win_probability([-0.1, -0.2, 0.0, 0.3], 0.95)
+    assert found.estimate == 0.625
+    assert found.low == pytest.approx(proportion_confint(2, 4, 0.05, "beta")[0])
+    assert found.high == pytest.approx(proportion_confint(3, 4, 0.05, "beta")[1])
+    assert math.isnan(win_probability([], 0.95).estimate)
+
+
+def test_noise_floor_of_one_variant_is_the_t_bound_of_two_means() -> None:
+    losses = pd.DataFrame({"a": [2.0, 2.1, 2.3, 2.2]})
+    found = noise_floor(losses, 0.95)
+    assert (found.n, found.variants, found.freedom) == (4, 1, pytest.approx(3))
+    assert found.sd == pytest.approx(losses["a"].std())
+    assert found.half_width == pytest.approx(stats.t.ppf(0.975, 3) * found.sd * math.sqrt(2 / 4))
+
+
+def test_variants_that_move_as_one_give_no_further_freedom() -> None:
+    one = pd.Series([2.0, 2.1, 2.3, 2.2])
+    losses = pd.DataFrame({"a": one, "b": one + 1, "c": one - 1})
+    assert noise_floor(losses, 0.95).freedom == pytest.approx(3)
+
+
+def test_variants_that_move_each_by_itself_pool_their_freedom() -> None:
+    columns = {"a": [1.0, -1, 0, 0, 0, 0], "b": [0, 0, 1.0, -1, 0, 0], "c": [0, 0, 0, 0, 1.0, -1]}
+    found = noise_floor(pd.DataFrame(columns), 0.95)
+    assert found.freedom == pytest.approx(3 * 5)
+    assert found.sd == pytest.approx(math.sqrt(2 / 5))
+
+
+@pytest.mark.parametrize("shared", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("n", [3, 5])
+def test_noise_floor_holds_the_difference_of_two_means(n: int, shared: float) -> None:
+    """Pooled degrees of freedom would hold about 0.9 of them where seeds have a large effect."""
+    random = np.random.default_rng(1)
+    held = []
+    for _ in range(500):
+        losses = random.normal(size=(2 * n, 6)) + random.normal(0, shared, (2 * n, 1))
+        floor = noise_floor(pd.DataFrame(losses[:n]), 0.95)
+        held.append(abs(losses[:n, 0].mean() - losses[n:, 0].mean()) <= floor.half_width)
+    assert np.mean(held) >= 0.93
+
+
+def test_noise_floor_needs_two_seeds_and_bears_no_spread() -> None:
+    assert math.isnan(noise_floor(pd.DataFrame({"a": [1.0]}), 0.95).half_width)
+    assert math.isnan(noise_floor(pd.DataFrame(), 0.95).half_width)
+    assert noise_floor(pd.DataFrame({"a": [1.0, 1.0]}), 0.95).half_width == 0
