@@ -64,9 +64,9 @@ def test_each_caption_counts_the_runs(report: ReportFiles) -> None:
     html, tex = report.html.read_text(), report.tex.read_text()
     counts = "Runs: 56 planned, 48 completed, 4 diverged, 1 failed, 3 missing."
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)
-    assert len(captions) == 12  # two of losses, two maps, seven families, loss gap
+    assert len(captions) == 13  # interactions, two of losses, two maps, seven families, loss gap
     assert all(counts in caption for caption in captions)
-    assert tex.count(counts) == 12
+    assert tex.count(counts) == 13
 
 
 def test_the_document_compiles(report: ReportFiles, tmp_path: Path) -> None:
