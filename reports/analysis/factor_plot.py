@@ -12,7 +12,7 @@ import pandas as pd
 from reports.analysis.factor_grid import Factor, Level
 from reports.figures.style import layout_of
 from reports.results.frame import StudyResults
-from reports.words import ABSENT, LEAK_MARKS, factor_label
+from reports.words import ABSENT, LEAK_MARKS, factor_label, leaf
 from studies.metrics import FINAL_LOSS
 from studies.plan import Cell
 from studies.records import Leak, Outcome
@@ -102,7 +102,10 @@ def collect_plot(results: StudyResults, factors: Sequence[Factor]) -> FactorPlot
     labels = [_label(results, second, level) for level in second.levels] if second else []
     return FactorPlot(
         factors=tuple(factor.label for factor in factors),
-        x_levels=tuple(_label(results, first, level) for level in first.levels),
+        x_levels=tuple(
+            _label(results, first, level).removeprefix(f"{leaf(first.keys[0])} ")  # as on the axis
+            for level in first.levels
+        ),
         panels=tuple(panels),
         lines=tuple(labels),
         in_every_panel=tuple(f.label for f in rest if NULL in f.levels) if panels[1:] else (),

@@ -113,6 +113,13 @@ def test_it_is_drawn_with_the_same_bytes_each_time(results: StudyResults) -> Non
         assert label.encode() in once
 
 
+def test_levels_on_the_axis_leave_its_name_to_the_axis() -> None:
+    factors = {"training.warmup_steps": (0, 50), "model.norm": ("rms", "layer")}
+    plot = plot_of(study(seeds=1, factors=factors))
+    assert plot.x_levels == ("0", "50")
+    assert plot.factors[0] == "warmup steps"
+
+
 def test_a_small_study_takes_one_column() -> None:
     few = study(seeds=1, factors={"model.activation": ("relu", "gelu")})
     assert not interaction_figure(plot_of(few), few.outcomes(), searching=False).wide
