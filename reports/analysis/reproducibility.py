@@ -120,7 +120,7 @@ def _data(results: StudyResults) -> str:
         f"{name} {_recorded(results, f'{name}_tokens')} tokens" for name in ("train", "validation")
     ]
     return (
-        f"{_named(results, 'data.corpus')}, tokenizer {_named(results, 'data.tokenizer')}; {held} "
+        f"corpus {_named(results, 'data.corpus')}, tokenizer {_named(results, 'data.tokenizer')}; {held} "
         f"({', '.join(sizes)}); losses are over {_named(results, 'data.evaluation_tokens')} fixed "
         f"tokens of it; digest {_recorded(results, 'data_digest')}"
     )
