@@ -29,7 +29,7 @@ from studies.records import Outcome
 
 ALIKE = 0.01
 """Relative difference in cost below which variants cost the same, and a figure says nothing."""
-MEASURES: Mapping[str, str] = {"flops": "training FLOPs", "hours": "hours of training steps"}
+MEASURES: Mapping[str, str] = {"flops": "training FLOPs", "hours": "time of training steps"}
 """What costs are counted in, to how an axis calls it."""
 
 

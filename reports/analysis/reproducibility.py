@@ -120,9 +120,10 @@ def _data(results: StudyResults) -> str:
         f"{name} {_recorded(results, f'{name}_tokens')} tokens" for name in ("train", "validation")
     ]
     return (
-        f"{_named(results, 'data.corpus')}, tokenizer {_named(results, 'data.tokenizer')}; {held} "
-        f"({', '.join(sizes)}); losses are over {_named(results, 'data.evaluation_tokens')} fixed "
-        f"tokens of it; digest {_recorded(results, 'data_digest')}"
+        f"corpus {_named(results, 'data.corpus')}, tokenizer {_named(results, 'data.tokenizer')}; "
+        f"{held} ({', '.join(sizes)}); losses are over "
+        f"{_named(results, 'data.evaluation_tokens')} fixed tokens of it; digest "
+        f"{_recorded(results, 'data_digest')}"
     )
 
 

@@ -158,7 +158,7 @@ def test_edges_are_marked_in_every_table(tmp_path):
     search = SECTIONS["search"].render(collect(results))
     assert "lies at the edge of what was tried for LayerNorm, RMSNorm" in " ".join(search.sentences)
     ledger = SECTIONS["fairness"].render(collect_fairness(results)).tables[0]
-    assert ledger.rows[0].cells[4].text == "4*"
+    assert ledger.rows[0].cells[5].text == "4*"
 
 
 def test_the_ledger_counts_search_and_report_runs(results):
