@@ -68,7 +68,7 @@ def test_six_seeds_have_a_sign_flip_p_and_can_be_called_better() -> None:
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3, 5, 7])
-@pytest.mark.parametrize("seed_of_noise", (0, 2, 3))
+@pytest.mark.parametrize("seed_of_noise", [0, 2, 3])
 def test_without_a_significant_difference_no_word_claims_one(
     seeds: int, seed_of_noise: int
 ) -> None:
