@@ -136,7 +136,7 @@ def test_seeds_that_are_missing_withhold_the_p(tmp_path: Path) -> None:
     exhibits = render(compare(load_study(write_study(tmp_path / "study", plan, synthetic))))
     reading = column_of(exhibits.tables[0], "Reading")[0]
     assert (reading.text, reading.detail) == ("no verdict yet", "2 of 3 seeds")
-    assert "p is given once all 3 seeds have run: 1 to wait for." in exhibits.sentences
+    assert "p is given once all 3 seeds have run; 1 variant waits." in exhibits.sentences
 
 
 @pytest.mark.parametrize(("seeds", "said"), [(2, True), (3, True), (5, False)])
