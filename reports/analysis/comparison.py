@@ -15,6 +15,7 @@ from reports.analysis.against_baseline import (
 )
 from reports.analysis.costs import Cost, cost_of, machines
 from reports.analysis.fairness import uneven_steps
+from reports.analysis.ranking import ranked_variants
 from reports.analysis.search_results import VariantSearch
 from reports.analysis.search_results import collect as collect_search
 from reports.analysis.statistics import (
@@ -152,26 +153,6 @@ def compare(whole: StudyResults) -> Comparison:
         searching=not plan.is_settled,
         rates=search.tried if search else 0,
         shared_settings=plan.settings(plan.baseline, {}),
-    )
-
-
-def ranked_variants(results: StudyResults) -> tuple[str, ...]:
-    """Variants that may be ranked: none where losses are not all on the same data.
-
-    A leaky one never is, nor a mean over survivors, nor what has no result.
-    """
-    if len(results.evaluation_sets(results.variants)) > 1:
-        return ()
-    return tuple(variant for variant in results.variants if _is_whole(results, variant))
-
-
-def _is_whole(results: StudyResults, variant: str) -> bool:
-    outcomes = results.outcomes(variant)
-    lost = outcomes[Outcome.DIVERGED] + outcomes[Outcome.FAILED] + outcomes[Outcome.PRUNED]
-    return (
-        results.leaks[variant] is not Leak.LEAKY
-        and not lost
-        and not results.values(FINAL_LOSS, variant).empty
     )
 
 

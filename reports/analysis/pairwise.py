@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from reports.analysis.comparison import ranked_variants
+from reports.analysis.ranking import ranked_variants
 from reports.analysis.statistics import (
     NoiseFloor,
     holm,

@@ -23,6 +23,8 @@ from studies.records import Outcome
 
 PITCH = 1.5
 """Distance of rows over the size of the font."""
+LIFT = 0.3
+"""How far the runs of a variant stand above its interval, over the distance of rows."""
 LABEL_SHARE = 0.36
 """Share of the width that labels of rows may take."""
 OVERHANG = 0.6
@@ -150,8 +152,9 @@ def _draw_variant(
     losses = data.runs[data.runs["variant"] == variant]["loss"].dropna()
     color, size = data.styles[variant].color, theme.font_size_pt
     ax.plot(
-        losses, np.full(len(losses), y), linestyle="none", marker="o", markersize=size * 0.4,
-        color=color, alpha=0.45 if row.n > 1 else 1.0, markeredgewidth=0,
+        losses, np.full(len(losses), y - LIFT if row.n > 1 else y), linestyle="none",
+        marker="o", markersize=size * 0.42, color=color, alpha=0.5 if row.n > 1 else 1.0,
+        markeredgewidth=0,
     )  # fmt: skip
     if row.n < 2:
         return

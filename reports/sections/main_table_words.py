@@ -120,10 +120,12 @@ def _verdicts(data: Comparison) -> list[str]:
     """Which variants differ from the baseline by the adjusted p, and what the readings mean."""
     tests = {row.label: row.test for row in data.rows if row.test}
     tested = {label: test for label, test in tests.items() if test.reading not in UNTESTED}
-    waiting = sum(test.reading is Reading.TOO_FEW for test in tests.values())
+    short = (Reading.NO_PAIR, Reading.ONE_RUN, Reading.TOO_FEW)
+    waiting = sum(test.reading in short for test in tests.values()) if data.seeds > 1 else 0
     found = []
     if waiting:
-        found.append(f"p is given once all {data.seeds} seeds have run: {waiting} to wait for.")
+        variants = "1 variant waits" if waiting == 1 else f"{waiting} variants wait"
+        found.append(f"p is given once all {data.seeds} seeds have run; {variants}.")
     if not tested:
         return found
     alpha = f"{1 - data.confidence:.3g}"
