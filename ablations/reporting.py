@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from ablations.option_values import is_study_file, study_directory, tracking_uri
@@ -20,6 +21,9 @@ from studies.plan import Plan
 if TYPE_CHECKING:
     from reports.links import RunLinks
     from reports.results.frame import StudyResults
+
+REASON_LETTERS = 140
+"""Of the reason why runs are not linked, which has a line."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -94,9 +98,9 @@ def _links(results: StudyResults, options: argparse.Namespace) -> RunLinks | Non
         links = link_runs(uri, study, address)
         reason = f"it has no experiment {study!r}"
     except Exception as error:
-        links, reason = None, str(error).splitlines()[0][:200]
+        links, reason = None, str(error)
     if links is None:
-        print(f"links:     none to MLflow, {reason}")
+        print(f"links:     none to MLflow: {shorten(reason, REASON_LETTERS, placeholder=' ...')}")
     return links
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -28,6 +29,8 @@ from reports.results.sources import (
 from studies.plan import Plan
 from studies.records import RunRecord
 from studies.registration import REGISTRATION_FILE, Registration
+
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # not each retry: we tell once
 
 PAGE_SIZE = 1000
 

@@ -170,8 +170,7 @@ def test_a_report_goes_by_the_section_of_the_file(finished, tmp_path, capsys):
 
 @pytest.fixture
 def plan_of_report(monkeypatch):
-    """The plan that a report of a file goes by; nothing is drawn, and no run linked."""
-    monkeypatch.setattr("ablations.reporting._links", lambda results, options: None)
+    """The plan that a report of a file goes by; nothing is drawn."""
 
     def found(file, home, *arguments):
         seen = []

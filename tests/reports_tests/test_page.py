@@ -71,7 +71,7 @@ def exhibits_of(runs: int, tables: int, variants: int) -> Iterator[tuple[str, st
 
 
 @pytest.mark.parametrize(
-    ("runs", "tables", "mib"), [(28 * 5, 60, 3), (28 * 350, 1, 16)], ids=["60 metrics", "9800 runs"]
+    ("runs", "tables", "mib"), [(28 * 5, 60, 2), (28 * 350, 1, 10)], ids=["60 metrics", "9800 runs"]
 )
 def test_run_references_keep_a_large_page_small(
     small: StudyResults, runs: int, tables: int, mib: int
