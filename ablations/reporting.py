@@ -163,7 +163,11 @@ def _verify(results: StudyResults, output: Path) -> int:
     if found.holds:
         print(f"verified:  {found.files} files from {found.runs} runs are as they were")
         return 0
-    print(f"{len(found.changes)} differences: the report in {output} is not what its runs say now")
+    count = len(found.changes)
+    print(
+        f"{count} {'difference' if count == 1 else 'differences'}: "
+        f"the report in {output} is not what its runs say now"
+    )
     return 1
 
 
@@ -177,6 +181,6 @@ def _log(manifest: Path, study: str, options: argparse.Namespace) -> None:
 
         run = log_report(Tracking(uri), study, manifest)
     except Exception as error:
-        print(f"not logged to MLflow: {str(error).splitlines()[0][:200]}", file=sys.stderr)
+        print(f"logged:    not to MLflow: {str(error).splitlines()[0][:200]}")
     else:
         print(f"logged:    artifact {FOLDER}/ of the study's run {run.info.run_id}")

@@ -94,9 +94,6 @@ class Table:
     named_by: int = 1
     """How many of the first columns of `data` name a row."""
 
-    def __post_init__(self) -> None:
-        assert len(self.rows) >= len(self.data), "a row of the data is not shown"
-
 
 @dataclass(frozen=True)
 class Figure:

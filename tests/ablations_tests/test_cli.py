@@ -9,12 +9,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
 from ablations.cli import main
 from ablations.run_directory import StudyDirectory
+from reports.build import ReportFiles
 from studies.loading import load_study
 from studies.planning import make_plan
 from studies.records import Outcome
@@ -175,12 +175,14 @@ def plan_of_report(monkeypatch):
     def found(file, home, *arguments):
         seen = []
 
-        def build(results, output, links):
+        def build(results, output, chosen):
             seen.append(results.plan)
-            return SimpleNamespace(html=output / "report.html")
+            return ReportFiles(
+                output / "report.html", output / "report.tex", output / "manifest.json", (), ()
+            )
 
         monkeypatch.setattr("reports.build.build_report", build)
-        assert main(["report", file, "--home", str(home), *arguments]) == 0
+        assert main(["report", file, "--home", str(home), "--no-log", *arguments]) == 0
         return seen[0]
 
     return found

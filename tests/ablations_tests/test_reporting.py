@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from ablations.cli import main
+from reports.build import ReportFiles, ReportOptions
 from reports.links import RunLinks
 from tests.finished_study import FinishedStudy, finished
 
@@ -25,14 +25,16 @@ def links_of(finished: FinishedStudy, monkeypatch: pytest.MonkeyPatch, tmp_path:
     def found(*arguments: str) -> RunLinks | None:
         seen: list[RunLinks | None] = []
 
-        def build(results: object, output: Path, links: RunLinks | None) -> SimpleNamespace:
-            seen.append(links)
-            return SimpleNamespace(html=output / "report.html")
+        def build(results: object, output: Path, chosen: ReportOptions) -> ReportFiles:
+            seen.append(chosen.links)
+            paths = (output / name for name in ("report.html", "report.tex", "manifest.json"))
+            return ReportFiles(*paths, (), ())
 
         monkeypatch.setattr("reports.build.build_report", build)
         home = str(finished.directory.path.parent)
         name = finished.plan.study.name
-        assert main(["report", name, "--home", home, "--output", str(tmp_path), *arguments]) == 0
+        where = ["--home", home, "--output", str(tmp_path), "--no-log"]
+        assert main(["report", name, *where, *arguments]) == 0
         return seen[0]
 
     return found
