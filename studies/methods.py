@@ -100,6 +100,12 @@ STATISTICS: Registry[Level] = Registry(
             "Fisher 1935",
             cite="fisher1935design",
         ),
+        "noise-floor": Level(
+            "a noise floor with Box's effective degrees of freedom",
+            "what two means of one variant differ by, seeds aside",
+            "Box 1954",
+            cite="box1954theorems",
+        ),
         "anova": Level(
             "analysis of variance with partial eta squared",
             "SS of the effect over itself and the error's",

@@ -8,7 +8,8 @@ from functools import partial
 
 import pandas as pd
 
-from reports.analysis.cost import ALIKE, flops_per_token
+from reports.analysis.costs import cost_of
+from reports.analysis.loss_by_cost import ALIKE
 from reports.exhibits import Exhibits, Figure
 from reports.figures.cost_panels import unit_for
 from reports.figures.line_panels import (
@@ -60,7 +61,8 @@ def _by_flops(results: StudyResults, panels: LinePanels | None) -> LinePanels | 
     if panels is None:
         return None
     of_step = {
-        cell.variant: flops_per_token(results, cell) * tokens_per_step(cell.configuration)
+        cell.variant: cost_of(results, cell.variant).flops_per_token
+        * tokens_per_step(cell.configuration)
         for cell in results.plan.cells
         if cell.variant in set(panels.lines["variant"])
     }

@@ -39,7 +39,7 @@ class Entry(NamedTuple):
 
 def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     """All columns: first what a paper shows and a reader looks at, wide ones and costs last."""
-    found = [*_result_entries(data, decimals)]
+    found = [*result_entries(data, decimals)]
     if data.tuned:
         found += _search_entries(data, decimals)
     if data.early:
@@ -60,7 +60,8 @@ def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     return (*found, *_cost_entries(data))
 
 
-def _result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
+def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
+    """The variant, its loss, and how it stands to the baseline."""
     level = f"{data.confidence:.0%}"
     sds = [row.loss.sd for row in data.rows if math.isfinite(row.loss.sd)]
     digits = len(str(round(max(sds, default=0.0) * 10**decimals)))

@@ -24,10 +24,11 @@ def numbers(data: Comparison, decimals: int) -> pd.DataFrame:
         "noise_floor_freedom": data.noise.freedom,
         "noise_floor_n": data.noise.n,
     }
-    return pd.DataFrame([_numbers(row, decimals) | floor for row in data.rows])
+    return pd.DataFrame([variant_numbers(row, decimals) | floor for row in data.rows])
 
 
-def _numbers(row: VariantRow, decimals: int) -> dict[str, object]:
+def variant_numbers(row: VariantRow, decimals: int) -> dict[str, object]:
+    """The row of a variant."""
     best = row.to_best or _NOTHING
     return {
         "variant": row.variant,
