@@ -237,6 +237,8 @@ def _obstacle(results: StudyResults, variant: str, ranked: Sequence[str]) -> Rea
     both = (variant, results.plan.baseline)
     if len(results.evaluation_sets(both)) > 1:
         return Reading.DIFFERENT_TEXTS
+    if Leak.LEAKY in (results.leaks[variant], results.leaks[results.plan.baseline]):
+        return Reading.LEAKY
     if not results.plan.is_settled:
         return Reading.SEARCHING
     waits = any(

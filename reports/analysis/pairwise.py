@@ -63,6 +63,8 @@ class FinalLosses:
     confidence: float
     seeds: int
     outcomes: dict[Outcome, int]
+    evaluation_sets: int
+    """Distinct sets that the losses were measured on; of several, none compares with another."""
     searching: bool
     """Whether a search may ask for more runs."""
 
@@ -91,6 +93,7 @@ def collect(results: StudyResults) -> FinalLosses | None:
         confidence=confidence,
         seeds=len(plan.study.seeds),
         outcomes=results.outcomes(),
+        evaluation_sets=len(results.evaluation_sets(results.variants)),
         searching=not plan.is_settled,
     )
 

@@ -22,10 +22,7 @@ def sentences(data: Effects, decimals: int) -> tuple[str, ...]:
     for analysis in data.analyses:
         found.append(_head(analysis, data))
         if analysis.anova is None:
-            found.append(
-                "One seed: no analysis of variance, no interval and no test; the level means are "
-                "of one run per cell."
-            )
+            found.append(_without_anova(analysis, data))
             continue
         found += _interactions(analysis, data)
         if not analysis.is_secondary:
@@ -47,7 +44,26 @@ def _head(analysis: GridEffects, data: Effects) -> str:
         )
     if analysis.counted is Counted.COMPLETED:
         text += " This is the largest grid of levels whose runs all completed at these seeds."
-    return " ".join([headed(text), *_left_out(analysis)])
+    return " ".join([headed(text), *_left_out(analysis), *_edges(analysis)])
+
+
+def _edges(analysis: GridEffects) -> list[str]:
+    if not analysis.at_edge:
+        return []
+    cells = "1 cell" if analysis.at_edge == 1 else f"{analysis.at_edge} cells"
+    return [f"The search of {cells} ended at its edge: beyond it the loss may be lower."]
+
+
+def _without_anova(analysis: GridEffects, data: Effects) -> str:
+    if not analysis.is_final:
+        return (
+            f"Tests are given once all {data.planned_seeds} seeds of these cells have run and all "
+            "searches have chosen: until then there are level means alone."
+        )
+    return (
+        "One seed: no analysis of variance, no interval and no test; the level means are of one "
+        "run per cell."
+    )
 
 
 def joined_words(analysis: GridEffects) -> str:
@@ -140,14 +156,17 @@ def _outcome(contrasts: Sequence[Contrast], data: Effects, decimals: int) -> str
     """For which contrasts the adjusted p reaches the level, and on which side they lie."""
     alpha = 1 - data.confidence
     significant = [contrast for contrast in contrasts if contrast.is_significant(alpha)]
-    lower = [contrast for contrast in significant if contrast.difference.mean < 0]
-    higher = [contrast for contrast in significant if contrast.difference.mean > 0]
+    clear = [contrast for contrast in significant if not contrast.may_turn]
+    lower = [contrast for contrast in clear if contrast.difference.mean < 0]
+    higher = [contrast for contrast in clear if contrast.difference.mean > 0]
     parts = [
         f"{side} final loss {SCOPE} for "
         + any_of(listed([_words(contrast, decimals) for contrast in found], NAMED), "and")
         for side, found in (("lower", lower), ("higher", higher))
         if found
     ]
+    if open_ := len(significant) - len(clear):
+        parts.append(f"no verdict for {open_}, where a search of the higher side ended at its edge")
     rest = [contrast for contrast in contrasts if contrast not in significant]
     if rest:
         parts.append(
@@ -178,7 +197,10 @@ def scope_caption(analysis: GridEffects, data: Effects) -> str:
     size = analysis.grid.variants.size
     parts = [f"{headed(analysis.grid.shape_label)}, {size} cells at {_seeds(analysis, data)}."]
     if analysis.counted is Counted.CLIPPED:
-        parts.append(f"Losses: {analysis.counted.value} (diverged: {analysis.diverged}).")
+        parts.append(
+            f"Losses: {analysis.counted.value} (diverged: {analysis.diverged}). Such losses are "
+            "far from normal: intervals and p are rough."
+        )
     else:
         parts.append(f"Losses: {analysis.counted.value}.")
     parts += _left_out(analysis)
@@ -187,6 +209,7 @@ def scope_caption(analysis: GridEffects, data: Effects) -> str:
             f"In training of {leaking} of these cells later tokens leak into earlier ones; their "
             "evaluation is causal."
         )
+    parts.append("Holm's families are those of this table, and not the main table's.")
     if data.tuned:
         parts.append("Each variant at the values that its search chose.")
     return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])

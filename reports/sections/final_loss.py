@@ -69,7 +69,9 @@ def _dots_caption(data: FinalLosses) -> str:
             f"Diamonds: means over completed runs, with the {level} t interval of the mean, not "
             "paired and not corrected; arrows where it is longer than the axis."
         )
-    if base > 1:
+    if data.evaluation_sets > 1:
+        parts.append(f"On {data.evaluation_sets} evaluation sets: losses do not compare.")
+    elif base > 1:
         parts.append(
             f"Dashed: mean of the completed runs of the baseline, in its {level} interval."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from reports.analysis.against_baseline import Reading
 from reports.analysis.comparison import Comparison, VariantRow
 from reports.words import EDGE_MARK, any_of, counts_caption, settings_text, uneven_text
 from studies.records import Leak, Outcome
@@ -63,7 +64,14 @@ def _tests_in_caption(data: Comparison) -> list[str]:
         f"interval, not corrected for the number of comparisons; Holm p: paired t test, "
         f"{corrected}. P(win): share of seeds in which the variant has the lower loss, with the "
         f"exact {level} interval (Clopper-Pearson), not corrected."
-    ]
+    ] + (
+        [
+            "Equivalent: by two one-sided tests within the larger of 0.01 nats/token and the "
+            "baseline's SD over these seeds."
+        ]
+        if any(row.test and row.test.reading is Reading.EQUIVALENT for row in data.rows)
+        else []
+    )
 
 
 def _columns_in_caption(data: Comparison) -> list[str]:

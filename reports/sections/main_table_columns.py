@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from reports.analysis.comparison import Comparison, VariantRow
 from reports.analysis.statistics import LEAST_FLIPS
 from reports.exhibits import Cell, Column
@@ -27,7 +29,7 @@ from reports.sections.main_table_cells import (
     speed_cell,
     win_cell,
 )
-from reports.words import factor_label, settings_text
+from reports.words import decimals_for, factor_label, settings_text
 
 
 class Entry(NamedTuple):
@@ -64,6 +66,7 @@ def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     """The variant, its loss, and how it stands to the baseline."""
     level = f"{data.confidence:.0%}"
     sds = [row.loss.sd for row in data.rows if math.isfinite(row.loss.sd)]
+    finer = _decimals_of_differences(data, decimals)
     digits = len(str(round(max(sds, default=0.0) * 10**decimals)))
     loss = "validation loss at the last step, nats/token: mean over completed runs, SD over seeds"
     difference = f"mean difference, paired by seed, with its {level} t interval, not corrected"
@@ -78,7 +81,7 @@ def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
         ),
         Entry(
             Column("Difference to baseline", difference, True, "r"),
-            lambda row: difference_cell(row, decimals),
+            lambda row: difference_cell(row, finer),
         ),
         Entry(Column("Holm p", holm, True, "r"), holm_cell),
         Entry(Column("P(win)", win, True, "r"), win_cell),
@@ -91,6 +94,12 @@ def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
             completed_cell,
         ),
     )
+
+
+def _decimals_of_differences(data: Comparison, decimals: int) -> int:
+    """At least those of losses; more where pairing by seed takes most of the spread away."""
+    sds = [row.difference.sd for row in data.rows if row.difference and row.difference.sd > 0]
+    return max(decimals, decimals_for(float(np.median(sds))) if sds else 0)
 
 
 def _search_entries(data: Comparison, decimals: int) -> list[Entry]:

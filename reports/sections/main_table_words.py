@@ -134,10 +134,21 @@ def _verdicts(data: Comparison) -> list[str]:
         for word, readings in _SIDES.items()
         if (labels := [label for label, test in tested.items() if test.reading in readings])
     ]
-    if not named:
+    turning = [
+        label
+        for label, test in tested.items()
+        if test.reading is Reading.AT_EDGE and test.adjusted_p <= 1 - data.confidence
+    ]
+    if turning:
         found.append(
-            f"With p adjusted by Holm over {_comparisons(len(tests))} with the baseline, none is "
-            f"at most {alpha}."
+            f"No verdict for {_listed(turning)}: p adjusted by Holm is at most {alpha}, but a "
+            "search ended at its edge, and beyond it the higher loss may be lower."
+        )
+    if not named:
+        other = "other " if turning else ""
+        found.append(
+            f"With p adjusted by Holm over {_comparisons(len(tests))} with the baseline, no "
+            f"{other}one is at most {alpha}."
         )
         return found
     found.append(

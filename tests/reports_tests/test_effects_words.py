@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from reports.analysis.effects import collect
 from reports.exhibits import Exhibits, Table
 from reports.results.frame import StudyResults
 from reports.sections.effects import SECTION
+from reports.sections.effects_words import sentences
 from studies.records import Leak, Outcome
 from tests.reports_tests.effect_studies import default_grid, noisy, study
 
@@ -111,7 +113,33 @@ def test_clipped_losses_are_called_so_and_claim_nothing_of_the_final_loss() -> N
 def test_fewer_seeds_than_planned_are_told() -> None:
     results = study(fates={("relu-rms", 1): Outcome.FAILED})
     assert "at 4 of 5 seeds, those that all of them have" in text_of(results)
-    assert "4 of 5 seeds" in table_of(results, "anova").caption
+    assert "4 of 5 seeds" in table_of(results, "level_means").caption
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.MISSING])
+def test_while_seeds_are_missing_nothing_is_tested(outcome: Outcome) -> None:
+    results = study(noisy(0.001, gelu=-0.2), fates={("relu-rms", 1): outcome})
+    text = text_of(results)
+    assert "Tests are given once all 5 seeds of these cells have run" in text
+    assert "lower" not in text
+    assert [table.name for table in exhibits_of(results).tables] == ["level_means"]
+    assert table_of(results, "level_means").data["holm_p"].isna().all()
+
+
+def test_where_a_search_of_the_higher_side_ended_at_its_edge_there_is_no_verdict() -> None:
+    clear = noisy(0.001, gelu=-0.2)
+    results = study(clear)
+    data = collect(results.compared)
+    assert data is not None
+    levels = [
+        replace(row, contrast=row.contrast and replace(row.contrast, edges=(False, True)))
+        for row in data.analyses[0].levels
+    ]
+    turned = replace(data, analyses=(replace(data.analyses[0], levels=tuple(levels)),))
+    told, untold = (" ".join(sentences(one, 3)) for one in (data, turned))
+    assert "lower final loss under this protocol at this scale for GELU" in told
+    assert "lower final loss" not in untold
+    assert "no verdict for 1, where a search of the higher side ended at its edge" in untold
 
 
 def test_one_seed_is_said_to_allow_no_test() -> None:
