@@ -20,6 +20,7 @@ from reports.analysis.statistics import (
     PairedDifference,
     equivalence_p,
     holm,
+    one_sided_p,
     paired_difference,
     sign_flip_p,
     summarize,
@@ -45,8 +46,8 @@ class Reading(Enum):
     EQUIVALENT = "no difference, and two one-sided tests put it within the margin"
     LOWER = "the adjusted p reaches the level"
     HIGHER = "the adjusted p reaches the level, on the other side"
-    BETTER = "lower beyond the margin, and in more than half of the seeds"
-    WORSE = "higher beyond the margin, and in more than half of the seeds"
+    BETTER = "lower by more than the margin, and in more than half of the seeds"
+    WORSE = "higher by more than the margin, and in more than half of the seeds"
 
     @property
     def is_significant(self) -> bool:
@@ -91,8 +92,12 @@ class BaselineTest:
     """Two-sided, of the paired t test; NaN where there is no test."""
     equivalence_p: float
     """Of two one-sided t tests that the difference lies within the margin."""
+    beyond_p: float
+    """Two-sided, of the paired t test that the difference is just the margin, on its side of 0."""
     adjusted_p: float = math.nan
     """`p`, by Holm over all comparisons with the baseline."""
+    adjusted_beyond_p: float = math.nan
+    """`beyond_p`, the same way."""
     adjusted_equivalence_p: float = math.nan
     """`equivalence_p`, the same way."""
 
@@ -138,7 +143,13 @@ def against_baseline(
         flip_p=sign_flip_p(by_seed, np.random.default_rng(0)) if tested else math.nan,
         p=two_sided_p(difference) if tested else math.nan,
         equivalence_p=equivalence_p(difference, margin) if tested else math.nan,
+        beyond_p=_beyond_p(difference, margin) if tested else math.nan,
     )
+
+
+def _beyond_p(difference: PairedDifference, margin: float) -> float:
+    is_above = difference.mean > 0
+    return min(1.0, 2 * one_sided_p(difference, margin if is_above else -margin, above=is_above))
 
 
 def _shortage(pairs: int, seeds: int) -> Reading | None:
@@ -154,9 +165,10 @@ def with_readings(tests: Mapping[str, BaselineTest], confidence: float) -> dict[
     """The tests of all planned comparisons with adjusted p and reading, by variant."""
     adjusted = _adjusted([test.p for test in tests.values()])
     equivalence = _adjusted([test.equivalence_p for test in tests.values()])
+    beyond = _adjusted([test.beyond_p for test in tests.values()])
     found = {}
-    for (variant, test), p, within in zip(tests.items(), adjusted, equivalence, strict=True):
-        test = replace(test, adjusted_p=p, adjusted_equivalence_p=within)
+    for (variant, test), *p in zip(tests.items(), adjusted, equivalence, beyond, strict=True):
+        test = replace(test, adjusted_p=p[0], adjusted_equivalence_p=p[1], adjusted_beyond_p=p[2])
         known = test.reading in UNTESTED
         found[variant] = test if known else replace(test, reading=_reading(test, 1 - confidence))
     return found
@@ -177,10 +189,11 @@ def _reading(test: BaselineTest, alpha: float) -> Reading:
         return Reading.AT_EDGE if at_edge or baseline_at_edge else Reading.EQUIVALENT
     if test.adjusted_p > alpha:
         return Reading.NOT_SIGNIFICANT
+    is_beyond = test.adjusted_beyond_p <= alpha
     if difference.high < 0:
-        is_clear = difference.high < -test.margin and win.low > 0.5
+        is_clear = is_beyond and win.low > 0.5
         found = Reading.BETTER if is_clear else Reading.LOWER
         return Reading.AT_EDGE if baseline_at_edge else found
-    is_clear = difference.low > test.margin and win.high < 0.5
+    is_clear = is_beyond and win.high < 0.5
     found = Reading.WORSE if is_clear else Reading.HIGHER
     return Reading.AT_EDGE if at_edge else found

@@ -208,7 +208,8 @@ def _ranked_row(results: StudyResults, row: VariantRow, best: str | None) -> Var
         return replace(row, ranked=True)
     losses, lowest = results.values(FINAL_LOSS, row.variant), results.values(FINAL_LOSS, best)
     to_best = paired_difference(losses, lowest, results.plan.study.report.confidence)
-    return replace(row, ranked=True, to_best=to_best, strong=to_best.includes_zero)
+    runs = tuple(dict.fromkeys((*row.runs, *_behind(results, best))))
+    return replace(row, runs=runs, ranked=True, to_best=to_best, strong=to_best.includes_zero)
 
 
 def _tests(results: StudyResults, ranked: Sequence[str]) -> dict[str, BaselineTest]:

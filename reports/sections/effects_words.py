@@ -109,8 +109,8 @@ def _interactions(analysis: GridEffects, data: Effects) -> list[str]:
         else "see the simple effects, as a mean over levels of another factor may describe no cell"
     )
     return [
-        f"Not negligible (p < {alpha:.2g} or partial omega² of at least {LARGE_OMEGA_SQUARED}): "
-        f"{any_of(named, 'and')}; {then}."
+        f"May not be negligible (p < {alpha:.2g} or partial omega² of at least "
+        f"{LARGE_OMEGA_SQUARED}): {any_of(named, 'and')}; {then}."
     ]
 
 
@@ -132,12 +132,15 @@ def _main_effects(analysis: GridEffects, data: Effects, decimals: int) -> list[s
         label = analysis.term_label(term)
         contrasts = [row.contrast for row in analysis.levels if row.factor == label if row.contrast]
         is_significant = term.holm_p <= 1 - data.confidence
-        what = f"the means differ {SCOPE}" if is_significant else "no effect was detected"
         test = term_words(term, analysis.anova.error_df, adjusted=True)
-        found.append(
-            f"{headed(label)}, mean over all cells of a level: {what} ({test}). Against "
-            f"{contrasts[0].reference}: {_outcome(contrasts, data, decimals)}."
-        )
+        head = f"{headed(label)}, mean over all cells of a level:"
+        if is_significant:
+            found.append(
+                f"{head} the means differ {SCOPE} ({test}). Against {contrasts[0].reference}: "
+                f"{_outcome(contrasts, data, decimals)}."
+            )
+        else:
+            found.append(f"{head} no effect was detected ({test}){_detectable(contrasts)}.")
     return found
 
 

@@ -48,7 +48,7 @@ def verdict(row: HypothesisRow) -> str:
             f"interval {_place(row)}, but a search ended at its edge: what is worse may do better"
         )
     if finding is Finding.AGAINST_CLAIM:
-        return f"against the claim: interval {_place(row)}"
+        return f"against the claim: interval {_place(row)}, not corrected for their number"
     if finding is Finding.NOT_SIGNIFICANT:
         return f"interval {_place(row)}, but not significant after Holm"
     if finding is Finding.UNCONFIRMED:

@@ -96,7 +96,10 @@ def _columns_in_caption(data: Comparison) -> list[str]:
 def _bold_in_caption(data: Comparison) -> list[str]:
     if not any(row.strong for row in data.rows):
         return []
-    parts = ["Bold: every variant whose paired interval against the one of lowest mean includes 0."]
+    parts = [
+        "Bold: every variant whose paired interval against the one of lowest mean, which the same "
+        "runs picked, includes 0; not corrected."
+    ]
     fewest = min(row.to_best.n for row in data.rows if row.to_best is not None)
     if fewest in (2, 3):
         parts.append(

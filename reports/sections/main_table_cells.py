@@ -66,7 +66,10 @@ def difference_cell(row: VariantRow, decimals: int) -> Cell:
         return Cell("baseline", order=0.0, tex="baseline")
     cell = contrast_cells.difference_cell(difference, decimals)
     has_fewer = 1 < difference.n != row.loss.n
-    return replace(cell, detail=f"{cell.detail}, {difference.n} pairs") if has_fewer else cell
+    if not has_fewer:
+        return cell
+    pairs = f"{difference.n} pairs"
+    return replace(cell, detail=f"{cell.detail}, {pairs}", tex=f"{cell.tex} ({pairs})")
 
 
 def holm_cell(row: VariantRow) -> Cell:

@@ -74,6 +74,7 @@ def _against_baseline(test: BaselineTest | None, decimals: int) -> dict[str, obj
         "win_high": test.win.high if test else math.nan,
         "smallest_detectable_difference": test.detectable if test else math.nan,
         "margin": test.margin if test else math.nan,
+        "holm_beyond_margin_p": test.adjusted_beyond_p if test else math.nan,
         "holm_equivalence_p": test.adjusted_equivalence_p if test else math.nan,
         "reading": verdict_of(test, decimals).sentence if test else "baseline",
     }

@@ -56,7 +56,8 @@ def _best_sentences(data: Comparison, decimals: int) -> list[str]:
     if compared:
         found.append(
             f"Against it, no difference was detected for {near} of {len(compared)} other ranked "
-            f"variants ({data.confidence:.0%} interval of the paired difference includes 0)."
+            f"variants ({data.confidence:.0%} interval of the paired difference includes 0, not "
+            "corrected for their number)."
         )
     return found
 
@@ -172,8 +173,9 @@ def _beyond(tested: dict[str, BaselineTest]) -> list[str]:
         labels = [label for label, test in tested.items() if test.reading is reading]
         if labels:
             found.append(
-                f"Called {word}, for the interval lies beyond {margin:.2g} nats/token (0.01, or "
-                f"the baseline's SD over seeds) and that of P(win) beyond one half: "
+                f"Called {word}, for the difference is beyond {margin:.2g} nats/token (0.01, or "
+                "the baseline's SD over seeds) by a t test that is adjusted the same way, and the "
+                "interval of P(win) beyond one half: "
                 f"{_listed(labels)}."
             )
     return found
