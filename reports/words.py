@@ -95,8 +95,10 @@ LEAST_P = 0.001
 
 
 def p_text(p: float) -> str:
-    """A p as it is shown: "0.034", "<0.001"; NaN is the absent mark."""
-    return f"<{LEAST_P}" if p < LEAST_P else number(p, 3)
+    """A p as it is shown: "0.034", "<0.001", and on which side of 0.05; NaN is the absent mark."""
+    if p < LEAST_P:
+        return f"<{LEAST_P}"
+    return number(p, 4 if f"{p:.3f}" == "0.050" else 3)
 
 
 def grouped(value: float) -> str:

@@ -29,6 +29,9 @@ from reports.analysis.statistics import (
 )
 from reports.analysis.verdicts import LEAST_MARGIN
 
+LEAST_EQUIVALENT = 5
+"""Seeds from which on variants may be called equivalent: the margin is an SD over them."""
+
 
 class Reading(Enum):
     """What the numbers of a comparison allow to say, the reasons against any verdict first."""
@@ -184,7 +187,7 @@ def _reading(test: BaselineTest, alpha: float) -> Reading:
     """Of a comparison that was tested."""
     difference, win, (at_edge, baseline_at_edge) = test.difference, test.win, test.edges
     if difference.includes_zero:
-        if test.adjusted_equivalence_p > alpha:
+        if test.adjusted_equivalence_p > alpha or difference.n < LEAST_EQUIVALENT:
             return Reading.NO_DIFFERENCE
         return Reading.AT_EDGE if at_edge or baseline_at_edge else Reading.EQUIVALENT
     if test.adjusted_p > alpha:

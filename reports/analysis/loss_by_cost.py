@@ -88,7 +88,7 @@ def _panels(
         y_label="final loss (nats/token)",
         points=known.rename(columns={measure: "x", "loss": "y"}),
         means=means,
-        front=_front(means),
+        front=_front(means, _common(results, means)),
         layout=layout_of(results),
         notes=panel_notes(results),
     )
@@ -99,8 +99,16 @@ def _with_interval(row: VariantRow, comparison: Comparison) -> tuple[float, floa
     return row.loss.mean, half
 
 
-def _front(means: pd.DataFrame) -> pd.DataFrame:
+def _common(results: StudyResults, means: pd.DataFrame) -> pd.Series[float]:
+    """Mean loss of the ranked variants over the seeds that all of them have, by variant."""
+    ranked = means["variant"][means["ranked"]]
+    return pd.DataFrame({v: results.values(FINAL_LOSS, v) for v in ranked}).dropna().mean()
+
+
+def _front(means: pd.DataFrame, common: pd.Series[float]) -> pd.DataFrame:
     """The ranked variants whose mean no cheaper or equally dear one goes below, by cost."""
-    ranked = means[means["ranked"]].sort_values(["x", "y", "variant"], kind="stable")
+    ranked = means[means["ranked"]]
+    ranked = ranked.assign(y=ranked["variant"].map(common)).dropna(subset="y")
+    ranked = ranked.sort_values(["x", "y", "variant"], kind="stable")
     best = ranked["y"].cummin().shift(fill_value=math.inf)
     return ranked[ranked["y"] < best][["variant", "x", "y"]]

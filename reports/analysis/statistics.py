@@ -15,6 +15,8 @@ import pandas as pd
 from scipy import stats
 
 NAN = math.nan
+DIGITS = 12
+"""Decimals of a difference of losses that mean something."""
 LEAST_FLIPS = 6
 """Pairs from which on an exact paired test can go below 0.05."""
 MOST_FLIPS = 20
@@ -77,7 +79,8 @@ def paired_difference(
         reference: by seed.
         confidence: level of the interval, in (0, 1).
     """
-    n, mean, sd, standard_error = summarize((values - reference).dropna())
+    # What rounding leaves of equal losses is no spread.
+    n, mean, sd, standard_error = summarize((values - reference).dropna().round(DIGITS))
     half = t_quantile(n, confidence) * standard_error
     return PairedDifference(n, mean, sd, mean - half, mean + half)
 

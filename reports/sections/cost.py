@@ -166,7 +166,8 @@ def _figure(data: CostComparison, panels: CostPanels) -> Figure:
         parts.append("Hollow: not ranked.")
     if not panels.front.empty:
         parts.append(
-            "Dotted steps: the lowest mean of ranked variants of all panels at the cost or less."
+            "Dotted steps: the lowest mean of ranked variants of all panels at the cost or less, "
+            "over the seeds that all of them have."
         )
     if data.comparison.evaluation_sets > 1:
         parts.append("Losses were measured on different data and do not compare.")

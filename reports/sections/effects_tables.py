@@ -31,7 +31,9 @@ def _anova_table(analysis: GridEffects, anova: Anova, data: Effects) -> Table:
         Column("Source", "interactions of most factors first"),
         Column("df", "degrees of freedom", True, "r"),
         Column("SS", "sum of squares", True, "r"),
-        Column("F", "mean square over that of the error", True, "r"),
+        Column("Error df", "of the term's interaction with the seed", True, "r"),
+        Column("Error SS", "of the term's interaction with the seed", True, "r", paper=False),
+        Column("F", "mean square over that of its error", True, "r"),
         Column("p", "of the F test", True, "r"),
         Column("Holm p", f"adjusted over the {len(anova.terms)} terms", True, "r"),
         Column("partial eta²", "SS / (SS + SS of the error): biased upwards", True, "r"),
@@ -43,6 +45,8 @@ def _anova_table(analysis: GridEffects, anova: Anova, data: Effects) -> Table:
             Cell(analysis.term_label(term)),
             Cell(str(term.df), order=term.df),
             _squares(term.sum_of_squares),
+            Cell(str(term.error_df), order=term.error_df),
+            _squares(term.error_sum_of_squares),
             Cell(number(term.f, 2), order=term.f),
             p_cell(term.p),
             p_cell(term.holm_p),
@@ -52,14 +56,9 @@ def _anova_table(analysis: GridEffects, anova: Anova, data: Effects) -> Table:
         is_main = len(term.factors) == 1
         rows.append(Row(cells, gap=previous is not None and is_main != previous, runs=runs))
         previous = is_main
-    blocks = (
-        ("seed (block)", anova.seed_df, anova.seed_sum_of_squares),
-        ("error", anova.error_df, anova.error_sum_of_squares),
-    )
-    for place, (name, df, squares) in enumerate(blocks):
-        nothing = (Cell("", order=math.nan),) * 5
-        cells = (Cell(name), Cell(str(df), order=df), _squares(squares), *nothing)
-        rows.append(Row(cells, gap=place == 0, runs=runs))
+    nothing = (Cell("", order=math.nan),) * 7
+    seed = (Cell("seed (block)"), Cell(str(anova.seed_df)), _squares(anova.seed_sum_of_squares))
+    rows.append(Row((*seed, *nothing), gap=True, runs=runs))
     numbers = pd.DataFrame(_anova_numbers(analysis, anova))
     return Table(f"anova{analysis.name}", _anova_caption(analysis, anova, data), columns,
                  tuple(rows), numbers)  # fmt: skip
@@ -71,13 +70,12 @@ def _squares(value: float) -> Cell:
 
 def _anova_caption(analysis: GridEffects, anova: Anova, data: Effects) -> str:
     return (
-        "Analysis of variance. Each seed is an additive block; the error has (cells − 1)"
-        f"(seeds − 1) = {anova.error_df} degrees of freedom, and is taken for normal, independent "
-        "and of one variance in all cells. The grid is balanced, with sum-to-zero coding: sums of "
-        "squares of type I and III are one. p is not adjusted; Holm p is, over the "
-        f"{len(anova.terms)} terms of this table. Partial eta²: SS/(SS + SS of the error), biased "
-        "upwards with few seeds; partial omega²: the bias taken off. "
-        + scope_caption(analysis, data)
+        "Analysis of variance with the seed as block: each term is held against its own "
+        "interaction with the seed (repeated measures), taken for normal and spherical. The grid "
+        "is balanced, with sum-to-zero coding: sums of squares of type I and III are one. p is not "
+        f"adjusted; Holm p is, over the {len(anova.terms)} terms of this table. Partial eta²: "
+        "SS/(SS + SS of the error), biased upwards with few seeds; partial omega²: the bias taken "
+        "off. " + scope_caption(analysis, data)
     )
 
 
@@ -88,17 +86,16 @@ def _anova_numbers(analysis: GridEffects, anova: Anova) -> Iterator[dict[str, ob
             "df": term.df,
             "sum_of_squares": term.sum_of_squares,
             "mean_square": term.sum_of_squares / term.df,
+            "error_df": term.error_df,
+            "error_sum_of_squares": term.error_sum_of_squares,
             "f": term.f,
             "p": term.p,
             "holm_p": term.holm_p,
             "partial_eta_squared": term.eta_squared,
             "partial_omega_squared": term.omega_squared,
         }
-    for name, df, squares in (
-        ("seed", anova.seed_df, anova.seed_sum_of_squares),
-        ("error", anova.error_df, anova.error_sum_of_squares),
-    ):
-        yield {"source": name, "df": df, "sum_of_squares": squares, "mean_square": squares / df}
+    squares, df = anova.seed_sum_of_squares, anova.seed_df
+    yield {"source": "seed", "df": df, "sum_of_squares": squares, "mean_square": squares / df}
 
 
 def _level_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:

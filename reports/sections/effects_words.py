@@ -102,7 +102,7 @@ def _interactions(analysis: GridEffects, data: Effects) -> list[str]:
             f"No interaction was detected{known}, by the rule p < {alpha:.2g} or partial omega² of "
             f"at least {LARGE_OMEGA_SQUARED}; that does not show that there is none."
         ]
-    named = [f"{analysis.term_label(t)} ({term_words(t, analysis.anova.error_df)})" for t in found]
+    named = [f"{analysis.term_label(t)} ({term_words(t)})" for t in found]
     then = (
         "the level means of factors in it are averages over unlike effects"
         if analysis.is_secondary
@@ -114,9 +114,9 @@ def _interactions(analysis: GridEffects, data: Effects) -> list[str]:
     ]
 
 
-def term_words(term: Term, error_df: int, *, adjusted: bool = False) -> str:
+def term_words(term: Term, *, adjusted: bool = False) -> str:
     """The test of a term: "F(2, 92) = 18.01, p < 0.001, partial omega² 0.22"."""
-    f = f"F({term.df}, {error_df}) = {number(term.f, 2)}, " if math.isfinite(term.f) else ""
+    f = f"F({term.df}, {term.error_df}) = {number(term.f, 2)}, " if math.isfinite(term.f) else ""
     p = p_words(term.holm_p, "Holm p") if adjusted else p_words(term.p)
     return f"{f}{p}, partial omega² {number(term.omega_squared, 2)}"
 
@@ -132,7 +132,7 @@ def _main_effects(analysis: GridEffects, data: Effects, decimals: int) -> list[s
         label = analysis.term_label(term)
         contrasts = [row.contrast for row in analysis.levels if row.factor == label if row.contrast]
         is_significant = term.holm_p <= 1 - data.confidence
-        test = term_words(term, analysis.anova.error_df, adjusted=True)
+        test = term_words(term, adjusted=True)
         head = f"{headed(label)}, mean over all cells of a level:"
         if is_significant:
             found.append(

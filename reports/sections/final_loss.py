@@ -107,6 +107,10 @@ def _matrix_caption(data: FinalLosses) -> str:
             f"Dot: paired t test with p at most {1 - data.confidence:.3g} after Holm's correction "
             f"for all {len(data.pairs)} pairs{found}."
         )
+        if (data.pairs["comparable"].astype(bool) & data.pairs["p"].isna()).any():
+            parts.append(
+                "Pairs that lack seeds, or whose higher one ended its search at an edge, have none."
+            )
     else:
         parts.append("No pair is tested: that takes all planned seeds, at least two.")
     if not data.pairs["comparable"].all():

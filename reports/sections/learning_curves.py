@@ -41,6 +41,8 @@ class LearningCurves:
     outcomes: dict[Outcome, int]
     searching: bool
     """Whether a search may ask for more runs."""
+    evaluation_sets: int
+    """Distinct sets that validation losses were measured on."""
 
 
 def collect(results: StudyResults) -> LearningCurves | None:
@@ -53,7 +55,13 @@ def collect(results: StudyResults) -> LearningCurves | None:
     if not panels:
         return None
     by_flops = _by_flops(results, panels.get(VALIDATION_LOSS))
-    return LearningCurves(panels, by_flops, results.outcomes(), not results.plan.is_settled)
+    return LearningCurves(
+        panels=panels,
+        by_flops=by_flops,
+        outcomes=results.outcomes(),
+        searching=not results.plan.is_settled,
+        evaluation_sets=len(results.evaluation_sets(results.variants)),
+    )
 
 
 def _by_flops(results: StudyResults, panels: LinePanels | None) -> LinePanels | None:
@@ -104,7 +112,10 @@ def render(data: LearningCurves) -> Exhibits:
         figures.append(Figure(names[metric], caption, table, draw, panels.runs))
     if data.by_flops is not None:
         figures.append(_flops_figure(data, data.by_flops))
-    return Exhibits(figures=tuple(figures))
+    sets = data.evaluation_sets
+    apart = (f"The runs were evaluated on {sets} different sets: validation losses of variants "
+             "that do not share one do not compare.",) if sets > 1 else ()  # fmt: skip
+    return Exhibits(sentences=apart, figures=tuple(figures))
 
 
 def _flops_figure(data: LearningCurves, panels: LinePanels) -> Figure:

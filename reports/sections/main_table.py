@@ -48,6 +48,7 @@ def _methods(data: Comparison) -> tuple[str, ...]:
         "holm": any(math.isfinite(test.adjusted_p) for test in tests),
         "sign-flip": any(math.isfinite(test.flip_p) for test in tests),
         "tost": any(test.reading is Reading.EQUIVALENT for test in tests),
+        "p-win": any(math.isfinite(test.win.estimate) for test in tests),
         "clopper-pearson": any(math.isfinite(test.win.estimate) for test in tests)
         or data.outcomes[Outcome.DIVERGED] > 0,
         "noise-floor": math.isfinite(data.noise.half_width),
@@ -64,7 +65,7 @@ def _noise_row(data: Comparison, shown: tuple[Entry, ...], decimals: int) -> Row
             f"±{half}",
             order=math.nan,
             tex=f"$\\pm{half}$",
-            detail=f"{data.confidence:.0%} of the time, n = {data.noise.n}",
+            detail=f"at least {data.confidence:.0%} of the time",
         ),
     }
     empty = Cell("", order=math.nan)

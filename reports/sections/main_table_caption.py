@@ -116,9 +116,9 @@ def _noise_in_caption(data: Comparison) -> list[str]:
     over = f"{noise.variants} ranked variants" if noise.variants > 1 else "one variant"
     return [
         f"Noise floor: {data.confidence:.0%} bound on the difference of two means of one variant "
-        f"over n = {noise.n} seeds each, t s sqrt(2/n), with s = {noise.sd:.2g} the SD over seeds "
-        f"pooled over {over} and {noise.freedom:.1f} effective degrees of freedom (Box 1954); "
-        "paired differences can be surer than that."
+        f"over n = {noise.n} different seeds each, t s sqrt(2/n), with s = {noise.sd:.2g} the SD "
+        f"over seeds pooled over {over} and {noise.freedom:.1f} effective degrees of freedom "
+        "(Box 1954); paired differences can be surer than that."
     ]
 
 

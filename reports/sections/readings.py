@@ -54,7 +54,7 @@ def verdict_of(test: BaselineTest, decimals: int) -> Verdict:
 
 def _detail(test: BaselineTest, decimals: int) -> str:
     details = {
-        Reading.UNRANKED: "not ranked",
+        Reading.UNRANKED: "one of the two is not ranked",
         Reading.DIFFERENT_TEXTS: "other evaluation data",
         Reading.LEAKY: "an evaluation leaks",
         Reading.SEARCHING: "the search goes on",

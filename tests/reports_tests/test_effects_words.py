@@ -76,7 +76,7 @@ def test_a_clear_effect_is_told_with_its_interval_and_its_scope() -> None:
     assert "that does not show that there is none" in text
     assert re.search(
         r"Activation, mean over all cells of a level: the means differ under this protocol at this "
-        r"scale \(F\(2, 20\) = [\d.]+, Holm p < 0.001, partial omega² 1.00\)\. Against ReLU: lower "
+        r"scale \(F\(2, 8\) = [\d.]+, Holm p < 0.001, partial omega² 1.00\)\. Against ReLU: lower "
         r"final loss under this protocol at this scale for GELU \(−0.2\d+ \[−0.2\d+, −0.1\d+\], "
         r"Holm p < 0.001\) and SiLU",
         text,
@@ -162,11 +162,11 @@ def test_leaky_variants_leave_a_sentence_alone() -> None:
     assert exhibits.tables == exhibits.figures == ()
 
 
-def test_interactions_stand_before_main_effects_and_the_error_last() -> None:
+def test_interactions_stand_before_main_effects_and_the_seed_last() -> None:
     table = table_of(default_grid(), "anova")
     names = [row.cells[0].text for row in table.rows]
     assert names[0] == "activation × norm × placement"
-    assert names[4:] == ["activation", "norm", "placement", "seed (block)", "error"]
+    assert names[4:] == ["activation", "norm", "placement", "seed (block)"]
     assert [row.gap for row in table.rows].index(True) == 4
     assert all(len(row.runs) == 24 * 5 for row in table.rows)
 
