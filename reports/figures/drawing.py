@@ -148,7 +148,9 @@ def _settle(figure: Figure) -> None:
     The solver of the layout leaves other last digits at each call, and names of clip paths are made
     of all digits.
     """
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
     figure.set_layout_engine("none")
     for ax in figure.axes:
         left, bottom, width, height = (round(x, 5) for x in ax.get_position(original=True).bounds)
