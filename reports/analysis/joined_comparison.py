@@ -1,0 +1,222 @@
+"""What several studies say of the cells that they share, each by its own test.
+
+A cell is compared within each study: with the baseline, paired by seed, adjusted for the
+comparisons of that study. Losses of different studies are neither pooled nor ranked together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import combinations
+from typing import Any
+
+from reports.analysis.against_baseline import UNTESTED, BaselineTest, Reading
+from reports.analysis.comparison import Comparison, VariantRow, compare
+from reports.results.frame import StudyResults
+from reports.results.joined import JoinedCell, JoinedResults, qualified
+from studies.configuration import flatten, with_values
+from studies.records import Outcome
+
+TEXT_KEYS = ("data.corpus", "data.subset", "data.revision", "data.text_column", "data.tokenizer",
+             "data.tokenizer_digest", "data.vocabulary_size")  # fmt: skip
+"""What the text of a run is, beside the digest of its corpus."""
+SIZE_KEYS = (
+    "model.n_layers", "model.n_heads", "model.d_model", "model.d_ff", "model.context_length",
+)  # fmt: skip
+"""What the size of the built-in model is."""
+
+
+class JoinedReading(Enum):
+    """What the tests of all studies allow to say of a cell, the reasons against any verdict first.
+
+    Of the first that applies; `LOWER` and `HIGHER` need the test of every study of the report.
+    """
+
+    UNTESTED = "no study has a test"
+    UNDETECTED = "no study that has a test shows a difference"
+    OPPOSITE = "significant, with different signs"
+    PARTLY = "significant in some studies, with one sign"
+    ABSENT = "significant in every study that has the cell, with one sign; some have it not"
+    REPEATED = "significant in every study, with one sign, on the same text, size and seeds"
+    LOWER = "significantly lower in every study"
+    HIGHER = "significantly higher in every study"
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether every study says the same of it, on evidence of its own."""
+        return self in (JoinedReading.LOWER, JoinedReading.HIGHER)
+
+
+@dataclass(frozen=True)
+class JoinedRow:
+    """A shared cell: what each study knows of it."""
+
+    cell: JoinedCell
+    sides: tuple[VariantRow | None, ...]
+    """By study; None where it has no such cell."""
+    same_evaluation: bool
+    """Whether all losses of the cell are on one evaluation set, so that they may stand together."""
+    alike: tuple[tuple[int, int], ...]
+    """Pairs of studies whose runs of this cell are no separate evidence."""
+    reading: JoinedReading | None
+    """None for the baseline, and where studies have different ones."""
+    runs: tuple[str, ...]
+    """The runs behind it, as `qualified` calls them."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the others are compared with it, in every study that has it."""
+        return all(side is None or side.test is None for side in self.sides)
+
+
+@dataclass(frozen=True)
+class JoinedComparison:
+    """The shared cells, in the order of the report."""
+
+    rows: tuple[JoinedRow, ...]
+    studies: tuple[str, ...]
+    letters: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+    """Of each study by itself."""
+    baseline: str | None
+    """Label of the baseline of all studies; None where they have different ones."""
+    baselines: tuple[str, ...]
+    """Label of the baseline of each study."""
+    unshared: tuple[tuple[str, ...], ...]
+    """By study: labels of the cells that no other study has."""
+    cells: int
+    """Of all studies, each once."""
+    outcomes: dict[Outcome, int]
+    searching: bool
+
+    @property
+    def same_evaluation(self) -> bool:
+        """Whether the losses of every shared cell are on one evaluation set in all studies."""
+        return all(row.same_evaluation for row in self.rows)
+
+
+def compare_joined(joined: JoinedResults) -> JoinedComparison:
+    """Every shared cell by the tests of each study."""
+    comparisons = tuple(compare(results) for results in joined.studies)
+    by_variant = [{row.variant: row for row in found.rows} for found in comparisons]
+    baseline = joined.baseline
+    rows = []
+    for cell in joined.shared:
+        sides = tuple(
+            rows_of.get(variant) if variant else None
+            for rows_of, variant in zip(by_variant, cell.variants, strict=True)
+        )
+        alike = tuple(_alike(joined, cell))
+        tests = [side.test if side else None for side in sides]
+        is_read = baseline is not None and cell is not baseline
+        rows.append(
+            JoinedRow(
+                cell,
+                sides,
+                same_evaluation=_same_evaluation(joined, cell),
+                alike=alike,
+                reading=joined_reading(tests, separate=not alike) if is_read else None,
+                runs=_behind(joined, sides),
+            )
+        )
+    return JoinedComparison(
+        rows=tuple(rows),
+        studies=joined.names,
+        letters=joined.letters,
+        comparisons=comparisons,
+        baseline=baseline.label if baseline else None,
+        baselines=tuple(found.baseline for found in comparisons),
+        unshared=tuple(
+            tuple(c.label for c in joined.cells if c.variants[i] is not None and not c.is_shared)
+            for i in range(len(joined.studies))
+        ),
+        cells=len(joined.cells),
+        outcomes=joined.outcomes(),
+        searching=joined.searching,
+    )
+
+
+def joined_reading(tests: Sequence[BaselineTest | None], *, separate: bool) -> JoinedReading:
+    """What the tests of a cell allow to say together.
+
+    Args:
+        tests: with the baseline, one for each study of the report; None where it has no such cell.
+        separate: whether no two studies repeat each other: on the same text and size, with a seed
+            in common, the second one is no new evidence.
+    """
+    signs = [sign_of(test.reading) for test in tests if test is not None]
+    if {-1, 1} <= set(signs):
+        return JoinedReading.OPPOSITE
+    if not any(signs):
+        tested = any(test is not None and test.reading not in UNTESTED for test in tests)
+        return JoinedReading.UNDETECTED if tested else JoinedReading.UNTESTED
+    if not all(signs):
+        return JoinedReading.PARTLY
+    if None in tests:
+        return JoinedReading.ABSENT
+    if not separate:
+        return JoinedReading.REPEATED
+    return JoinedReading.LOWER if signs[0] < 0 else JoinedReading.HIGHER
+
+
+def sign_of(reading: Reading) -> int:
+    """Sign of a difference that is there by Holm's procedure in its study; 0 without one."""
+    if not reading.is_significant:
+        return 0
+    return -1 if reading in (Reading.LOWER, Reading.BETTER) else 1
+
+
+def _same_evaluation(joined: JoinedResults, cell: JoinedCell) -> bool:
+    """Whether the digests are known in each study that has the cell, and are one."""
+    found = [
+        results.compared.evaluation_sets([variant])
+        for results, variant in zip(joined.studies, cell.variants, strict=True)
+        if variant is not None
+    ]
+    return all(len(digests) == 1 for digests in found) and len(set.union(*found)) == 1
+
+
+def _behind(joined: JoinedResults, sides: Sequence[VariantRow | None]) -> tuple[str, ...]:
+    return tuple(
+        qualified(study, key)
+        for study, side in zip(joined.names, sides, strict=True)
+        if side is not None
+        for key in side.runs
+    )
+
+
+def _alike(joined: JoinedResults, cell: JoinedCell) -> list[tuple[int, int]]:
+    """Pairs of studies that have runs of the cell on one text, at one size, with common draws."""
+    known = [
+        (i, *_evidence(results, variant))
+        for i, (results, variant) in enumerate(zip(joined.studies, cell.variants, strict=True))
+        if variant is not None
+    ]
+    return [
+        (i, j)
+        for (i, what, draws), (j, other, others) in combinations(known, 2)
+        if what == other and draws & others
+    ]
+
+
+def _evidence(results: StudyResults, variant: str) -> tuple[tuple[Any, ...], set[tuple[str, int]]]:
+    """Text and size of the compared runs of a variant, and the seeds of their start and order."""
+    plan = results.plan
+    draws: set[tuple[str, int]] = set()
+    for run in results.compared.plan.runs:
+        if run.variant == variant:
+            flat = flatten(with_values(plan.cell(variant).configuration, run.settings))
+            for key in ("training.initialization_seed", "training.data_seed"):
+                seed = flat.get(key)
+                draws.add((key, run.seed if seed is None else int(seed)))
+    return _text_and_size(flatten(plan.cell(variant).configuration)), draws
+
+
+def _text_and_size(flat: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What tells data and sizes of model apart; a corpus that has a digest goes by that."""
+    digest = flat.get("data.corpus_digest")
+    keys = [key for key in TEXT_KEYS if digest is None or not key.startswith("data.corpus")]
+    own = sorted((key, str(value)) for key, value in flat.items() if key.startswith("module."))
+    return (digest, *(flat.get(key) for key in (*keys, *SIZE_KEYS)), *own)
