@@ -21,7 +21,7 @@ def collect_joined_overview(joined: JoinedResults) -> Overview:
     shared = len(joined.shared)
     cells = "1 cell" if shared == 1 else f"{shared} cells"
     return Overview(
-        study=joined.name,
+        study=" + ".join(joined.names),
         question="",
         outcomes=outcomes,
         progress="; ".join(open_) or progress_text(outcomes),

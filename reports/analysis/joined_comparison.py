@@ -6,26 +6,29 @@ comparisons of that study. Losses of different studies are neither pooled nor ra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 from reports.analysis.against_baseline import UNTESTED, BaselineTest, Reading
 from reports.analysis.comparison import Comparison, VariantRow, compare
 from reports.results.frame import StudyResults
 from reports.results.joined import JoinedCell, JoinedResults, qualified
-from studies.configuration import flatten, with_values
+from studies.configuration import flatten
 from studies.records import Outcome
 
-TEXT_KEYS = ("data.corpus", "data.subset", "data.revision", "data.text_column", "data.tokenizer",
-             "data.tokenizer_digest", "data.vocabulary_size")  # fmt: skip
-"""What the text of a run is, beside the digest of its corpus."""
+TEXT_KEYS = ("data.corpus", "data.corpus_digest", "data.subset", "data.revision",
+             "data.text_column", "data.tokenizer", "data.tokenizer_digest",
+             "data.vocabulary_size")  # fmt: skip
+"""What the text of a run is."""
 SIZE_KEYS = (
     "model.n_layers", "model.n_heads", "model.d_model", "model.d_ff", "model.context_length",
 )  # fmt: skip
 """What the size of the built-in model is."""
+
+Values = tuple[Any, ...]
 
 
 class JoinedReading(Enum):
@@ -34,7 +37,7 @@ class JoinedReading(Enum):
     Of the first that applies; `LOWER` and `HIGHER` need the test of every study of the report.
     """
 
-    UNTESTED = "no study has a test"
+    UNTESTED = "no study has a test, or one has no verdict on what its test shows"
     UNDETECTED = "no study that has a test shows a difference"
     OPPOSITE = "significant, with different signs"
     PARTLY = "significant in some studies, with one sign"
@@ -150,8 +153,9 @@ def joined_reading(tests: Sequence[BaselineTest | None], *, separate: bool) -> J
     if {-1, 1} <= set(signs):
         return JoinedReading.OPPOSITE
     if not any(signs):
-        tested = any(test is not None and test.reading not in UNTESTED for test in tests)
-        return JoinedReading.UNDETECTED if tested else JoinedReading.UNTESTED
+        readings = {test.reading for test in tests if test is not None}
+        is_open = Reading.AT_EDGE in readings or readings <= set(UNTESTED)
+        return JoinedReading.UNTESTED if is_open else JoinedReading.UNDETECTED
     if not all(signs):
         return JoinedReading.PARTLY
     if None in tests:
@@ -190,33 +194,47 @@ def _behind(joined: JoinedResults, sides: Sequence[VariantRow | None]) -> tuple[
 def _alike(joined: JoinedResults, cell: JoinedCell) -> list[tuple[int, int]]:
     """Pairs of studies that have runs of the cell on one text, at one size, with common draws."""
     known = [
-        (i, *_evidence(results, variant))
+        (i, _evidence(results, variant))
         for i, (results, variant) in enumerate(zip(joined.studies, cell.variants, strict=True))
         if variant is not None
     ]
-    return [
-        (i, j)
-        for (i, what, draws), (j, other, others) in combinations(known, 2)
-        if what == other and draws & others
-    ]
+    return [(i, j) for (i, one), (j, other) in combinations(known, 2) if one.repeats(other)]
 
 
-def _evidence(results: StudyResults, variant: str) -> tuple[tuple[Any, ...], set[tuple[str, int]]]:
-    """Text and size of the compared runs of a variant, and the seeds of their start and order."""
-    plan = results.plan
-    draws: set[tuple[str, int]] = set()
-    for run in results.compared.plan.runs:
+class _Evidence(NamedTuple):
+    """What tells whether the compared runs of two variants repeat each other."""
+
+    size: Values
+    text: Values
+    """As the configuration names it."""
+    digests: frozenset[str]
+    """Of the text, as runs recorded it."""
+    draws: frozenset[tuple[str, int]]
+    """Seeds of the start and of the order of the data."""
+
+    def repeats(self, other: _Evidence) -> bool:
+        """Whether a common seed means common draws: on one text, whatever it is called."""
+        same_text = self.text == other.text or bool(self.digests & other.digests)
+        return same_text and self.size == other.size and bool(self.draws & other.draws)
+
+
+def _evidence(results: StudyResults, variant: str) -> _Evidence:
+    compared = results.compared
+    flat = flatten(results.plan.cell(variant).configuration)
+    draws = set()
+    for run in compared.plan.runs:
         if run.variant == variant:
-            flat = flatten(with_values(plan.cell(variant).configuration, run.settings))
             for key in ("training.initialization_seed", "training.data_seed"):
                 seed = flat.get(key)
                 draws.add((key, run.seed if seed is None else int(seed)))
-    return _text_and_size(flatten(plan.cell(variant).configuration)), draws
-
-
-def _text_and_size(flat: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What tells data and sizes of model apart; a corpus that has a digest goes by that."""
-    digest = flat.get("data.corpus_digest")
-    keys = [key for key in TEXT_KEYS if digest is None or not key.startswith("data.corpus")]
     own = sorted((key, str(value)) for key, value in flat.items() if key.startswith("module."))
-    return (digest, *(flat.get(key) for key in (*keys, *SIZE_KEYS)), *own)
+    return _Evidence(
+        size=(*(flat.get(key) for key in SIZE_KEYS), *own),
+        text=tuple(flat.get(key) for key in TEXT_KEYS),
+        digests=frozenset(
+            str(record.facts["data_digest"])
+            for record in compared.records.values()
+            if record.variant == variant and "data_digest" in record.facts
+        ),
+        draws=frozenset(draws),
+    )

@@ -11,7 +11,7 @@ import pandas as pd
 from reports.analysis.comparison import VariantRow
 from reports.analysis.joined_comparison import JoinedComparison, JoinedRow, sign_of
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
-from reports.sections.contrast_cells import bar_limit, difference_cell, p_cell
+from reports.sections.contrast_cells import difference_cell, p_cell
 from reports.sections.joined_forest import (
     difference_of,
     forest_figure,
@@ -23,10 +23,12 @@ from reports.sections.joined_words import joined_sentences, joined_verdict
 from reports.words import ABSENT, counts_caption, decimals_for, number, outcome_text
 from studies.records import Outcome
 
-MOST_FULL = 2
-"""Studies up to which the table of text width has p and intervals."""
-MOST_NARROW = 4
+MOST_WITH_INTERVALS = 2
+"""Studies up to which the table of text width has intervals."""
+MOST_WITH_DIFFERENCES = 4
 """Studies up to which it has differences at all."""
+STAR = "*"
+"""Behind a difference whose Holm p reaches the level of its study."""
 
 
 def render(data: JoinedComparison) -> Exhibits:
@@ -54,26 +56,18 @@ def _table(data: JoinedComparison, decimals: int) -> Table:
         columns += _study_columns(data, number_, letter, study)
     if data.baseline is not None:
         columns.append(Column("Reading", "what the tests of all studies allow to say together"))
-    known = [
-        difference
-        for row in data.rows
-        for side in row.sides
-        if (difference := difference_of(data, side))
-    ]
     return Table(
         name="shared",
         caption=_caption(data),
         columns=tuple(columns),
         rows=tuple(_row(data, row, decimals) for row in data.rows),
         data=pd.DataFrame([_numbers(data, row) for row in data.rows]),
-        bar_limit=bar_limit(known),
     )
 
 
 def _study_columns(data: JoinedComparison, number_: int, letter: str, study: str) -> list[Column]:
     """Loss where it may be shown, then difference and p where there is one baseline."""
     found = []
-    k = len(data.studies)
     if any(row.same_evaluation for row in data.rows):
         found.append(
             Column(
@@ -88,12 +82,12 @@ def _study_columns(data: JoinedComparison, number_: int, letter: str, study: str
             Column(
                 f"{letter}: difference",
                 f"to the baseline of {study}, paired by seed, with its {level} t interval",
-                True, "r", paper=k <= MOST_NARROW,
+                True, "r", paper=len(data.studies) <= MOST_WITH_DIFFERENCES,
             ),
             Column(
                 f"{letter}: Holm p",
                 f"paired t test, adjusted by Holm for all comparisons of {study}",
-                True, "r", paper=k <= MOST_FULL,
+                True, "r", paper=False,
             ),
         ]  # fmt: skip
     outcomes = Column(f"{letter}: completed", f"completed of planned runs of {study}", paper=False)
@@ -106,7 +100,7 @@ def _row(data: JoinedComparison, row: JoinedRow, decimals: int) -> Row:
         if any(r.same_evaluation for r in data.rows):
             cells.append(_loss_cell(row, side, decimals))
         if data.baseline is not None:
-            cells += _test_cells(row, side, decimals, narrow=len(data.studies) > MOST_FULL)
+            cells += _test_cells(side, decimals, narrow=len(data.studies) > MOST_WITH_INTERVALS)
         cells.append(_outcome_cell(side))
     if data.baseline is not None:
         cells.append(_reading_cell(data, row, decimals))
@@ -121,21 +115,24 @@ def _loss_cell(row: JoinedRow, side: VariantRow | None, decimals: int) -> Cell:
     return Cell(f"{number(loss.mean, decimals)}{spread}", order=loss.mean, detail=f"n = {loss.n}")
 
 
-def _test_cells(
-    row: JoinedRow, side: VariantRow | None, decimals: int, *, narrow: bool
-) -> list[Cell]:
+def _test_cells(side: VariantRow | None, decimals: int, *, narrow: bool) -> list[Cell]:
     """Difference and p; in a narrow LaTeX table the difference without its interval."""
     if side is None:
         return [Cell(ABSENT, order=math.nan, detail="not in this study"), _empty()]
     if side.test is None:
         return [Cell("baseline", order=0.0), _empty()]
-    found = difference_cell(side.test.difference, decimals)
-    if side.test.difference.n > 1:
-        found = replace(found, detail=f"{found.detail}, n = {side.test.difference.n}")
-    if narrow and side.test.difference.n:
-        mean = number(side.test.difference.mean, decimals, sign=True).replace("−", "-")
-        star = r"^{*}" if sign_of(side.test.reading) else ""
-        found = replace(found, tex=f"${mean}{star}$")
+    difference = side.test.difference
+    found = difference_cell(difference, decimals)
+    if difference.n:
+        star = STAR * bool(sign_of(side.test.reading))
+        half = difference.high - difference.mean
+        spread = rf" \pm {number(half, decimals)}" if difference.n > 1 and not narrow else ""
+        mean = found.text.replace("−", "-")
+        found = replace(
+            found, text=f"{found.text}{star}", tex=f"${mean}{spread}$\\rlap{{{star}}}", bar=None
+        )
+    if difference.n > 1:
+        found = replace(found, detail=f"{found.detail}, n = {difference.n}")
     return [found, p_cell(side.test.adjusted_p)]
 
 
@@ -167,11 +164,15 @@ def _caption(data: JoinedComparison) -> str:
         parts.append(
             f"Difference: of the final loss in nats/token to the baseline ({data.baseline}) of the "
             f"same study, mean paired by seed (n = {pairs_text(data)}) with its "
-            f"{' or '.join(levels)} t interval, not corrected; p by Holm over all comparisons of "
-            "that study."
+            f"{' or '.join(levels)} t interval, in a narrow table as ± half its width, not "
+            "corrected; p by Holm over all comparisons of that study."
         )
-        if len(data.studies) > MOST_FULL:
-            parts.append("In the narrow table a star marks what Holm's p of the study reaches.")
+        if any(
+            side and side.test and sign_of(side.test.reading)
+            for row in data.rows
+            for side in row.sides
+        ):
+            parts.append(f"{STAR}: this p reaches the level of its study.")
     parts += leak_notes(data)
     return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])
 

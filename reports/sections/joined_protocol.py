@@ -15,6 +15,8 @@ NAMED_IF_EQUAL = (
     "training.precision", "device", "host", "git.commit", "evaluation_set",
 )  # fmt: skip
 """Settings that the sentence on what is equal names with their values."""
+COMMIT_LETTERS = 12
+"""Of a commit that are shown."""
 BREAKABLE = "/_.-+"
 """Characters behind which LaTeX may break a long word."""
 
@@ -40,7 +42,7 @@ def _equal(data: ProtocolDifferences) -> str:
     named = [setting for setting in data.equal if setting.key in NAMED_IF_EQUAL]
     if not data.equal:
         return "No setting is equal in all studies."
-    listed = ", ".join(f"{setting.name} {setting.values[0]}" for setting in named)
+    listed = "; ".join(f"{setting.name} {_shown(setting.values[0], setting)}" for setting in named)
     rest = len(data.equal) - len(named)
     if not named:
         return f"Equal in all studies: {_settings(rest)}, listed at the end."
@@ -88,10 +90,19 @@ def _row(setting: Setting, data: ProtocolDifferences) -> Row:
         (
             Cell(setting.part),
             Cell(setting.name, detail=setting.key if "." in setting.key else ""),
-            *(Cell(value, tex=breakable(value)) for value in setting.values),
+            *(_cell(_shown(value, setting)) for value in setting.values),
         ),
         runs=data.runs if setting.part == RECORDED else (),
     )
+
+
+def _shown(value: str, setting: Setting) -> str:
+    """A value as it is read; a commit by its beginning."""
+    return value[:COMMIT_LETTERS] if setting.key == "git.commit" and "," not in value else value
+
+
+def _cell(text: str) -> Cell:
+    return Cell(text, tex=breakable(text))
 
 
 def breakable(text: str) -> str:

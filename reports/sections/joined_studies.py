@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,7 +10,7 @@ import pandas as pd
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.joined_overview import is_finished
 from reports.results.frame import StudyResults
-from reports.results.joined import JoinedResults, qualified
+from reports.results.joined import JoinedCell, JoinedResults, qualified
 from reports.words import ABSENT, any_of, counts_caption, outcome_text
 from studies.records import Outcome
 
@@ -39,12 +39,20 @@ class StudyRow:
 
 
 @dataclass(frozen=True)
+class CellRow:
+    """A cell of any study."""
+
+    cell: JoinedCell
+    runs: tuple[str, ...]
+    """Those of it that have a record, in all studies."""
+
+
+@dataclass(frozen=True)
 class JoinedStudies:
     """The studies, and where each cell is."""
 
     rows: tuple[StudyRow, ...]
-    cells: tuple[tuple[str, str, tuple[str | None, ...]], ...]
-    """Name and label of each cell, and its variant in each study."""
+    cells: tuple[CellRow, ...]
     unshared: tuple[tuple[str, ...], ...]
     """By study: labels of the cells that no other study has."""
     repeated: int
@@ -66,7 +74,7 @@ def collect(joined: JoinedResults, pages: Mapping[str, str]) -> JoinedStudies:
         rows=tuple(
             _row(joined, number, results, pages) for number, results in enumerate(joined.studies)
         ),
-        cells=tuple((cell.name, cell.label, cell.variants) for cell in joined.cells),
+        cells=tuple(CellRow(cell, tuple(_runs_of(joined, cell))) for cell in joined.cells),
         unshared=tuple(
             tuple(c.label for c in joined.cells if c.variants[i] is not None and not c.is_shared)
             for i in range(len(joined.studies))
@@ -76,6 +84,13 @@ def collect(joined: JoinedResults, pages: Mapping[str, str]) -> JoinedStudies:
         outcomes=joined.outcomes(),
         searching=joined.searching,
     )
+
+
+def _runs_of(joined: JoinedResults, cell: JoinedCell) -> Iterator[str]:
+    for results, variant in zip(joined.studies, cell.variants, strict=True):
+        for run in results.plan.runs:
+            if run.variant == variant and run.run_key in results.records:
+                yield qualified(results.name, run.run_key)
 
 
 def _row(
@@ -105,7 +120,7 @@ def render(data: JoinedStudies) -> Exhibits:
 
 
 def _sentences(data: JoinedStudies) -> tuple[str, ...]:
-    shared = sum(sum(v is not None for v in variants) > 1 for _, _, variants in data.cells)
+    shared = sum(row.cell.is_shared for row in data.cells)
     where = "both studies" if len(data.rows) == 2 else "at least two of the studies"
     found = [f"Of {_cells(len(data.cells))}, {shared} {'is' if shared == 1 else 'are'} in {where}."]
     for row, labels in zip(data.rows, data.unshared, strict=True):
@@ -140,8 +155,8 @@ def _studies_table(data: JoinedStudies) -> Table:
             f"another study has too. Completed: of the planned runs of the study. {counts}{once}"
         ),
         columns=(
-            Column("", "letter of the study"),
-            Column("Study", "name; leads to its own report where that is in its place"),
+            Column("Study", "letter that names it"),
+            Column("Name", "leads to its own report where that is in its place"),
             Column("Question", "as its study file asks it", paper=False, tex="p{.3\\linewidth}"),
             Column("Baseline", "what its variants are compared with"),
             Column("Cells", "combinations of levels", True, "r"),
@@ -208,14 +223,20 @@ def _cells_table(data: JoinedStudies) -> Table:
             *(Column(f"{row.letter}: {row.name}", "variant in this study") for row in data.rows),
         ),
         rows=tuple(
-            Row((Cell(label), *(Cell(variant or ABSENT) for variant in variants)))
-            for _, label, variants in data.cells
+            Row(
+                (Cell(row.cell.label), *(Cell(variant or ABSENT) for variant in row.cell.variants)),
+                runs=row.runs,
+            )
+            for row in data.cells
         ),
         data=pd.DataFrame(
             [
-                {"cell": name, "label": label}
-                | {row.letter: variant or "" for row, variant in zip(data.rows, of, strict=True)}
-                for name, label, of in data.cells
+                {"cell": found.cell.name, "label": found.cell.label}
+                | {
+                    row.letter: variant or ""
+                    for row, variant in zip(data.rows, found.cell.variants, strict=True)
+                }
+                for found in data.cells
             ]
         ),
         paper=False,

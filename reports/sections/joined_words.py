@@ -16,12 +16,12 @@ from reports.words import any_of
 MOST_NAMED = 6
 """Cells that a sentence names; of more, it gives their number."""
 _TEXTS: Mapping[JoinedReading, str] = {
-    JoinedReading.UNTESTED: "no verdict yet",
+    JoinedReading.UNTESTED: "no verdict",
     JoinedReading.UNDETECTED: "no evidence of a difference",
     JoinedReading.OPPOSITE: "differs between studies",
-    JoinedReading.PARTLY: "no evidence from every study",
-    JoinedReading.ABSENT: "not in every study",
-    JoinedReading.REPEATED: "not replicated",
+    JoinedReading.PARTLY: "mixed evidence",
+    JoinedReading.ABSENT: "not tested in every study",
+    JoinedReading.REPEATED: "no separate evidence",
     JoinedReading.LOWER: "consistently lower final loss",
     JoinedReading.HIGHER: "consistently higher final loss",
 }
@@ -49,8 +49,8 @@ def joined_verdict(row: JoinedRow, letters: Sequence[str], decimals: int) -> Ver
             text = f"{verdict_of(side.test, decimals).text} in"
         said.setdefault(text, []).append(letter)
     parts = [f"{text} {any_of(found, 'and')}" for text, found in said.items()]
-    if row.reading is JoinedReading.REPEATED:
-        parts.append("on the same text, size and seeds")
+    for i, j in row.alike:
+        parts.append(f"{letters[i]} and {letters[j]} on the same text, size and seeds")
     return Verdict(_TEXTS[row.reading], "; ".join(parts))
 
 
@@ -76,12 +76,12 @@ def joined_sentences(data: JoinedComparison) -> tuple[str, ...]:
 
 
 _COUNTED: Mapping[JoinedReading, str] = {
-    JoinedReading.UNTESTED: "No study has tested",
+    JoinedReading.UNTESTED: "There is no joint verdict on",
     JoinedReading.UNDETECTED: "No study has detected a difference to the baseline for",
     JoinedReading.OPPOSITE: "The sign of the difference to the baseline differs between studies, "
     "significantly in each of two, for",
-    JoinedReading.PARTLY: "Significant in some of the studies and in others not, which is no "
-    "evidence that holds in every study:",
+    JoinedReading.PARTLY: "The evidence is mixed, significant with one sign in some studies and "
+    "not in others, for",
     JoinedReading.ABSENT: "Significant with one sign in each study that has the cell, which is "
     "not every study of this report:",
     JoinedReading.REPEATED: "Significant with one sign in every study, but two of them are on the "
