@@ -153,7 +153,7 @@ def _draw_panel(
             ax.plot(
                 estimate.mean, y, marker=MARKERS[number % len(MARKERS)], color=color, zorder=4,
                 markersize=size * 0.55, markeredgewidth=theme.line_pt * 0.8,
-                markerfacecolor=color if estimate.reached else "white",
+                fillstyle="full" if estimate.reached else "none",
             )  # fmt: skip
         elif not estimate.planned:
             ax.annotate(

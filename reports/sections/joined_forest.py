@@ -24,12 +24,14 @@ def difference_of(data: JoinedComparison, side: VariantRow | None) -> PairedDiff
     return side.difference if side.difference.n else None
 
 
-def pairs_text(data: JoinedComparison) -> str:
-    """Seeds behind the differences: "5", or "3 to 5"."""
+def interval_text(data: JoinedComparison) -> str:
+    """How many seeds a mean difference is over, and what its interval is."""
     known = [d.n for row in data.rows for side in row.sides if (d := difference_of(data, side))]
-    if not known:
-        return "0"
-    return " to ".join(map(str, dict.fromkeys((min(known), max(known)))))
+    n = " to ".join(map(str, dict.fromkeys((min(known), max(known))))) if known else "0"
+    if max(known, default=0) < 2:
+        return f"(n = {n}), without an interval"
+    levels = dict.fromkeys(f"{found.confidence:.0%}" for found in data.comparisons)
+    return f"(n = {n}) with its {' or '.join(levels)} t interval, not corrected"
 
 
 def marked_label(row: JoinedRow) -> str:
@@ -63,13 +65,11 @@ def forest_figure(data: JoinedComparison) -> Figure:
     hollow = "; hollow: it does not, or there is no test" * any(
         not e.reached for panel in forest.panels for e in panel.estimates if e.n
     )
-    levels = dict.fromkeys(f"{c.confidence:.0%}" for c in data.comparisons)
     caption = (
         "Difference of the final loss to the baseline of the same study, in nats/token: mean "
-        f"paired by seed (n = {pairs_text(data)}) with its {' or '.join(levels)} t interval, not "
-        f"corrected. The vertical line is the study's own baseline ({data.baseline}); panels have "
-        f"{same}. Filled: p by Holm within the study reaches its level{hollow}. Arrows: longer "
-        f"than the axis.{lost}"
+        f"paired by seed {interval_text(data)}. The vertical line is the study's own baseline "
+        f"({data.baseline}); panels have {same}. Filled: p by Holm within the study reaches its "
+        f"level{hollow}. Arrows: longer than the axis.{lost}"
     )
     counts = counts_caption(data.outcomes, searching=data.searching)
     caption = " ".join([caption, *leak_notes(data), counts])

@@ -124,7 +124,8 @@ def _figure(data: JoinedRanks, pair: RankAgreement) -> Figure:
     return Figure(
         "ranks",
         f"Rank by mean final loss among the {len(pair.cells)} cells that both studies rank, 1 is "
-        f"the lowest loss: {names[0]} and {names[1]}. Rings: where both would have one rank. "
+        f"the lowest loss: {names[0]} and {names[1]}. Dots: rank in the first; rings: in the "
+        f"second. "
         f"Kendall's tau {number(pair.tau, 2)}, n = {len(pair.cells)} cells. {_counts(data)}",
         pd.DataFrame(
             [

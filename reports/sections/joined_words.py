@@ -110,10 +110,15 @@ def _evaluation(data: JoinedComparison) -> str:
             "The losses of each shared cell are on one evaluation set in all studies that have it, "
             "and stand side by side; they are not ranked across studies."
         )
-    where = "for no shared cell" if not same else f"for {same} of {len(data.rows)} shared cells"
+    if not same:
+        return (
+            "For no shared cell the losses are known to be on one evaluation set in all studies: "
+            "no loss is shown, and only differences to each study's own baseline are compared."
+        )
     return (
-        f"Losses are known to be on one evaluation set in all studies {where}: where they are "
-        "not, no loss is shown, and only differences to each study's own baseline are compared."
+        f"For {same} of {len(data.rows)} shared cells the losses are on one evaluation set in all "
+        "studies, and stand side by side. For the others that is not known or not so: their losses "
+        "are not shown, and only differences to each study's own baseline are compared."
     )
 
 
