@@ -120,6 +120,11 @@ def qualified(study: str, run_key: str) -> str:
     return f"{study}/{run_key}"
 
 
+def legend(letters: Sequence[str], studies: Sequence[str]) -> str:
+    """Which letter stands for which study: "A: docs; B: code"."""
+    return "; ".join(f"{a}: {name}" for a, name in zip(letters, studies, strict=True))
+
+
 def joined_name(studies: Sequence[str]) -> str:
     """Name of the report of some studies: "A+B"."""
     name = "+".join(studies)

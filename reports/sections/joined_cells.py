@@ -11,13 +11,14 @@ import pandas as pd
 from reports.analysis.comparison import VariantRow
 from reports.analysis.joined_comparison import JoinedComparison, JoinedRow, sign_of
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
+from reports.results.joined import legend
 from reports.sections.contrast_cells import difference_cell, p_cell
 from reports.sections.joined_forest import (
     difference_of,
     forest_figure,
     leak_notes,
     marked_label,
-    pairs_text,
+    interval_text,
 )
 from reports.sections.joined_words import joined_sentences, joined_verdict
 from reports.words import ABSENT, counts_caption, decimals_for, number, outcome_text
@@ -62,6 +63,7 @@ def _table(data: JoinedComparison, decimals: int) -> Table:
         columns=tuple(columns),
         rows=tuple(_row(data, row, decimals) for row in data.rows),
         data=pd.DataFrame([_numbers(data, row) for row in data.rows]),
+        paper=any(column.paper for column in columns[1:]),
     )
 
 
@@ -73,7 +75,7 @@ def _study_columns(data: JoinedComparison, number_: int, letter: str, study: str
             Column(
                 f"{letter}: loss",
                 f"final validation loss of {study}, nats/token: mean, SD over seeds",
-                True, "r", paper=False,
+                True, "r", paper=data.baseline is None,
             )
         )  # fmt: skip
     if data.baseline is not None:
@@ -155,17 +157,14 @@ def _reading_cell(data: JoinedComparison, row: JoinedRow, decimals: int) -> Cell
 
 
 def _caption(data: JoinedComparison) -> str:
-    legend = "; ".join(f"{a}: {n}" for a, n in zip(data.letters, data.studies, strict=True))
-    parts = [f"Cells that at least two studies have ({legend})."]
+    parts = [f"Cells that at least two studies have ({legend(data.letters, data.studies)})."]
     if any(row.same_evaluation for row in data.rows):
         parts.append("Final loss in nats/token: mean over completed runs, SD over seeds.")
     if data.baseline is not None:
-        levels = dict.fromkeys(f"{c.confidence:.0%}" for c in data.comparisons)
         parts.append(
             f"Difference: of the final loss in nats/token to the baseline ({data.baseline}) of the "
-            f"same study, mean paired by seed (n = {pairs_text(data)}) with its "
-            f"{' or '.join(levels)} t interval, in a narrow table as ± half its width, not "
-            "corrected; p by Holm over all comparisons of that study."
+            f"same study, mean paired by seed {interval_text(data)} (± half its width in a narrow "
+            "table); p by Holm over all comparisons of that study."
         )
         if any(
             side and side.test and sign_of(side.test.reading)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from reports.analysis.joined_protocol import RECORDED, ProtocolDifferences, Setting
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
+from reports.results.joined import legend
 from reports.tex import escape
 from reports.words import any_of
 
@@ -57,14 +58,13 @@ def _settings(count: int) -> str:
 def _table(data: ProtocolDifferences) -> Table:
     width = 0.68 / len(data.letters)
     column = rf">{{\raggedright\arraybackslash}}p{{{width:.3f}\linewidth}}"
-    legend = "; ".join(f"{a}: {n}" for a, n in zip(data.letters, data.studies, strict=True))
     recorded = " Recorded: by the runs that have ended." if any(
         setting.part == RECORDED for setting in data.different
     ) else ""  # fmt: skip
     return Table(
         name="protocols",
         caption=(
-            f"Every setting that differs between the studies ({legend}); several values are those "
+            f"Every setting that differs between the studies ({legend(data.letters, data.studies)}); several values are those "
             f"of different cells or runs.{recorded}"
         ),
         columns=(

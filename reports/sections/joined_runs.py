@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from reports.exhibits import Cell, Column, Exhibits, Row
-from reports.results.joined import JoinedResults, qualified
+from reports.results.joined import JoinedResults, legend, qualified
 from reports.sections import runs
 from reports.sections.runs import RunList
 
@@ -50,12 +50,11 @@ def render(data: JoinedRuns) -> Exhibits:
         for letter, study, found in zip(data.letters, data.studies, data.lists, strict=True)
         for _ in found.rows
     ]
-    legend = "; ".join(f"{a}: {n}" for a, n in zip(data.letters, data.studies, strict=True))
     twice = f" {data.repeated} of them are in more than one study." if data.repeated else ""
     names = pd.DataFrame({"study": [study for _, study in owners]})
     joined = replace(
         table,
-        caption=f"{table.caption}{twice} {legend}.",
+        caption=f"{table.caption}{twice} {legend(data.letters, data.studies)}.",
         columns=(Column("Study", "letter of the study"), *table.columns),
         rows=tuple(
             _row(row, letter, study)
