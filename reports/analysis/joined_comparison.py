@@ -68,11 +68,6 @@ class JoinedRow:
     runs: tuple[str, ...]
     """The runs behind it, as `qualified` calls them."""
 
-    @property
-    def is_baseline(self) -> bool:
-        """Whether the others are compared with it, in every study that has it."""
-        return all(side is None or side.test is None for side in self.sides)
-
 
 @dataclass(frozen=True)
 class JoinedComparison:
@@ -87,17 +82,8 @@ class JoinedComparison:
     """Label of the baseline of all studies; None where they have different ones."""
     baselines: tuple[str, ...]
     """Label of the baseline of each study."""
-    unshared: tuple[tuple[str, ...], ...]
-    """By study: labels of the cells that no other study has."""
-    cells: int
-    """Of all studies, each once."""
     outcomes: dict[Outcome, int]
     searching: bool
-
-    @property
-    def same_evaluation(self) -> bool:
-        """Whether the losses of every shared cell are on one evaluation set in all studies."""
-        return all(row.same_evaluation for row in self.rows)
 
 
 def compare_joined(joined: JoinedResults) -> JoinedComparison:
@@ -130,12 +116,7 @@ def compare_joined(joined: JoinedResults) -> JoinedComparison:
         letters=joined.letters,
         comparisons=comparisons,
         baseline=baseline.label if baseline else None,
-        baselines=tuple(found.baseline for found in comparisons),
-        unshared=tuple(
-            tuple(c.label for c in joined.cells if c.variants[i] is not None and not c.is_shared)
-            for i in range(len(joined.studies))
-        ),
-        cells=len(joined.cells),
+        baselines=joined.baselines,
         outcomes=joined.outcomes(),
         searching=joined.searching,
     )

@@ -58,7 +58,10 @@ class ProtocolDifferences:
 
 def collect_protocol(joined: JoinedResults) -> ProtocolDifferences:
     """Every setting of the studies: those that differ, and those that do not."""
-    tables = [_settings(results) for results in joined.studies]
+    tables = [
+        _settings(results, baseline)
+        for results, baseline in zip(joined.studies, joined.baselines, strict=True)
+    ]
     settings = [
         Setting(part, key, _name(part, key), tuple(t.get((part, key), ABSENT) for t in tables))
         for part, key in _in_order(tables)
@@ -96,13 +99,13 @@ def _name(part: str, key: str) -> str:
     return key.replace("_", " ") if part in ("study", RECORDED) else factor_label(key)
 
 
-def _settings(results: StudyResults) -> Keyed:
+def _settings(results: StudyResults, baseline: str) -> Keyed:
     study = results.plan.study
     found: Keyed = {
         ("study", "design"): study.design.kind.replace("_", " "),
         ("study", "cells"): str(len(results.plan.cells)),
         ("study", "seeds"): ", ".join(map(str, study.seeds)),
-        ("study", "baseline"): results.labels[results.plan.baseline],
+        ("study", "baseline"): baseline,
         ("study", "confidence"): f"{study.report.confidence:.0%}",
         ("protocol", "learning_rate"): _how_rate_is_set(results),
         ("protocol", "search"): _search(results),

@@ -40,11 +40,6 @@ class JoinedCell:
         """Whether at least two studies have it."""
         return sum(variant is not None for variant in self.variants) > 1
 
-    @property
-    def is_everywhere(self) -> bool:
-        """Whether every study has it."""
-        return None not in self.variants
-
 
 @dataclass(frozen=True, eq=False)
 class JoinedResults:
@@ -80,6 +75,16 @@ class JoinedResults:
         """The cell that is the baseline of every study; None where they have different ones."""
         named = tuple(results.plan.baseline for results in self.studies)
         return next((cell for cell in self.cells if cell.variants == named), None)
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Label of the baseline of each study, as the cell is called here."""
+        return tuple(
+            next(
+                cell.label for cell in self.cells if cell.variants[number] == results.plan.baseline
+            )
+            for number, results in enumerate(self.studies)
+        )
 
     @cached_property
     def records(self) -> dict[str, RunRecord]:

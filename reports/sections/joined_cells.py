@@ -16,9 +16,9 @@ from reports.sections.contrast_cells import difference_cell, p_cell
 from reports.sections.joined_forest import (
     difference_of,
     forest_figure,
+    interval_text,
     leak_notes,
     marked_label,
-    interval_text,
 )
 from reports.sections.joined_words import joined_sentences, joined_verdict
 from reports.words import ABSENT, counts_caption, decimals_for, number, outcome_text
@@ -131,7 +131,10 @@ def _test_cells(side: VariantRow | None, decimals: int, *, narrow: bool) -> list
         spread = rf" \pm {number(half, decimals)}" if difference.n > 1 and not narrow else ""
         mean = found.text.replace("−", "-")
         found = replace(
-            found, text=f"{found.text}{star}", tex=f"${mean}{spread}$\\rlap{{{star}}}", bar=None
+            found,
+            text=f"{found.text}{star}",
+            tex=f"${mean}{spread}$" + rf"\rlap{{{star}}}" * bool(star),
+            bar=None,
         )
     if difference.n > 1:
         found = replace(found, detail=f"{found.detail}, n = {difference.n}")
@@ -163,9 +166,11 @@ def _caption(data: JoinedComparison) -> str:
     if data.baseline is not None:
         parts.append(
             f"Difference: of the final loss in nats/token to the baseline ({data.baseline}) of the "
-            f"same study, mean paired by seed {interval_text(data)} (± half its width in a narrow "
-            "table); p by Holm over all comparisons of that study."
+            f"same study, mean paired by seed {interval_text(data)}; p by Holm over all "
+            "comparisons of that study."
         )
+        if len(data.studies) <= MOST_WITH_INTERVALS:
+            parts.append("A number behind ± is half the width of the interval.")
         if any(
             side and side.test and sign_of(side.test.reading)
             for row in data.rows

@@ -64,8 +64,9 @@ def _table(data: ProtocolDifferences) -> Table:
     return Table(
         name="protocols",
         caption=(
-            f"Every setting that differs between the studies ({legend(data.letters, data.studies)}); several values are those "
-            f"of different cells or runs.{recorded}"
+            "Every setting that differs between the studies "
+            f"({legend(data.letters, data.studies)}); several values are those of different cells "
+            f"or runs.{recorded}"
         ),
         columns=(
             Column("Part", "section of the study file, or `recorded`"),

@@ -103,7 +103,7 @@ def _row(
         name=name,
         page=pages.get(name, ""),
         question=plan.study.question,
-        baseline=results.labels[plan.baseline],
+        baseline=joined.baselines[number],
         cells=len(plan.cells),
         shared=sum(cell.variants[number] is not None for cell in joined.shared),
         seeds=len(plan.study.seeds),
