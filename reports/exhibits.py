@@ -61,7 +61,9 @@ class Cell:
     """One outcome per seed, on a page."""
     bar: IntervalBar | None = None
     run: str = ""
-    """Key of the run that it names; a page links it to the run in MLflow."""
+    """The run that it names, by its key; a page links it to the run in MLflow."""
+    link: str = ""
+    """Address that a page leads to from here."""
 
 
 @dataclass(frozen=True)

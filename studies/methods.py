@@ -124,6 +124,12 @@ STATISTICS: Registry[Level] = Registry(
             "Wortsman et al. 2023",
             cite="wortsman2023small",
         ),
+        "kendall": Level(
+            "Kendall's tau",
+            "share of pairs in the same order less that of pairs in the other one",
+            "Kendall 1938",
+            cite="kendall1938new",
+        ),
         "early-loss": Level(
             "the loss early in training",
             "beside the final one, which it need not foretell",
