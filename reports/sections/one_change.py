@@ -36,7 +36,7 @@ def render(data: OneChange) -> Exhibits:
         name="one_change",
         caption=caption(data),
         columns=(
-            Column("Factor"),
+            Column("Factor", paper=False),
             Column("Change", "from the level of the baseline to another"),
             *(entry.column for entry in entries),
         ),
