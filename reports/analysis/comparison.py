@@ -30,7 +30,7 @@ from reports.analysis.statistics import (
 )
 from reports.figures.style import layout_of
 from reports.results.frame import StudyResults
-from reports.words import FINISHED
+from reports.words import FINISHED, UNFINISHED
 from studies.budgets import length_text
 from studies.fairness import budget_difference
 from studies.metrics import EARLY_LOSS, FINAL_LOSS
@@ -59,7 +59,7 @@ class VariantRow:
     """To the best variant; None where the row is not ranked, and for the best itself."""
     ranked: bool
     strong: bool
-    """Whether the row cannot be told apart from the best."""
+    """Whether the row cannot be told apart from the best, in a study that is whole."""
     outcomes: dict[Outcome, int]
     marks: tuple[Outcome, ...]
     """Outcome per seed."""
@@ -115,6 +115,8 @@ class Comparison:
     """Whether variants are compared at values that a search chose for each."""
     searching: bool
     """Whether a search has yet to choose for some variant."""
+    partial: bool
+    """Whether a search goes on, or planned runs are missing or failed: its numbers may yet move."""
     rates: int
     """Learning rates that S is the mean over; 0 where there is no S."""
     shared_settings: dict[str, Scalar]
@@ -128,7 +130,10 @@ def compare(whole: StudyResults) -> Comparison:
     losses = pd.DataFrame({v: results.values(FINAL_LOSS, v) for v in ranked}).dropna()
     best = None if losses.empty else str(losses.mean().idxmin())
     search = collect_search(whole)
+    partial = not plan.is_settled or any(results.outcomes()[outcome] for outcome in UNFINISHED)
     rows = _rows(results, ranked, best)
+    if partial:  # what is not in bold reads as worse, and may lack a run
+        rows = [replace(row, strong=False) for row in rows]
     if plan.choices:
         rows = [_with_shared(row, whole) for row in rows]
     if search is not None:
@@ -151,6 +156,7 @@ def compare(whole: StudyResults) -> Comparison:
         budgets=budget_difference(plan),
         tuned=bool(plan.choices),
         searching=not plan.is_settled,
+        partial=partial,
         rates=search.tried if search else 0,
         shared_settings=plan.settings(plan.baseline, {}),
     )
