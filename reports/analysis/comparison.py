@@ -36,6 +36,7 @@ from studies.fairness import budget_difference
 from studies.metrics import EARLY_LOSS, FINAL_LOSS
 from studies.plan import Choice, Plan
 from studies.records import Leak, Outcome
+from studies.registration import seeds_added
 from studies.values import Scalar
 
 
@@ -98,6 +99,8 @@ class Comparison:
     """Over the ranked variants, on these seeds."""
     confidence: float
     seeds: int
+    added_seeds: int
+    """Of the seeds, those that came after the registration."""
     length: str
     """Of a run: "400 steps", "5 minutes"."""
     early: str
@@ -147,6 +150,7 @@ def compare(whole: StudyResults) -> Comparison:
         noise=noise_floor(losses, plan.study.report.confidence),
         confidence=plan.study.report.confidence,
         seeds=len(plan.study.seeds),
+        added_seeds=seeds_added(whole.registration, plan),
         length=length_text(cell.configuration for cell in plan.cells),
         early=_early(plan) if any(row.early.n for row in rows) else "",
         machines=machines(results),

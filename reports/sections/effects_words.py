@@ -172,9 +172,8 @@ def _outcome(contrasts: Sequence[Contrast], data: Effects, decimals: int) -> str
         parts.append(f"no verdict for {open_}, where a search of the higher side ended at its edge")
     rest = [contrast for contrast in contrasts if contrast not in significant]
     if rest:
-        parts.append(
-            f"no difference detected for {len(rest)} of {len(contrasts)}{_detectable(rest)}"
-        )
+        count = f" for {len(rest)} of {len(contrasts)}" if len(contrasts) > 1 else ""
+        parts.append(f"no difference detected{count}{_detectable(rest)}")
     return "; ".join(parts)
 
 
@@ -193,6 +192,11 @@ def _detectable(contrasts: Sequence[Contrast]) -> str:
         return ""
     ends = dict.fromkeys(f"{end:.2g}" for end in (min(known), max(known)))
     return f" (smallest detectable: {' to '.join(ends)} nats/token)"
+
+
+def counted(count: int, noun: str) -> str:
+    """What there is a number of: "the 3 terms", "the one term"."""
+    return f"the one {noun}" if count == 1 else f"the {count} {noun}s"
 
 
 def scope_caption(analysis: GridEffects, data: Effects) -> str:
