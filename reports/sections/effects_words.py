@@ -37,10 +37,10 @@ def _head(analysis: GridEffects, data: Effects) -> str:
     if analysis.is_joined:
         text = f"{headed(joined_words(analysis))}: {text}"
     if analysis.counted is Counted.CLIPPED:
-        runs = "run" if analysis.diverged == 1 else "runs"
+        runs, s = counted(analysis.diverged, "diverged run"), "s" * (analysis.diverged == 1)
         text += (
-            f" Here the {analysis.diverged} diverged {runs} of these cells count as untrained, and "
-            "no run counts for more than the loss at initialisation."
+            f" Here {runs} of these cells count{s} as untrained, and no run counts for more than "
+            "the loss at initialisation."
         )
     if analysis.counted is Counted.COMPLETED:
         text += " This is the largest grid of levels whose runs all completed at these seeds."
