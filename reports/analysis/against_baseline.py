@@ -18,9 +18,10 @@ from reports.analysis.power import first_holm_step, smallest_detectable_differen
 from reports.analysis.statistics import (
     Interval,
     PairedDifference,
+    beyond_margin_p,
     equivalence_p,
     holm,
-    one_sided_p,
+    is_sure_win,
     paired_difference,
     sign_flip_p,
     summarize,
@@ -146,13 +147,8 @@ def against_baseline(
         flip_p=sign_flip_p(by_seed, np.random.default_rng(0)) if tested else math.nan,
         p=two_sided_p(difference) if tested else math.nan,
         equivalence_p=equivalence_p(difference, margin) if tested else math.nan,
-        beyond_p=_beyond_p(difference, margin) if tested else math.nan,
+        beyond_p=beyond_margin_p(difference, margin) if tested else math.nan,
     )
-
-
-def _beyond_p(difference: PairedDifference, margin: float) -> float:
-    is_above = difference.mean > 0
-    return min(1.0, 2 * one_sided_p(difference, margin if is_above else -margin, above=is_above))
 
 
 def _shortage(pairs: int, seeds: int) -> Reading | None:
@@ -192,11 +188,9 @@ def _reading(test: BaselineTest, alpha: float) -> Reading:
         return Reading.AT_EDGE if at_edge or baseline_at_edge else Reading.EQUIVALENT
     if test.adjusted_p > alpha:
         return Reading.NOT_SIGNIFICANT
-    is_beyond = test.adjusted_beyond_p <= alpha
+    is_clear = test.adjusted_beyond_p <= alpha and is_sure_win(difference, win)
     if difference.high < 0:
-        is_clear = is_beyond and win.low > 0.5
         found = Reading.BETTER if is_clear else Reading.LOWER
         return Reading.AT_EDGE if baseline_at_edge else found
-    is_clear = is_beyond and win.high < 0.5
     found = Reading.WORSE if is_clear else Reading.HIGHER
     return Reading.AT_EDGE if at_edge else found

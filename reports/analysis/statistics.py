@@ -228,6 +228,21 @@ def equivalence_p(difference: PairedDifference, margin: float) -> float:
     return max(is_above_low, one_sided_p(difference, margin))
 
 
+def beyond_margin_p(difference: PairedDifference, margin: float) -> float:
+    """Two-sided p of a paired t test that the mean is just the margin, on its side of 0.
+
+    It is small where the mean lies beyond ±margin by more than chance; NaN for n < 2.
+    """
+    is_above = difference.mean > 0
+    p = 2 * one_sided_p(difference, margin if is_above else -margin, above=is_above)
+    return NAN if math.isnan(p) else min(1.0, p)
+
+
+def is_sure_win(difference: PairedDifference, win: Interval) -> bool:
+    """Whether the interval of P(win) lies beyond one half, on the side that the mean is on."""
+    return win.low > 0.5 if difference.mean < 0 else win.high < 0.5
+
+
 def _t_statistic(difference: PairedDifference, null: float) -> float:
     """Distance of the mean from a null value in standard errors."""
     if difference.n < 2:

@@ -66,14 +66,16 @@ def _table(data: CostComparison) -> Table:
     decimals = decimals_for(float(np.median(spreads)) if spreads else math.nan)
     digits = len(str(round(max(spreads, default=0.0) * 10**decimals)))
     loss = f"S[table-format=1.{decimals}({digits})]"
-    early = f"validation loss {data.comparison.early}, nats/token: mean over completed runs, SD"
+    spread = ", SD" if spreads else ""
+    early = f"validation loss {data.comparison.early}, nats/token: mean over completed runs{spread}"
+    final = f"validation loss at the last step, nats/token: mean{spread}"
     columns = (
         Column("Variant", "levels of the factors"),
         Column("Params", "trainable, shared ones once", True, "r"),
         Column("Ops", "FLOPs of a token, forward and backward", True, "r"),
         Column("Step/s", "training steps per second, median over completed runs", True, "r"),
         Column("Early loss", early, True, loss),
-        Column("Final loss", "validation loss at the last step, nats/token: mean, SD", True, loss),
+        Column("Final loss", final, True, loss),
         Column("Completed", "of compared runs", False, "l"),
     )
     return Table(
@@ -90,11 +92,12 @@ def _table(data: CostComparison) -> Table:
 
 def _caption(data: CostComparison) -> str:
     comparison = data.comparison
+    several = any(row.loss.n > 1 or row.early.n > 1 for row in comparison.rows)
     early = f"Early loss: {comparison.early}. " if comparison.early else ""
     parts = [
         "Cost and loss of each variant, in the columns of Narang et al. 2021. Ops: FLOPs per "
-        f"token, forward and backward. {early}Losses: mean over "
-        "completed runs with the SD over seeds, nats/token, lower is better."
+        f"token, forward and backward. {early}Losses: mean over completed runs"
+        f"{' with the SD over seeds' * several}, nats/token, lower is better."
     ]
     if any(row.strong for row in comparison.rows):
         parts.append("Bold as in the main table.")
@@ -157,8 +160,13 @@ def _numbers(row: VariantRow) -> dict[str, object]:
 def _figure(data: CostComparison, panels: CostPanels) -> Figure:
     level = f"{data.comparison.confidence:.0%}"
     parts = [
-        f"Final loss against {MEASURES[panels.measure]}. Faint: each completed run. Marks: mean, "
-        f"with the {level} t interval of the mean where there are two seeds or more, not paired.",
+        f"Final loss against {MEASURES[panels.measure]}. Faint: each completed run. Marks: mean"
+        + (
+            f", with the {level} t interval of the mean where there are two seeds or more, not "
+            "paired."
+            if any(row.loss.n > 1 for row in data.comparison.rows)
+            else "."
+        ),
     ]
     if panels.cut:
         parts.append("Some intervals run off the axis.")

@@ -37,10 +37,10 @@ def _head(analysis: GridEffects, data: Effects) -> str:
     if analysis.is_joined:
         text = f"{headed(joined_words(analysis))}: {text}"
     if analysis.counted is Counted.CLIPPED:
-        runs = "run" if analysis.diverged == 1 else "runs"
+        runs, s = counted(analysis.diverged, "diverged run"), "s" * (analysis.diverged == 1)
         text += (
-            f" Here the {analysis.diverged} diverged {runs} of these cells count as untrained, and "
-            "no run counts for more than the loss at initialisation."
+            f" Here {runs} of these cells count{s} as untrained, and no run counts for more than "
+            "the loss at initialisation."
         )
     if analysis.counted is Counted.COMPLETED:
         text += " This is the largest grid of levels whose runs all completed at these seeds."
@@ -172,9 +172,8 @@ def _outcome(contrasts: Sequence[Contrast], data: Effects, decimals: int) -> str
         parts.append(f"no verdict for {open_}, where a search of the higher side ended at its edge")
     rest = [contrast for contrast in contrasts if contrast not in significant]
     if rest:
-        parts.append(
-            f"no difference detected for {len(rest)} of {len(contrasts)}{_detectable(rest)}"
-        )
+        count = f" for {len(rest)} of {len(contrasts)}" if len(contrasts) > 1 else ""
+        parts.append(f"no difference detected{count}{_detectable(rest)}")
     return "; ".join(parts)
 
 
@@ -193,6 +192,11 @@ def _detectable(contrasts: Sequence[Contrast]) -> str:
         return ""
     ends = dict.fromkeys(f"{end:.2g}" for end in (min(known), max(known)))
     return f" (smallest detectable: {' to '.join(ends)} nats/token)"
+
+
+def counted(count: int, noun: str) -> str:
+    """What there is a number of: "the 3 terms", "the one term"."""
+    return f"the one {noun}" if count == 1 else f"the {count} {noun}s"
 
 
 def scope_caption(analysis: GridEffects, data: Effects) -> str:

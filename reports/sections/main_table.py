@@ -32,6 +32,7 @@ def render(data: Comparison) -> Exhibits:
     table = Table(
         name="main",
         caption=caption(data),
+        paper_caption=caption(data, paper=True),
         columns=tuple(entry.column for entry in shown),
         rows=tuple(rows),
         data=numbers(data, decimals),

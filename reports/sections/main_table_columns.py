@@ -45,7 +45,8 @@ def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     if data.tuned:
         found += _search_entries(data, decimals)
     if data.early:
-        help_ = f"validation loss {data.early}, nats/token: mean, SD over seeds"
+        spread = ", SD over seeds" if any(row.early.n > 1 for row in data.rows) else ""
+        help_ = f"validation loss {data.early}, nats/token: mean{spread}"
         column = _number_column("Early loss", help_)
         found.append(Entry(column, lambda row: estimate_cell(row.early, decimals)))
     if any(row.loss.n >= LEAST_FLIPS for row in data.rows):
@@ -68,8 +69,12 @@ def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     sds = [row.loss.sd for row in data.rows if math.isfinite(row.loss.sd)]
     finer = _decimals_of_differences(data, decimals)
     digits = len(str(round(max(sds, default=0.0) * 10**decimals)))
-    loss = "validation loss at the last step, nats/token: mean over completed runs, SD over seeds"
-    difference = f"mean difference, paired by seed, with its {level} t interval, not corrected"
+    several = any(row.loss.n > 1 for row in data.rows)
+    loss = "validation loss at the last step, nats/token: mean over completed runs"
+    loss += ", SD over seeds" * several
+    difference = "mean difference, paired by seed"
+    if any(row.difference and row.difference.n > 1 for row in data.rows):
+        difference += f", with its {level} t interval, not corrected"
     holm = "paired t test, adjusted by Holm for all comparisons with the baseline"
     win = f"share of seeds in which the variant has the lower loss, with its exact {level} interval"
     name = "levels of the factors; the dot is the variant's colour in the figures"

@@ -25,12 +25,17 @@ def sentences(data: OneChange, decimals: int) -> tuple[str, ...]:
     detected = {text: test for text, test in tested.items() if test.reading.is_significant}
     found = []
     if tested:
-        count = f"{len(tested)} {'change' if len(tested) == 1 else 'changes'} of one factor"
-        found.append(
-            f"Of {count} of the baseline ({data.baseline.label}) that could be tested, a "
-            f"difference was detected for {len(detected) or 'none'} (p adjusted by Holm over all "
-            f"{_comparisons(data)})."
-        )
+        baseline, adjusted = data.baseline.label, f"(p adjusted by Holm over {_comparisons(data)})"
+        if len(tested) == 1:
+            found.append(
+                f"One change of one factor of the baseline ({baseline}) could be tested: "
+                f"{'a' if detected else 'no'} difference was detected {adjusted}."
+            )
+        else:
+            found.append(
+                f"Of {len(tested)} changes of one factor of the baseline ({baseline}) that could "
+                f"be tested, a difference was detected for {len(detected) or 'none'} {adjusted}."
+            )
     for side, readings in _SIDES:
         named = [
             f"{text} ({difference_words(test.difference, decimals)}, "
@@ -46,7 +51,7 @@ def sentences(data: OneChange, decimals: int) -> tuple[str, ...]:
 
 def _comparisons(data: OneChange) -> str:
     count = len(data.comparison.rows) - 1
-    return "comparisons with it" if count == 1 else f"{count} comparisons with it"
+    return "the one comparison with it" if count == 1 else f"all {count} comparisons with it"
 
 
 def _detectable(tests: list[BaselineTest]) -> list[str]:
@@ -58,8 +63,8 @@ def _detectable(tests: list[BaselineTest]) -> list[str]:
         return []
     ends = dict.fromkeys(f"{end:.2g}" for end in (min(known), max(known)))
     return [
-        "Where none was detected, the smallest detectable one (80% power, first step of Holm's "
-        f"procedure) is {' to '.join(ends)} nats/token."
+        "Where none was detected, the smallest detectable difference (80% power, first step of "
+        f"Holm's procedure) is {' to '.join(ends)} nats/token."
     ]
 
 
@@ -79,12 +84,20 @@ def caption(data: OneChange) -> str:
     comparison = data.comparison
     level = f"{comparison.confidence:.0%}"
     seeds = f"{comparison.seeds} {'seed' if comparison.seeds == 1 else 'seeds'}"
+    listed_rows = [data.baseline, *(row for _, row in data.rows)]
+    tests = [row.test for _, row in data.rows if row.test]
+    spread = " with the SD over seeds" if any(row.loss.n > 1 for row in listed_rows) else ""
+    interval = ""
+    if any(test.difference.n > 1 for test in tests):
+        interval = f", with the {level} t interval, which is not adjusted"
+    as_main = "P(win) as in the main table."
+    if any(math.isfinite(test.adjusted_p) for test in tests):
+        as_main = f"Holm p and P(win) as in the main table, p adjusted over {_comparisons(data)}."
     parts = [
         f"One change at a time: cells that differ from the baseline ({data.baseline.label}) in one "
-        "factor, at its levels of all others. Final loss in nats/token: mean over "
-        f"completed runs with the SD over seeds ({seeds} planned). Difference to the baseline: "
-        f"paired by seed, with the {level} t interval, which is not adjusted. Holm p and P(win) as "
-        f"in the main table, p adjusted over all {_comparisons(data)}."
+        "factor, at its levels of all others. Final loss in nats/token: mean over completed runs"
+        f"{spread} ({seeds} planned). Difference to the baseline: paired by seed{interval}.",
+        as_main,
     ]
     leaks = {data.baseline.leak, *(row.leak for _, row in data.rows)}
     if Leak.IN_TRAINING in leaks:

@@ -40,7 +40,7 @@ def table_tex(table: Table, *, wide: bool = False, two_columns: bool = False) ->
         _environment()
         .get_template("table.tex.j2")
         .render(
-            table=table,
+            caption=table.caption if wide else table.paper_caption or table.caption,
             label=table.name + "-wide" * wide,
             wide=wide,
             long=len(table.rows) > (ROWS_PER_LANDSCAPE if wide else ROWS_PER_PAGE),

@@ -104,8 +104,8 @@ def test_an_interaction_moves_the_words_to_simple_effects() -> None:
 
 def test_clipped_losses_are_called_so_and_claim_nothing_of_the_final_loss() -> None:
     results = study(noisy(0.002, relu=0.3), fates={("gelu-rms", 0): Outcome.DIVERGED})
-    (clipped,) = [s for s in exhibits_of(results).sentences if "count as untrained" in s]
-    assert "1 diverged run of these cells" in clipped
+    (clipped,) = [s for s in exhibits_of(results).sentences if "counts as untrained" in s]
+    assert "Here the one diverged run of these cells" in clipped
     caption = table_of(results, "anova_clipped").caption
     assert "min(final loss, loss at initialisation)" in caption
     assert "30 planned, 29 completed, 1 diverged" in caption
@@ -149,6 +149,17 @@ def test_one_seed_is_said_to_allow_no_test() -> None:
     results = study(seeds=1)
     assert "One seed: no analysis of variance" in text_of(results)
     assert [table.name for table in exhibits_of(results).tables] == ["level_means"]
+
+
+def test_one_of_a_kind_is_called_one() -> None:
+    results = study(factors={"model.norm": ("rms", "layer")})
+    exhibits = exhibits_of(results)
+    captions = [table.caption for table in exhibits.tables]
+    helps = [column.help for table in exhibits.tables for column in table.columns]
+    text = " ".join([*captions, *helps, text_of(results)])
+    assert "adjusted over the one term" in text
+    assert "Holm p over the one difference of this table" in text
+    assert not re.search(r"\bthe 1\b|\b1 (of 1|\w+s)\b", text)
 
 
 def test_training_leaks_are_in_the_caption() -> None:

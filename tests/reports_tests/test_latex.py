@@ -49,6 +49,16 @@ def test_bold_rows_and_words_in_number_columns() -> None:
     assert r"\caption{50 \% of a\_b}" in tex
 
 
+def test_the_table_of_a_paper_may_have_a_caption_of_its_own() -> None:
+    columns = (Column("Name"), Column("Speed", paper=False))
+    rows = (Row((Cell("a"), Cell("1"))),)
+    table = Table("t", "with speed", columns, rows, None, paper_caption="short")  # type: ignore[arg-type]
+    assert r"\caption{short}" in table_tex(table)
+    assert r"\caption{with speed}" in table_tex(table, wide=True)
+    alone = Table("t", "with speed", columns, rows, None)  # type: ignore[arg-type]
+    assert r"\caption{with speed}" in table_tex(alone)
+
+
 def test_a_long_table_breaks_over_pages() -> None:
     rows = tuple(Row((Cell(str(i)),)) for i in range(60))
     tex = table_tex(Table("t", "c", (Column("Name"),), rows, None))  # type: ignore[arg-type]

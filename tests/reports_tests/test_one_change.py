@@ -121,6 +121,18 @@ def test_a_clear_change_is_told() -> None:
     )
 
 
+@pytest.mark.parametrize(("effect", "said"), [(-0.2, "a difference"), (0.0, "no difference")])
+def test_one_change_and_one_comparison_are_called_one(effect: float, said: str) -> None:
+    factors = {"model.activation": ("relu", "gelu")}
+    data = changes(study(noisy(0.002, gelu=effect), factors=factors))
+    exhibits = render(data)
+    assert exhibits.sentences[0] == (
+        f"One change of one factor of the baseline (ReLU) could be tested: {said} was detected "
+        "(p adjusted by Holm over the one comparison with it)."
+    )
+    assert "p adjusted over the one comparison with it." in exhibits.tables[0].caption
+
+
 def test_the_baseline_stands_first_and_factors_apart() -> None:
     (table,) = render(changes(study())).tables
     assert [row.cells[0].text for row in table.rows] == [
