@@ -6,7 +6,7 @@ from reports.analysis.joined_protocol import collect_protocol
 from reports.overview import Fact, Overview, environment
 from reports.results.frame import StudyResults
 from reports.results.joined import JoinedResults
-from reports.words import ABSENT, FINISHED, progress_text
+from reports.words import FINISHED, progress_text
 
 
 def collect_joined_overview(joined: JoinedResults) -> Overview:
@@ -30,9 +30,7 @@ def collect_joined_overview(joined: JoinedResults) -> Overview:
             Fact(letter, name) for letter, name in zip(joined.letters, joined.names, strict=True)
         ),
         protocol=tuple(
-            Fact(f"{setting.part}: {setting.name}", setting.values[0])
-            for setting in equal
-            if setting.values[0] != ABSENT
+            Fact(f"{setting.part}: {setting.name}", setting.values[0]) for setting in equal
         ),
         environment=environment(joined.records.values()),
         overrides=tuple(

@@ -18,6 +18,8 @@ RECORDED = "recorded"
 """Part of what the runs recorded, which no study file says."""
 FACTS = ("device", "initialization", "data_digest")
 """Facts of a run that are compared."""
+NONE = "none"
+"""A key without a value."""
 MOST_VALUES = 8
 """Values of one key that are listed; of more, the first ones and their number."""
 
@@ -31,15 +33,7 @@ class Setting:
     key: str
     name: str
     values: tuple[str, ...]
-    """By study; the absent mark where it does not exist, or nothing was recorded."""
-
-    @property
-    def differs(self) -> bool:
-        """Whether two studies have different values; what no run has recorded is not known."""
-        known = self.values
-        if self.part == RECORDED:
-            known = tuple(value for value in known if value != ABSENT)
-        return len(set(known)) > 1
+    """By study; the absent mark where no run recorded it."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +44,7 @@ class ProtocolDifferences:
     letters: tuple[str, ...]
     different: tuple[Setting, ...]
     equal: tuple[Setting, ...]
+    """Known to be so: what a study has not recorded is equal to nothing."""
     unrecorded: tuple[str, ...]
     """Letters of the studies none of whose runs has a record."""
     runs: tuple[str, ...]
@@ -62,15 +57,23 @@ def collect_protocol(joined: JoinedResults) -> ProtocolDifferences:
         _settings(results, baseline)
         for results, baseline in zip(joined.studies, joined.baselines, strict=True)
     ]
-    settings = [
-        Setting(part, key, _name(part, key), tuple(t.get((part, key), ABSENT) for t in tables))
-        for part, key in _in_order(tables)
-    ]
+    has_records = [bool(results.records) for results in joined.studies]
+    different, equal = [], []
+    for part, key in _in_order(tables):
+        missing = ABSENT if part == RECORDED else NONE
+        values = tuple(table.get((part, key), missing) for table in tables)
+        setting = Setting(part, key, _name(part, key), values)
+        waits = part == RECORDED and not all(has_records)
+        known = {v for v, has in zip(values, has_records, strict=True) if has or part != RECORDED}
+        if len(known) > 1:
+            different.append(setting)
+        elif not waits:
+            equal.append(setting)
     return ProtocolDifferences(
         studies=joined.names,
         letters=joined.letters,
-        different=tuple(setting for setting in settings if setting.differs),
-        equal=tuple(setting for setting in settings if not setting.differs),
+        different=tuple(different),
+        equal=tuple(equal),
         unrecorded=tuple(
             letter
             for letter, results in zip(joined.letters, joined.studies, strict=True)
@@ -161,7 +164,7 @@ def _how_rate_is_set(results: StudyResults) -> str:
 def _search(results: StudyResults) -> str:
     search = results.plan.study.protocol.search
     if isinstance(search, Fixed):
-        return "none"
+        return NONE
     tried = []
     for key, values in search.tried.items():
         if isinstance(values, Range):
@@ -171,7 +174,7 @@ def _search(results: StudyResults) -> str:
         tried.append(f"{factor_label(key)} {shown}")
     how = "sweep" if isinstance(search, Sweep) else f"{search.trials} trials, {search.sampler}"
     seeds = ", ".join(map(str, search.seeds))
-    return f"{how}: {'; '.join(tried)}; seeds {seeds}; extended {search.extend} times at most"
+    return f"{how}: {'; '.join(tried)}; seeds {seeds}; at most {search.extend} extensions"
 
 
 def _listed(values: Iterable[str]) -> str:
@@ -184,10 +187,10 @@ def _listed(values: Iterable[str]) -> str:
 def _text(key: str, value: Any) -> str:
     """A value of the study file in words."""
     if value is None:
-        return "none"
+        return NONE
     if isinstance(value, Mapping):
         inner = [f"{name} {_text(name, one)}" for name, one in value.items() if one is not None]
-        return ", ".join(inner) or "none"
+        return ", ".join(inner) or NONE
     if isinstance(value, list | tuple):
-        return ", ".join(_text("", one) for one in value) or "none"
+        return ", ".join(_text("", one) for one in value) or NONE
     return label_of(key, value) if key in VOCABULARIES else plain_value(value)

@@ -74,8 +74,8 @@ def _anova_caption(analysis: GridEffects, anova: Anova, data: Effects) -> str:
         "interaction with the seed (repeated measures), taken for normal and spherical. The grid "
         "is balanced, with sum-to-zero coding: sums of squares of type I and III are one. p is not "
         f"adjusted; Holm p is, over {counted(len(anova.terms), 'term')} of this table. Partial "
-        "eta²: SS/(SS + SS of the error), biased upwards with few seeds; partial omega²: the bias taken "
-        "off. " + scope_caption(analysis, data)
+        "eta²: SS/(SS + SS of the error), biased upwards with few seeds; partial omega²: the bias "
+        "taken off. " + scope_caption(analysis, data)
     )
 
 
