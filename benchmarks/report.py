@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -184,18 +186,31 @@ def run(command: list[str]) -> Cost:
         SystemExit: it failed.
     """
     started = time.perf_counter()
+    before = spent_s()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     peak = 0
-    while True:
-        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if ended:
-            break
-        peak = max(peak, sum(map(share_bytes, family(process.pid))))
+    while process.poll() is None:
+        peak = max(peak, sum(map(share_bytes, family(os.getpid()))) - share_bytes(os.getpid()))
         time.sleep(SAMPLE_S)
-    if status:
+    if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed")
     wall_s = time.perf_counter() - started
-    return Cost(wall_s, usage.ru_utime + usage.ru_stime, peak / 1e9)
+    with contextlib.suppress(ChildProcessError):
+        while True:  # what it left behind ends by itself, and is counted once it has
+            os.wait()
+    return Cost(wall_s, spent_s() - before, peak / 1e9)
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of all whose parents end, so that their time is counted."""
+    set_child_subreaper = 36  # of linux/prctl.h
+    ctypes.CDLL(None).prctl(set_child_subreaper, 1)
+
+
+def spent_s() -> float:
+    """CPU seconds of all children that ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def family(process: int) -> Iterator[int]:
@@ -239,6 +254,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=SIZES)
     parser.add_argument("--keep", type=Path, help="folder for the studies, which are kept there")
     arguments = parser.parse_args()
+    adopt_orphans()
     print("| cells x seeds | runs | s | CPU s | CPU ms a run | memory, GB | page, MB |")
     print("|---|---:|---:|---:|---:|---:|---:|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
