@@ -164,10 +164,10 @@ def _verdicts(data: Comparison) -> list[str]:
             "search ended at its edge, and beyond it the higher loss may be lower."
         )
     if not named:
-        other = "other " if turning else ""
+        none = "no other one" if turning else "none"
         found.append(
-            f"With p adjusted by Holm over {_comparisons(len(tests))} with the baseline, no "
-            f"{other}one is at most {alpha}."
+            f"With p adjusted by Holm over {_comparisons(len(tests))} with the baseline, {none} is "
+            f"at most {alpha}."
         )
         return found
     found.append(
