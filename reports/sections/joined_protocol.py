@@ -56,7 +56,7 @@ def _settings(count: int) -> str:
 
 
 def _table(data: ProtocolDifferences) -> Table:
-    width = 0.68 / len(data.letters)
+    width = 0.68 / len(data.letters) - 0.02  # less the space between columns
     column = rf">{{\raggedright\arraybackslash}}p{{{width:.3f}\linewidth}}"
     recorded = " Recorded: by the runs that have ended." if any(
         setting.part == RECORDED for setting in data.different

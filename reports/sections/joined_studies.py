@@ -163,7 +163,9 @@ def _studies_table(data: JoinedStudies) -> Table:
             Column("Shared", "cells that another study has too", True, "r"),
             Column("Seeds", "of each cell", True, "r"),
             Column("Completed", "completed of planned runs, those of a search too"),
-            Column("State", "partial: runs have to end yet, or a search may ask for more"),
+            Column(
+                "State", "partial: runs have to end yet, or a search may ask for more", paper=False
+            ),
         ),
         rows=tuple(_cells_of(row) for row in data.rows),
         data=pd.DataFrame([_numbers(row) for row in data.rows]),

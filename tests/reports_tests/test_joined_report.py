@@ -141,7 +141,7 @@ def test_the_document_compiles(tmp_path: Path) -> None:
         )
     ]
     output = tmp_path / "report"
-    build_report(joined(*studies), output, replace(PDF, venue="icml"))
+    build_report(joined(*studies), output, PDF)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
     found = subprocess.run(command, cwd=output, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout[-2000:]
