@@ -81,7 +81,7 @@ def collect(results: StudyResults) -> CostComparison:
 def _row(results: StudyResults, row: VariantRow) -> CostRow:
     cell = results.plan.cell(row.variant)
     speeds = results.values(TOKENS_PER_S, row.variant)
-    runs = results.runs[results.runs["variant"] == row.variant]
+    runs = results.runs_of(row.variant)
     return CostRow(
         row=row,
         flops_per_token=flops_per_token(results, cell),
@@ -97,8 +97,8 @@ def flops_per_token(results: StudyResults, cell: Cell) -> float:
     """As a run counted it; as estimated in the plan where none has; NaN where neither is known."""
     counted = (
         r.summary[FLOPS_PER_TOKEN]
-        for r in results.records.values()
-        if r.variant == cell.variant and FLOPS_PER_TOKEN in r.summary
+        for r in results.records_of(cell.variant)
+        if FLOPS_PER_TOKEN in r.summary
     )
     value = next(counted, cell.flops_per_token)
     return math.nan if value is None else float(value)

@@ -140,7 +140,7 @@ def _text(base: Cell, cell: Cell, key: str) -> str:
 
 
 def _row(results: StudyResults, variant: str, change: Change) -> ChangeRow:
-    runs = results.runs[results.runs["variant"] == variant]
+    runs = results.runs_of(variant)
     return _compared(
         results,
         ChangeRow(
@@ -176,7 +176,7 @@ def _compared(results: StudyResults, row: ChangeRow) -> ChangeRow:
         hindrance = Hindrance.ONE_PAIR if difference.n else Hindrance.NO_PAIR
     if any(side[Outcome.DIVERGED] or side[Outcome.PRUNED] for side in sides):
         hindrance = Hindrance.SURVIVORS
-    own = results.runs[results.runs["variant"] == baseline]["run_key"]
+    own = results.runs_of(baseline)["run_key"]
     return replace(row, difference=difference, hindrance=hindrance, runs=(*row.runs, *own))
 
 
