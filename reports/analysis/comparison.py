@@ -190,7 +190,7 @@ def _row(
 ) -> VariantRow:
     outcomes = results.outcomes(variant)
     ended = sum(outcomes[outcome] for outcome in FINISHED)
-    runs = results.runs[results.runs["variant"] == variant]
+    runs = results.runs_of(variant)
     return VariantRow(
         variant=variant,
         label=results.labels[variant],
@@ -252,10 +252,7 @@ def _obstacle(results: StudyResults, variant: str, ranked: Sequence[str]) -> Rea
         return Reading.LEAKY
     if not results.plan.is_settled:
         return Reading.SEARCHING
-    waits = any(
-        set(results.runs[results.runs["variant"] == v]["outcome"]) == {Outcome.MISSING}
-        for v in both
-    )
+    waits = any(set(results.runs_of(v)["outcome"]) == {Outcome.MISSING} for v in both)
     return None if waits or set(both) <= set(ranked) else Reading.UNRANKED
 
 

@@ -189,8 +189,8 @@ def _losses(results: StudyResults, variant: str, counted: Counted) -> dict[int, 
     initial = initial_loss(results, variant)
     found = {
         record.seed: counted_loss(record, initial)
-        for record in results.records.values()
-        if record.variant == variant and record.outcome in (Outcome.COMPLETED, Outcome.DIVERGED)
+        for record in results.records_of(variant)
+        if record.outcome in (Outcome.COMPLETED, Outcome.DIVERGED)
     }
     return {seed: loss for seed, loss in found.items() if math.isfinite(loss)}
 

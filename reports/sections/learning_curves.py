@@ -68,11 +68,12 @@ def _by_flops(results: StudyResults, panels: LinePanels | None) -> LinePanels | 
     """The curves with each step at the FLOPs of training up to it."""
     if panels is None:
         return None
+    recorded = set(panels.lines["variant"].unique())
     of_step = {
         cell.variant: cost_of(results, cell.variant).flops_per_token
         * tokens_per_step(cell.configuration)
         for cell in results.plan.cells
-        if cell.variant in set(panels.lines["variant"])
+        if cell.variant in recorded
     }
     if not all(map(math.isfinite, of_step.values())):
         return None
