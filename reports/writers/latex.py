@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -92,7 +93,9 @@ def _for_paper(exhibits: Exhibits) -> Exhibits:
     return replace(exhibits, tables=tuple(table for table in exhibits.tables if table.paper))
 
 
+@cache
 def _environment() -> jinja2.Environment:
+    """One for all tables: it keeps its templates compiled."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         block_start_string="<%",
