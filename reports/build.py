@@ -21,7 +21,7 @@ from reports.writers.manifest import MANIFEST, manifest_json
 from reports.writers.markdown import table_md
 from reports.writers.numbers import numbers_tex
 from reports.writers.page import page_html
-from reports.writers.pictures import draw_all, known_formats
+from reports.writers.pictures import draw_all, known_formats, prepare_processes
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def build_report(
 def compose(results: StudyResults | JoinedResults, options: ReportOptions) -> dict[str, bytes]:
     """Every file of the report by its path, the manifest last; nothing is written."""
     formats, venue = known_formats(options.formats), VENUES[options.venue]
+    prepare_processes(options.workers)
     report = content_of(results, options.links, options.pages)
     exhibits = [found for _, _, found in report.sections]
     contents: dict[str, bytes] = {}

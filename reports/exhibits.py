@@ -93,6 +93,8 @@ class Table:
     """Half-width of the scale of `Cell.bar`."""
     paper: bool = True
     """Whether it is also written in LaTeX; the page and the CSV have it in any case."""
+    paper_caption: str = ""
+    """What the LaTeX table of text width says instead, for it has fewer columns to explain."""
     named_by: int = 1
     """How many of the first columns of `data` name a row."""
 

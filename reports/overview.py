@@ -137,10 +137,9 @@ def _protocol(results: StudyResults) -> tuple[Fact, ...]:
     study = results.plan.study
     seeds = ", ".join(map(str, study.seeds))
     own = study.module is not None
-    start = "start drawn by the module" if own else "same start of shared parameters"
     return (
         Fact("baseline", results.labels[results.plan.baseline]),
-        Fact("seeds", f"{seeds} (paired: same data order, {start})"),
+        Fact("seeds", f"{seeds}; differences are paired by seed"),
         Fact("primary outcome", "validation loss at the last step; no checkpoint is selected"),
         Fact("interval", f"{study.report.confidence:.0%}, paired t by seed, uncorrected"),
         Fact(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,16 +29,15 @@ def flatten(configuration: Mapping[str, Any]) -> Flat:
 
 
 def with_values(configuration: Configuration, values: Mapping[str, Any]) -> Configuration:
-    """A copy of a configuration with dotted keys set."""
-    changed = copy.deepcopy(configuration)
+    """A configuration with dotted keys set; sections without one of them are shared, not copied."""
+    changed = dict(configuration)
     for key, value in values.items():
-        target = changed
         if key.startswith(ARGUMENTS_PREFIX):
-            target, leaf = changed["module"]["arguments"], key.removeprefix(ARGUMENTS_PREFIX)
+            name, module = key.removeprefix(ARGUMENTS_PREFIX), changed["module"]
+            changed["module"] = {**module, "arguments": {**module["arguments"], name: value}}
         else:
             section, _, leaf = key.partition(".")
-            target = changed[section]
-        target[leaf] = value
+            changed[section] = {**changed[section], leaf: value}
     return changed
 
 

@@ -97,14 +97,26 @@ STATISTICS: Registry[Level] = Registry(
         "sign-flip": Level(
             "exact sign-flip tests",
             "over all signs of the differences by seed",
-            "Fisher 1935",
-            cite="fisher1935design",
+            "Fisher 1935; Phipson & Smyth 2010",
+            cite="fisher1935design,phipson2010permutation",
+        ),
+        "p-win": Level(
+            "the probability P(win) of the lower loss",
+            "share of seeds in which a variant has the lower loss",
+            "Bouthillier et al. 2021",
+            cite="bouthillier2021accounting",
+        ),
+        "noise-floor": Level(
+            "a noise floor with Box's effective degrees of freedom",
+            "what two means of one variant differ by, seeds aside",
+            "Box 1954",
+            cite="box1954theorems",
         ),
         "anova": Level(
-            "analysis of variance with partial eta squared",
-            "SS of the effect over itself and the error's",
-            "Cohen 1973",
-            cite="cohen1973eta",
+            "analysis of variance with the seed as block, with partial eta squared",
+            "each term against its own interaction with the seed",
+            "Winer 1971; Cohen 1973",
+            cite="winer1971statistical,cohen1973eta",
         ),
         "sensitivity": Level(
             "sensitivity S to the learning rate",

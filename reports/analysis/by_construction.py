@@ -46,7 +46,8 @@ def _where(results: StudyResults, rule: ByConstruction, shown: pd.DataFrame) -> 
     taps = [tap_label(tap) for tap in rule.taps if tap in set(shown["tap"])]
     places = any_of([tap for tap in taps if tap != "block"], "and")
     layers = f"from layer {rule.first_index} on" if rule.first_index else ""
-    cells = [cell for cell in results.plan.cells if cell.variant in set(shown["variant"])]
+    variants = set(shown["variant"])
+    cells = [cell for cell in results.plan.cells if cell.variant in variants]
     levels = _levels(results.plan.cells, cells, rule)
     where = ", ".join(part for part in (places, layers, levels) if part)
     return where[:1].upper() + where[1:]

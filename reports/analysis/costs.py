@@ -63,9 +63,7 @@ def _counted(
     results: StudyResults, variant: str, metric: str, estimated: float | int | None
 ) -> float:
     counted = (
-        record.summary[metric]
-        for record in results.records.values()
-        if record.variant == variant and metric in record.summary
+        record.summary[metric] for record in results.records_of(variant) if metric in record.summary
     )
     found = next(counted, estimated)
     return math.nan if found is None else float(found)

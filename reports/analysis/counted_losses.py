@@ -12,7 +12,7 @@ from studies.tried import clipped_loss
 
 def initial_loss(results: StudyResults, variant: str) -> float:
     """l0 of a variant, the mean over all its runs that recorded it; NaN where none has."""
-    summaries = [r.summary for r in results.records.values() if r.variant == variant]
+    summaries = [r.summary for r in results.records_of(variant)]
     known = [summary[INITIAL_LOSS] for summary in summaries if INITIAL_LOSS in summary]
     return math.fsum(known) / len(known) if known else math.nan
 

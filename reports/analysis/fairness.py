@@ -120,10 +120,10 @@ def _budget(plan: Plan) -> str:
 
 def _account(results: StudyResults, cell: Cell, color: str, costs: Sequence[RunCost]) -> Account:
     plan = results.plan
-    runs = results.runs[results.runs["variant"] == cell.variant]
+    runs = results.runs_of(cell.variant)
     outcomes = results.compared.outcomes(cell.variant)
     choice = plan.choices.get(cell.variant)
-    summaries = [r.summary for r in results.records.values() if r.variant == cell.variant]
+    summaries = [r.summary for r in results.records_of(cell.variant)]
     return Account(
         variant=cell.variant,
         label=results.labels[cell.variant],

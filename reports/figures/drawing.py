@@ -112,6 +112,7 @@ def draw_files(
         for file_format in formats:
             buffer = io.BytesIO()
             figure.set_facecolor("none" if file_format == "svg" else "white")
+            figure.set_dpi(DPI)  # writers of vector formats leave another one
             # `savefig` would draw a second time, for a layout that is there already.
             write = getattr(CANVASES[file_format](figure), f"print_{file_format}")
             write(buffer, metadata=NO_DATES.get(file_format))
@@ -148,7 +149,9 @@ def _settle(figure: Figure) -> None:
     The solver of the layout leaves other last digits at each call, and names of clip paths are made
     of all digits.
     """
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
     figure.set_layout_engine("none")
     for ax in figure.axes:
         left, bottom, width, height = (round(x, 5) for x in ax.get_position(original=True).bounds)

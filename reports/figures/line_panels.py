@@ -84,7 +84,7 @@ def collect_lines(results: StudyResults, metric: str) -> LinePanels | None:
         means=means.sort_values(["variant", "x"], kind="stable"),
         uncommon=len(means) < len(drawn),
         crosses=_divergences(results, lines),
-        layout=_layout(results, set(lines["variant"])),
+        layout=_layout(results, set(lines["variant"].unique())),
         notes=panel_notes(results),
         thinned=stride,
     )

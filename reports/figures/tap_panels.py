@@ -118,7 +118,7 @@ def collect_tap_panels(results: StudyResults, family: str) -> TapPanels | None:
     scale = color_scale(kind, cells["mean"].to_numpy())
     apart = scale.distance(cells["least"].to_numpy(), cells["most"].to_numpy())
     cells = cells.assign(fixed=fixed_notes(results, family, cells), disagree=apart > DISAGREEMENT)
-    silent = _without(results, set(curves["variant"]))
+    silent = _without(results, set(curves["variant"].unique()))
     layers = done.groupby("tap")["layer"].agg(["min", "max"])
     spans = {
         tap: tuple(range(layers["min"][tap], layers["max"][tap] + 1))

@@ -23,8 +23,10 @@ from studies.plan import Column, Plan
 from studies.records import Leak, Outcome, RunRecord, worst_leak
 from studies.registration import Registration
 
-HISTORY_SCHEMA = pa.schema([("metric", pa.string()), ("step", pa.int64()), ("value", pa.float64())])
-"""Columns of `history.parquet`: a long table, one row per recorded number."""
+_NAMES = pa.dictionary(pa.int32(), pa.string())
+HISTORY_SCHEMA = pa.schema([("metric", _NAMES), ("step", pa.int64()), ("value", pa.float64())])
+"""Columns of `history.parquet`: a long table, one row per recorded number. As words, and not as
+numbers of words, the names would take most of the memory."""
 
 HISTORY_COLUMNS = ["run_key", *HISTORY_SCHEMA.names]
 
@@ -84,13 +86,30 @@ class StudyResults:
         unique = len(set(labels.values())) == len(labels)
         return labels if unique else {variant: variant for variant in labels}
 
+    def runs_of(self, variant: str) -> pd.DataFrame:
+        """The rows of `runs` that are of a variant."""
+        return self._runs_by_variant.get(variant, self.runs.iloc[:0])
+
+    def records_of(self, variant: str) -> tuple[RunRecord, ...]:
+        """The records of a variant's runs, in the order of `records`."""
+        return self._records_by_variant.get(variant, ())
+
+    @cached_property
+    def _runs_by_variant(self) -> dict[str, pd.DataFrame]:
+        """Once for all: a look through all runs for each variant would be slow with many."""
+        return {str(v): runs for v, runs in self.runs.groupby("variant", sort=False)}
+
+    @cached_property
+    def _records_by_variant(self) -> dict[str, tuple[RunRecord, ...]]:
+        found: dict[str, list[RunRecord]] = {}
+        for record in self.records.values():
+            found.setdefault(record.variant, []).append(record)
+        return {variant: tuple(records) for variant, records in found.items()}
+
     @cached_property
     def leaks(self) -> dict[str, Leak | None]:
         """Leak label of each variant, the worst of its runs; None where no run measured it."""
-        return {
-            variant: worst_leak(r.leak for r in self.records.values() if r.variant == variant)
-            for variant in self.variants
-        }
+        return {v: worst_leak(r.leak for r in self.records_of(v)) for v in self.variants}
 
     @cached_property
     def compared(self) -> StudyResults:
@@ -130,14 +149,14 @@ class StudyResults:
         """Digests of the evaluation sets that losses of variants were measured on, as recorded."""
         return {
             found
-            for record in self.records.values()
-            if record.variant in variants
-            and (found := record.digests.get(EVALUATION_DATA)) is not None
+            for variant in variants
+            for record in self.records_of(variant)
+            if (found := record.digests.get(EVALUATION_DATA)) is not None
         }
 
     def outcomes(self, variant: str | None = None) -> dict[Outcome, int]:
         """How many planned runs ended how, every outcome counted."""
-        runs = self.runs if variant is None else self.runs[self.runs["variant"] == variant]
+        runs = self.runs if variant is None else self.runs_of(variant)
         counts = runs["outcome"].value_counts()
         return {outcome: int(counts.get(outcome.value, 0)) for outcome in Outcome}
 
@@ -145,8 +164,9 @@ class StudyResults:
         """A summary metric of a variant's completed runs, by seed."""
         if metric not in self.runs:
             return pd.Series(dtype=float, index=pd.Index([], dtype="int64", name="seed"))
-        chosen = (self.runs["variant"] == variant) & (self.runs["outcome"] == Outcome.COMPLETED)
-        return self.runs[chosen].set_index("seed")[metric].astype(float).dropna()
+        runs = self.runs_of(variant)[["seed", "outcome", metric]]
+        done = runs[runs["outcome"] == Outcome.COMPLETED]
+        return done.set_index("seed")[metric].astype(float).dropna()
 
     def curves(self, metric: str) -> pd.DataFrame:
         """One curve of every run that has it: run_key, variant, seed, outcome, step, value."""
@@ -257,7 +277,7 @@ def _history_frame(histories: Mapping[str, pa.Table]) -> pd.DataFrame:
                 "Delete the file and run the study again."
             )
         table = table.select(HISTORY_SCHEMA.names).cast(HISTORY_SCHEMA)
-        metric = table["metric"].combine_chunks().dictionary_encode()
+        metric = table["metric"].combine_chunks()
         keys = pa.DictionaryArray.from_arrays(np.zeros(len(table), dtype="int32"), [key])
         tables.append(
             pa.table([keys, metric, table["step"], table["value"]], names=HISTORY_COLUMNS)

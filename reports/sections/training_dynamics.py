@@ -63,7 +63,6 @@ def collect(results: StudyResults) -> TrainingDynamics | None:
     styles = layout_of(results).styles
     firsts = {next(iter(group.labels)) for group in row_groups(results)[1:]}
     brackets = _brackets(results)
-    done = results.runs[results.runs["outcome"] == Outcome.COMPLETED]
     facts = [record.facts.get(TARGET_LOSS) for record in results.records.values()]
     targets = sorted({float(fact) for fact in facts if isinstance(fact, int | float)})
     return TrainingDynamics(
@@ -73,7 +72,7 @@ def collect(results: StudyResults) -> TrainingDynamics | None:
                 label=results.labels[variant],
                 color=styles[variant].color,
                 completed=results.outcomes(variant)[Outcome.COMPLETED],
-                runs=tuple(done[done["variant"] == variant]["run_key"]),
+                runs=_completed(results, variant),
                 values={metric: summarize(results.values(metric, variant)) for metric in METRICS},
                 bracket=brackets.get(variant, math.nan),
                 starts_group=variant in firsts and len(results.variants) > 8,
@@ -85,6 +84,12 @@ def collect(results: StudyResults) -> TrainingDynamics | None:
         outcomes=results.outcomes(),
         searching=not results.plan.is_settled,
     )
+
+
+def _completed(results: StudyResults, variant: str) -> tuple[str, ...]:
+    """Keys of a variant's completed runs."""
+    runs = results.runs_of(variant)
+    return tuple(runs[runs["outcome"] == Outcome.COMPLETED]["run_key"])
 
 
 def _brackets(results: StudyResults) -> dict[str, float]:
@@ -133,8 +138,9 @@ def render(data: TrainingDynamics) -> Exhibits:
 
 def _caption(data: TrainingDynamics) -> str:
     target = " to ".join(f"{t:.4g}" for t in dict.fromkeys((*data.targets[:1], *data.targets[-1:])))
+    several = any(summary.n > 1 for row in data.rows for summary in row.values.values())
     parts = [
-        "Training dynamics, mean over completed runs with the SD over seeds.",
+        f"Training dynamics, mean over completed runs{' with the SD over seeds' * several}.",
         *(f"{headed(m.label)}: {m.definition}." for m in data.definitions.values()),
         f"The target is {target} nats/token{', by run' if len(data.targets) > 1 else ''}; the "
         f"steps are a mean over the runs that reached it{_accuracy(data)}."

@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
 from typing import NamedTuple
 
 from matplotlib.figure import Figure as Drawing
@@ -21,6 +22,8 @@ FORMATS = ("pdf", "svg", "png", "pgf")
 """What a figure can be written as; `pgf` needs a TeX."""
 FEWEST_FOR_PROCESSES = 6
 """With fewer figures, one process is done before others have started."""
+DRAWING = "reports.sections.contents"
+"""What imports all that figures are drawn with."""
 
 
 class Pictures(NamedTuple):
@@ -59,6 +62,21 @@ def has_tex() -> bool:
     return found.returncode == 0
 
 
+def prepare_processes(workers: int) -> None:
+    """Begin to import what drawing needs, in a process that those that draw are forked from.
+
+    It goes on while numbers are collected, once for all of them. Nothing is done with one worker,
+    nor where a system cannot fork.
+    """
+    if workers > 1 and "forkserver" in get_all_start_methods():
+        forkserver.set_forkserver_preload([DRAWING])
+        forkserver.ensure_running()
+
+
+def _processes() -> BaseContext:
+    return get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+
+
 def draw_all(
     figures: Sequence[Figure], venue: Venue, formats: Sequence[str], workers: int
 ) -> Iterator[Pictures]:
@@ -82,7 +100,7 @@ def draw_all(
     if workers == 1 or len(jobs) < FEWEST_FOR_PROCESSES:
         yield from map(_draw, jobs)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=_processes()) as pool:
         yield from pool.map(_draw, jobs)
 
 
