@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reports.analysis.spending import NOT_KNOWN
 from reports.overview import provenance_values
 from reports.results.frame import StudyResults
 from reports.results.joined import JoinedResults, qualified
@@ -137,7 +138,9 @@ def _recorded(results: StudyResults) -> Keyed:
     """What the runs say of machine, software, start and evaluation set."""
     records = results.records.values()
     found: Keyed = {
-        (RECORDED, name): _listed(values) for name, values in provenance_values(records).items()
+        (RECORDED, name): _listed(values)
+        for name, values in provenance_values(records).items()
+        if set(values) != {NOT_KNOWN}
     }
     for fact in FACTS:
         values = [str(record.facts[fact]) for record in records if fact in record.facts]

@@ -171,6 +171,8 @@ def _caption(data: JoinedComparison) -> str:
         )
         if len(data.studies) <= MOST_WITH_INTERVALS:
             parts.append("A number behind ± is half the width of the interval.")
+        else:
+            parts.append("Where a table has no room for intervals, the wide one has them.")
         if any(
             side and side.test and sign_of(side.test.reading)
             for row in data.rows

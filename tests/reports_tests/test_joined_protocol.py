@@ -54,6 +54,11 @@ def test_what_one_study_has_not_recorded_is_equal_to_nothing(tmp_path: Path) -> 
     first, silent = study(tmp_path, "a", evaluation="e1"), study(tmp_path, "b", data=CODE)
     found = collect_protocol(joined(first, silent))
     assert different(found)["evaluation_set"] == ("e1", "–")
+    for results in (first, silent):
+        for record in results.records.values():
+            record.provenance["git"] = {"commit": None, "dirty": None}
+    found = collect_protocol(joined(first, silent))
+    assert "git.commit" not in {*different(found), *equal(found)}
     waiting = collect_protocol(joined(first, without_runs(silent)))
     assert "evaluation_set" not in {*different(waiting), *equal(waiting)}
     assert "host" not in equal(waiting)
