@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from ablations.run_directory import joined_report_path
 from ablations.tracking_store import require_store
 from ablations.typed_commands import DEFAULT_UI, typed
 from reports.figures.venues import DEFAULT_VENUE, VENUES
+from studies.errors import AblationError
 from studies.loading import load_study
 from studies.plan import Plan
 
@@ -120,6 +122,7 @@ def report(options: argparse.Namespace) -> int:
     results, output = _asked(each, options)
     if options.verify:
         return _verify(results, output)
+    _require_writable(output)
     links, pages = _addresses(results, each, output)
     chosen = ReportOptions(options.venue, options.formats, links, pages, workers=_processors())
     files = build_report(results, output, chosen)
@@ -130,6 +133,23 @@ def report(options: argparse.Namespace) -> int:
     for one in each:
         print(f"MLflow UI: {typed('ui', one)}")
     return 0
+
+
+def _require_writable(output: Path) -> None:
+    """Refuse a folder that cannot be written before minutes are spent on what goes into it.
+
+    Raises:
+        AblationError: it is no folder, or nothing can be written there.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise AblationError(
+            f"the report cannot be written to {output}: {error.strerror}. "
+            "Name a folder that can be written with --output."
+        ) from error
 
 
 def _asked(

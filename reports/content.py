@@ -117,5 +117,6 @@ def _runs(results: StudyResults, links: RunLinks | None) -> list[dict[str, Any]]
         record = results.records.get(run["run_key"])
         git = record.provenance.get("git") if record else None
         run["mlflow_run_id"] = links.run_ids.get(run["run_key"]) if links else None
+        run["record"] = record and digest(record.model_dump(mode="json"))
         run["git_commit"] = git.get("commit") if isinstance(git, Mapping) else None
     return found

@@ -25,7 +25,10 @@ def _search(plan: Plan) -> str:
         return (
             "No hyper-parameter was searched for: what is not compared is the same for all variants"
         )
-    tried = any_of([f"{factor_label(key)} ({_tried(v)})" for key, v in search.tried.items()], "and")
+    declared = {key: _tried(values) for key, values in search.tried.items()}
+    if isinstance(search, Sweep):
+        declared |= {key: text for key in declared if (text := _swept(plan, key))}
+    tried = any_of([f"{factor_label(key)} ({text})" for key, text in declared.items()], "and")
     if isinstance(search, Sweep):
         how = "a sweep"
     else:
@@ -38,9 +41,22 @@ def _search(plan: Plan) -> str:
         f"For each variant, {tried} {verb} chosen by {how}, by the lowest mean final loss "
         f"(capped at that before training) on {seeds} that no compared run uses"
     )
+    if at_edge := sum(bool(choice.edges) for choice in plan.choices.values()):
+        sentence += (
+            f"; the choice of {at_edge} of {len(plan.cells)} variants is at an edge of these"
+        )
     if not plan.is_settled:
         sentence += f" (chosen so far for {len(plan.choices)} of {len(plan.cells)} variants)"
     return sentence
+
+
+def _swept(plan: Plan, key: str) -> str:
+    """The values that runs of the search have, those that it was extended by among them."""
+    found = {
+        plan.settings(run.variant, run.settings)[key] for run in plan.runs if run.stage == "search"
+    }
+    numbers = sorted(value for value in found if isinstance(value, int | float))
+    return _tried(tuple(numbers)) if len(numbers) == len(found) else ""
 
 
 def _tried(values: Range | tuple[Scalar, ...]) -> str:

@@ -20,6 +20,10 @@ from reports.writers.pictures import has_tex
 
 TOLERANCE = 1e-8
 """Relative difference below which two numbers are one: files have ten digits."""
+MOST_ENTRIES = {"tables": 100, "figures": 5}
+"""Changed entries of one table, and of one figure's data, that are named."""
+MOST_FILES = 8
+"""Changed files that are made of these, and named."""
 MISSING = "the file is missing"
 
 Manifest = Mapping[str, Any]
@@ -76,12 +80,17 @@ def verify_report(
     edited = dict(_edited(output, old))
     changes = [f"{name}: {what}" for name, what in edited.items()]
     changes += [*_changed_runs(old, new), *_changed_sentences(old, new)]
-    for name in sorted({*edited, *others}):
+    for name in sorted({*edited, *others}, key=lambda name: (name.startswith("figures/"), name)):
         if name.endswith(".csv") and edited.get(name) != MISSING:
-            changes += _changed_entries(name, output, contents)
+            found = list(_changed_entries(name, output, contents))
+            most = MOST_ENTRIES.get(name.partition("/")[0], MOST_FILES)
+            rest = len(found) - most
+            changes += found[:most] + [f"{name}: and {rest} more"] * (rest > 0)
     others = [name for name in others if not name.endswith(".csv")]
     if old["report_versions"] == new["report_versions"] and others:
-        changes.append(f"{len(others)} other files differ: {', '.join(others)}")
+        more = f" and {len(others) - MOST_FILES} more" if len(others) > MOST_FILES else ""
+        named = ", ".join(others[:MOST_FILES])
+        changes.append(f"{len(others)} files made of these differ too: {named}{more}")
         others = []
     return Verification(
         tuple(changes), tuple(others), tuple(unchecked), len(old["files"]), len(new["runs"])
@@ -148,8 +157,10 @@ def _changed_runs(old: Manifest, new: Manifest) -> Iterator[str]:
             yield f"{name}: no longer in the plan"
         elif before[key]["outcome"] != now[key]["outcome"]:
             yield f"{name}: was {before[key]['outcome']}, is {now[key]['outcome']}"
-        elif before[key] != now[key]:
+        elif before[key].get("git_commit") != now[key]["git_commit"]:
             yield f"{name}: trained anew by commit {now[key]['git_commit']}"
+        elif before[key] != now[key]:
+            yield f"{name}: its record is another"
 
 
 def _called(run: Manifest) -> str:

@@ -13,10 +13,10 @@ from reports.analysis.loss_by_cost import MEASURES, CostComparison, collect
 from reports.exhibits import Cell, Column, Exhibits, Figure, Row, Table
 from reports.figures.cost_panels import CostPanels, draw_costs
 from reports.sections.base import Section
-from reports.sections.main_table_cells import summary_cell
+from reports.sections.main_table_cells import marked_label, summary_cell
 from reports.words import (
     ABSENT,
-    LEAK_MARKS,
+    EDGE_MARK,
     any_of,
     counts_caption,
     decimals_for,
@@ -101,6 +101,8 @@ def _caption(data: CostComparison) -> str:
     ]
     if any(row.strong for row in comparison.rows):
         parts.append("Bold as in the main table.")
+    if any(row.chosen and row.chosen.edges for row in comparison.rows):
+        parts.append(f"{EDGE_MARK} At the edge of what was tried: the best may lie beyond.")
     if any(_lost(row) for row in comparison.rows):
         parts.append("A mean over survivors is not ranked.")
     if any(row.leak is Leak.IN_TRAINING for row in comparison.rows):
@@ -127,7 +129,7 @@ def _cells(row: VariantRow, decimals: int) -> tuple[Cell, ...]:
     cost = row.cost
     steps = cost.steps_per_s
     return (
-        Cell(row.label + LEAK_MARKS[row.leak], order=row.label, swatch=row.color,
+        Cell(marked_label(row), order=row.label, swatch=row.color,
              strong=row.strong),
         Cell(grouped(cost.parameters), order=cost.parameters),
         Cell(si_text(cost.flops_per_token), order=cost.flops_per_token),

@@ -216,6 +216,7 @@ def scope_caption(analysis: GridEffects, data: Effects) -> str:
             f"In training of {leaking} of these cells later tokens leak into earlier ones; their "
             "evaluation is causal."
         )
+    parts += _edges(analysis)
     parts.append("Holm's families are those of this table, and not the main table's.")
     if data.tuned:
         parts.append("Each variant at the values that its search chose.")

@@ -32,12 +32,18 @@ LEAK_WORDS: dict[Leak | None, str] = {
 def name_cell(row: VariantRow) -> Cell:
     """The variant as a reader knows it, with its leak mark, and its own name below."""
     return Cell(
-        row.label + LEAK_MARKS[row.leak],
+        marked_label(row),
         order=row.label,
         swatch=row.color,
         strong=row.strong,
         detail=row.variant if row.variant != row.label else "",
     )
+
+
+def marked_label(row: VariantRow) -> str:
+    """The variant as a reader knows it, with the marks of a leak and of a choice at an edge."""
+    at_edge = row.chosen is not None and bool(row.chosen.edges)
+    return row.label + LEAK_MARKS[row.leak] + EDGE_MARK * at_edge
 
 
 def loss_cell(row: VariantRow, decimals: int) -> Cell:

@@ -12,10 +12,11 @@ from reports.analysis.one_change import Change, OneChange, collect
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.sections.base import Section
 from reports.sections.contrast_cells import bar_limit
+from reports.sections.main_table_cells import marked_label
 from reports.sections.main_table_columns import result_entries
 from reports.sections.main_table_numbers import variant_numbers
 from reports.sections.one_change_words import caption, sentences
-from reports.words import LEAK_MARKS, decimals_for
+from reports.words import decimals_for
 
 BASELINE = Change("", "baseline")
 
@@ -55,10 +56,11 @@ def render(data: OneChange) -> Exhibits:
 
 def _named(change: Change, row: VariantRow) -> tuple[Cell, Cell]:
     is_baseline = change is BASELINE
+    marks = marked_label(row).removeprefix(row.label)
     text = row.label if is_baseline else change.text
     return (
         Cell("baseline" if is_baseline else change.factor),
-        Cell(text + LEAK_MARKS[row.leak], swatch=row.color),
+        Cell(text + marks, swatch=row.color),
     )
 
 

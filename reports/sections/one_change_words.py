@@ -9,7 +9,7 @@ from reports.analysis.effects import listed
 from reports.analysis.one_change import OneChange
 from reports.sections.contrast_cells import difference_words, p_words
 from reports.sections.readings import SCOPE
-from reports.words import LEAK_MARKS, any_of, counts_caption
+from reports.words import EDGE_MARK, LEAK_MARKS, any_of, counts_caption
 from studies.records import Leak
 
 _SIDES = (
@@ -109,5 +109,7 @@ def caption(data: OneChange) -> str:
         parts.append(f"{LEAK_MARKS[Leak.LEAKY]} later tokens leak into the evaluation: not ranked.")
     if comparison.tuned:
         parts.append("Each variant at the values that its search chose.")
+    if any(row.chosen and row.chosen.edges for _, row in data.rows):
+        parts.append(f"{EDGE_MARK} At the edge of what was tried: the best may lie beyond.")
     counts = counts_caption(comparison.outcomes, searching=comparison.searching)
     return " ".join([*parts, counts])

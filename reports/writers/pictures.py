@@ -43,6 +43,8 @@ def known_formats(asked: Sequence[str] | None) -> tuple[str, ...]:
     """
     if asked is None:
         return FORMATS if has_tex() else tuple(name for name in FORMATS if name != "pgf")
+    if not asked:
+        raise AblationError(f"no figure format is asked for; known: {', '.join(FORMATS)}")
     for name in asked:
         if name not in FORMATS:
             raise AblationError(f"unknown figure format {name!r}; known: {', '.join(FORMATS)}")

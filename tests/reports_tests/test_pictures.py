@@ -92,6 +92,8 @@ def test_formats_are_all_that_the_machine_can_make(monkeypatch: pytest.MonkeyPat
     assert known_formats(("png",)) == ("pdf", "png")
     with pytest.raises(AblationError, match=r"unknown figure format 'jpg'; known: pdf, svg"):
         known_formats(("jpg",))
+    with pytest.raises(AblationError, match="no figure format is asked for"):
+        known_formats(())
     monkeypatch.setattr(reports.writers.pictures, "has_tex", lambda: False)
     assert known_formats(None) == ("pdf", "svg", "png")
     with pytest.raises(AblationError, match="leave pgf out"):
