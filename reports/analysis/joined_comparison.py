@@ -6,7 +6,7 @@ comparisons of that study. Losses of different studies are neither pooled nor ra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
@@ -107,7 +107,7 @@ def compare_joined(joined: JoinedResults) -> JoinedComparison:
                 same_evaluation=_same_evaluation(joined, cell),
                 alike=alike,
                 reading=joined_reading(tests, separate=not alike) if is_read else None,
-                runs=_behind(joined, sides),
+                runs=tuple(_behind(joined, cell)),
             )
         )
     return JoinedComparison(
@@ -163,13 +163,13 @@ def _same_evaluation(joined: JoinedResults, cell: JoinedCell) -> bool:
     return all(len(digests) == 1 for digests in found) and len(set.union(*found)) == 1
 
 
-def _behind(joined: JoinedResults, sides: Sequence[VariantRow | None]) -> tuple[str, ...]:
-    return tuple(
-        qualified(study, key)
-        for study, side in zip(joined.names, sides, strict=True)
-        if side is not None
-        for key in side.runs
-    )
+def _behind(joined: JoinedResults, cell: JoinedCell) -> Iterator[str]:
+    """The compared runs of the cell, and those of the baseline of each study that has it."""
+    for results, variant in zip(joined.studies, cell.variants, strict=True):
+        both = (variant, results.plan.baseline) if variant else ()
+        for run in results.compared.plan.runs:
+            if run.variant in both and run.run_key in results.records:
+                yield qualified(results.name, run.run_key)
 
 
 def _alike(joined: JoinedResults, cell: JoinedCell) -> list[tuple[int, int]]:
