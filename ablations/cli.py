@@ -186,8 +186,9 @@ def _add_results(add: _Adder) -> None:
     report = add(
         "report",
         reporting.report,
-        "tables, figures and a page from the runs of a study",
+        "tables, figures and a page from the runs of a study, or of several on shared cells",
         "ablate report quickstart",
+        several=True,
         tracked=True,
     )
     reporting.add_options(report)
@@ -251,6 +252,7 @@ class _Adder:
         example: str,
         *,
         study: bool = True,
+        several: bool = False,
         settable: bool = False,
         tracked: bool = False,
     ) -> argparse.ArgumentParser:
@@ -258,7 +260,15 @@ class _Adder:
             name, help=summary, description=summary, epilog=f"example: {example}"
         )
         parser.set_defaults(action=action)
-        if study:
+        if several:
+            parser.add_argument(
+                "studies",
+                nargs="+",
+                metavar="study",
+                help="a shipped study or the path of a study file; of several, the report compares "
+                "the cells that they share",
+            )
+        elif study:
             parser.add_argument("study", help="a shipped study or the path of a study file")
         if settable:
             parser.add_argument(

@@ -1,4 +1,4 @@
-"""`ablate report`: what to report of a study, and from where it is read."""
+"""`ablate report`: what to report of a study or of several, and from where it is read."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from ablations.option_values import is_study_file, study_directory, tracking_uri
+from ablations.run_directory import joined_report_path
 from ablations.tracking_store import require_store
 from ablations.typed_commands import DEFAULT_UI, typed
 from reports.figures.venues import DEFAULT_VENUE, VENUES
@@ -19,8 +22,9 @@ from studies.loading import load_study
 from studies.plan import Plan
 
 if TYPE_CHECKING:
-    from reports.links import RunLinks
+    from reports.links import Links, RunLinks
     from reports.results.frame import StudyResults
+    from reports.results.joined import JoinedResults
 
 REASON_LETTERS = 140
 """Of the reason why runs are not linked, which has a line."""
@@ -28,7 +32,11 @@ REASON_LETTERS = 140
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `ablate report` alone."""
-    parser.add_argument("--output", type=Path, help="folder (default: HOME/STUDY/report)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="folder (default: HOME/STUDY/report, of several studies HOME/joined/STUDY+STUDY)",
+    )
     parser.add_argument(
         "--from-tracking", action="store_true", help="read MLflow and not the run directories"
     )
@@ -105,24 +113,56 @@ def _links(results: StudyResults, options: argparse.Namespace) -> RunLinks | Non
 
 
 def report(options: argparse.Namespace) -> int:
-    """Write the report of a study, or verify the one that it has."""
+    """Write the report of a study or of several, or verify the one that is there."""
     from reports.build import ReportOptions, build_report
 
-    results = _results(options)
-    directory = study_directory(options)
-    output = options.output or directory.report_path
+    each = [argparse.Namespace(**{**vars(options), "study": name}) for name in options.studies]
+    results, output = _asked(each, options)
     if options.verify:
         return _verify(results, output)
-    chosen = ReportOptions(
-        options.venue, options.formats, _links(results, options), workers=_processors()
-    )
+    links, pages = _addresses(results, each, output)
+    chosen = ReportOptions(options.venue, options.formats, links, pages, workers=_processors())
     files = build_report(results, output, chosen)
     print(f"report:    {files.html}")
     print(f"paper:     {files.tex}, tables/, figures/, numbers.tex beside it")
     if not options.no_log:
-        _log(files.manifest, results.plan.study.name, options)
-    print(f"MLflow UI: {typed('ui', options)}")
+        _log(files.manifest, results, options)
+    for one in each:
+        print(f"MLflow UI: {typed('ui', one)}")
     return 0
+
+
+def _asked(
+    each: Sequence[argparse.Namespace], options: argparse.Namespace
+) -> tuple[StudyResults | JoinedResults, Path]:
+    """What is known of the studies that are named, and the folder of their report."""
+    from reports.results.joined import join_results
+
+    if len(each) == 1:
+        return _results(each[0]), options.output or study_directory(each[0]).report_path
+    joined = join_results([_results(one) for one in each])
+    return joined, options.output or joined_report_path(options.home, joined.name)
+
+
+def _addresses(
+    results: StudyResults | JoinedResults, each: Sequence[argparse.Namespace], output: Path
+) -> tuple[Links | None, dict[str, str]]:
+    """Where the runs are in the MLflow UI; of several studies also their own reports, if there."""
+    from reports.links import JoinedLinks
+    from reports.results.joined import JoinedResults
+
+    if not isinstance(results, JoinedResults):
+        return _links(results, each[0]), {}
+    found = {
+        one.name: _links(one, options) for one, options in zip(results.studies, each, strict=True)
+    }
+    known = {name: links for name, links in found.items() if links is not None}
+    pages = {}
+    for name, options in zip(results.names, each, strict=True):
+        page = study_directory(options).report_path / "report.html"
+        if page.is_file():
+            pages[name] = quote(Path(os.path.relpath(page, output.resolve())).as_posix())
+    return JoinedLinks(known) if known else None, pages
 
 
 def _results(options: argparse.Namespace) -> StudyResults:
@@ -146,7 +186,7 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _verify(results: StudyResults, output: Path) -> int:
+def _verify(results: StudyResults | JoinedResults, output: Path) -> int:
     """Say what a report no longer says, if anything; 1 if so."""
     from reports.verify import verify_report
 
@@ -171,16 +211,24 @@ def _verify(results: StudyResults, output: Path) -> int:
     return 1
 
 
-def _log(manifest: Path, study: str, options: argparse.Namespace) -> None:
-    """Make the report an artifact of the study's run; a store that is away costs a line."""
-    uri = tracking_uri(options)
-    try:
-        require_store(uri)
-        from ablations.tracking import Tracking
-        from ablations.tracking_report import FOLDER, log_report
+def _log(
+    manifest: Path, results: StudyResults | JoinedResults, options: argparse.Namespace
+) -> None:
+    """Make the report an artifact of the run of each of its studies; a store away costs a line."""
+    from reports.results.joined import JoinedResults
 
-        run = log_report(Tracking(uri), study, manifest)
-    except Exception as error:
-        print(f"logged:    not to MLflow: {str(error).splitlines()[0][:200]}")
-    else:
-        print(f"logged:    artifact {FOLDER}/ of the study's run {run.info.run_id}")
+    uri = tracking_uri(options)
+    is_joined = isinstance(results, JoinedResults)
+    for study in results.names if isinstance(results, JoinedResults) else (results.name,):
+        try:
+            require_store(uri)
+            from ablations.tracking import Tracking
+            from ablations.tracking_report import FOLDER, JOINED_FOLDER, log_report
+
+            folder = f"{JOINED_FOLDER}/{results.name}" if is_joined else FOLDER
+            run = log_report(Tracking(uri), study, manifest, folder)
+        except Exception as error:
+            print(f"logged:    not to MLflow: {str(error).splitlines()[0][:200]}")
+        else:
+            of = f"run of {study}," if is_joined else "study's run"
+            print(f"logged:    artifact {folder}/ of the {of} {run.info.run_id}")

@@ -8,6 +8,7 @@
                               attempt-<n>/metrics.jsonl, definitions.json, record.json,
                                           error.txt, step-<n>.ckpt
                report/
+<home>/joined/<study>+<study>/       the report of several studies
 """
 
 from __future__ import annotations
@@ -83,6 +84,11 @@ class StudyDirectory:
     def run(self, run_key: str) -> RunDirectory:
         """The folder of a run."""
         return RunDirectory(self.path / "runs" / run_key)
+
+
+def joined_report_path(home: Path, name: str) -> Path:
+    """The folder of the report of several studies; no study's own folder has a + in its name."""
+    return home.resolve() / "joined" / name
 
 
 class StoredPlan:

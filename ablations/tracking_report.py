@@ -1,4 +1,4 @@
-"""The report as artifacts of the study's run, so that it is found where its runs are."""
+"""Reports as artifacts of the runs of studies, so that they are found where the runs are."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from studies.errors import AblationError
 
 FOLDER = "report"
 """Folder among the artifacts of the study's run."""
+JOINED_FOLDER = "report-joined"
+"""Folder of the reports of several studies, each in one of its name."""
 DIGEST = "report_digest"
 """Tag of the study's run: which report it has."""
 
 
-def log_report(tracking: Tracking, study: str, manifest: Path) -> Run:
+def log_report(tracking: Tracking, study: str, manifest: Path, folder: str = FOLDER) -> Run:
     """Make the files that a manifest lists artifacts of the study's run; one it has is not resent.
 
     Args:
         tracking: the store.
         study: name of the study, which is that of its experiment.
         manifest: of the report; nothing else in its folder is sent.
+        folder: where the files lie among the artifacts.
 
     Raises:
         AblationError: the store has no run of the study.
@@ -33,16 +36,22 @@ def log_report(tracking: Tracking, study: str, manifest: Path) -> Run:
     run = _study_run(tracking, study)
     content = manifest.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    if run.data.tags.get(DIGEST) == digest:
+    tag = _digest_tag(folder)
+    if run.data.tags.get(tag) == digest:
         return run
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
         for name in (*json.loads(content)["files"], manifest.name):
-            copy = Path(folder) / name
+            copy = Path(scratch) / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(manifest.parent / name, copy)
-        tracking.client.log_artifacts(run.info.run_id, folder, FOLDER)
-    tracking.client.set_tag(run.info.run_id, DIGEST, digest)
+        tracking.client.log_artifacts(run.info.run_id, scratch, folder)
+    tracking.client.set_tag(run.info.run_id, tag, digest)
     return run
+
+
+def _digest_tag(folder: str) -> str:
+    """Tag that says which report lies in a folder; no tag may have a + in its name."""
+    return DIGEST if folder == FOLDER else f"{DIGEST}/{folder.replace('+', '/')}"
 
 
 def _study_run(tracking: Tracking, study: str) -> Run:

@@ -35,6 +35,7 @@ from reports.analysis.against_baseline import (
     against_baseline,
     with_readings,
 )
+from reports.analysis.anova import balanced_anova
 from reports.analysis.comparison import compare
 from reports.analysis.statistics import LEAST_FLIPS, noise_floor
 from reports.results.frame import StudyResults, assemble
@@ -89,8 +90,19 @@ class Rates(NamedTuple):
     """Comparisons whose interval of P(win) holds the true one; NaN where this is not simulated."""
     flips: float
     """Comparisons whose sign-flip p is at most 0.05; NaN for few seeds."""
+    terms: float
+    """Studies in which Holm's p of a term of the analysis of variance is at most 0.05."""
     floor: float
     """Studies whose noise floor holds the difference of two means of one variant."""
+
+
+class Simulated(NamedTuple):
+    """What came of one study."""
+
+    tests: dict[str, BaselineTest]
+    floor_holds: bool
+    least_term_p: float
+    """Of the analysis of variance, by Holm over its terms."""
 
 
 def simulated(case: Case, variants: int, random: np.random.Generator) -> Losses:
@@ -155,6 +167,7 @@ def measure(case: Case) -> Rates:
     results = skeleton(case.seeds)
     baseline = results.plan.baseline
     variants = [baseline, *(v for v in results.variants if v != baseline)]
+    shape = (*map(len, FACTORS.values()), case.seeds)
     studies = []
     for number in range(case.studies):
         every = simulated(case, len(variants), random)
@@ -168,7 +181,8 @@ def measure(case: Case) -> Rates:
             }
         floor = noise_floor(losses, CONFIDENCE).half_width
         apart = abs(every[: case.seeds, 0].mean() - every[case.seeds :, 0].mean())
-        studies.append((tests, apart <= floor))
+        anova = balanced_anova(losses[list(results.variants)].to_numpy().T.reshape(shape))
+        studies.append(Simulated(tests, apart <= floor, min(t.holm_p for t in anova.terms)))
     return _rates(case, studies)
 
 
@@ -176,9 +190,9 @@ def _seen(test: BaselineTest) -> tuple[Reading, str, float]:
     return test.reading, verdict_of(test, 3).sentence, round(test.adjusted_p, 9)
 
 
-def _rates(case: Case, studies: list[tuple[dict[str, BaselineTest], bool]]) -> Rates:
+def _rates(case: Case, studies: list[Simulated]) -> Rates:
     alpha, true = 1 - CONFIDENCE, case.shift * math.hypot(SEED_SD, OWN_SD)
-    families = [list(tests.values()) for tests, _ in studies]
+    families = [list(study.tests.values()) for study in studies]
     single = [test for family in families for test in family]
     words = [{word for test in family for word in _words(test)} for family in families]
     false = [
@@ -197,7 +211,8 @@ def _rates(case: Case, studies: list[tuple[dict[str, BaselineTest], bool]]) -> R
         flips=_share(t.flip_p <= alpha for t in single)
         if case.seeds >= LEAST_FLIPS and case.shift == 0
         else math.nan,
-        floor=_share(held for _, held in studies),
+        terms=_share(study.least_term_p <= alpha for study in studies),
+        floor=_share(study.floor_holds for study in studies),
     )
 
 
@@ -214,11 +229,11 @@ def table(rates: list[Rates]) -> str:
     head = (
         "seeds", "noise", "studies", "Holm p ≤ .05", "lower, higher, better or worse said",
         "better or worse said", "95% interval holds 0", "interval of P(win) holds .5",
-        "sign-flip p ≤ .05", "noise floor holds",
+        "sign-flip p ≤ .05", "Holm p of an ANOVA term ≤ .05", "noise floor holds",
     )  # fmt: skip
     lines = [head, ("---",) * len(head)]
     for r in rates:
-        shares = (r.family, r.claims, r.superlatives, r.coverage, r.wins, r.flips, r.floor)
+        shares = (r.family, r.claims, r.superlatives, r.coverage, r.wins, r.flips, r.terms, r.floor)
         case = r.case
         lines.append((str(case.seeds), case.noise, str(case.studies), *map(_percent, shares)))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

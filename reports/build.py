@@ -1,21 +1,21 @@
-"""Writes the report of a study: page, LaTeX, tables, figures with their data, and a manifest."""
+"""Writes a report: page, LaTeX, tables, figures with their data, and a manifest."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from reports.exhibits import Exhibits, Table
+from reports.content import content_of
+from reports.exhibits import Table
 from reports.figures.venues import DEFAULT_VENUE, VENUES, Venue
-from reports.links import RunLinks
-from reports.overview import collect_overview
+from reports.links import Links
 from reports.results.frame import StudyResults
-from reports.sections import methods
-from reports.sections.contents import SECTIONS
+from reports.results.joined import JoinedResults
 from reports.writers.latex import document_tex, is_wide, table_tex
 from reports.writers.manifest import MANIFEST, manifest_json
 from reports.writers.markdown import table_md
@@ -32,8 +32,10 @@ class ReportOptions:
     """Whose widths figures and tables have."""
     formats: tuple[str, ...] | None = None
     """Of the figures; None: all that this machine can make. `pdf` is always among them."""
-    links: RunLinks | None = None
+    links: Links | None = None
     """Where the page's runs are in the MLflow UI; None for a page without such links."""
+    pages: Mapping[str, str] = field(default_factory=dict)
+    """In a report of several studies: study to the address of its own report, from this one."""
     workers: int = 1
     """Processes that draw; with more than one, call from a script's `__main__` part."""
 
@@ -50,9 +52,9 @@ class ReportFiles:
 
 
 def build_report(
-    results: StudyResults, output: Path, options: ReportOptions | None = None
+    results: StudyResults | JoinedResults, output: Path, options: ReportOptions | None = None
 ) -> ReportFiles:
-    """Write the report of a study, finished or not. The same results give the same bytes.
+    """Write the report of a study or of several, finished or not. The same results, the same bytes.
 
     Args:
         results: the plan and what is known about its runs.
@@ -74,13 +76,12 @@ def build_report(
     )
 
 
-def compose(results: StudyResults, options: ReportOptions) -> dict[str, bytes]:
+def compose(results: StudyResults | JoinedResults, options: ReportOptions) -> dict[str, bytes]:
     """Every file of the report by its path, the manifest last; nothing is written."""
     formats, venue = known_formats(options.formats), VENUES[options.venue]
     prepare_processes(options.workers)
-    overview = collect_overview(results)
-    sections = _sections(results)
-    exhibits = [found for _, _, found in sections]
+    report = content_of(results, options.links, options.pages)
+    exhibits = [found for _, _, found in report.sections]
     contents: dict[str, bytes] = {}
     for found in exhibits:
         for document in found.documents:
@@ -88,7 +89,7 @@ def compose(results: StudyResults, options: ReportOptions) -> dict[str, bytes]:
         for table in found.tables:
             contents |= _table_files(table, venue)
     tables = [table for found in exhibits for table in found.tables if table.paper]
-    contents["numbers.tex"] = numbers_tex(results.plan.study.name, tables).encode()
+    contents["numbers.tex"] = numbers_tex(report.name, tables).encode()
     figures = [figure for found in exhibits for figure in found.figures]
     drawings: dict[str, str] = {}
     pictures = draw_all(figures, venue, formats, options.workers)
@@ -96,23 +97,15 @@ def compose(results: StudyResults, options: ReportOptions) -> dict[str, bytes]:
         contents[f"figures/{figure.name}.csv"] = _csv(figure.data)
         contents |= picture.files
         drawings[figure.name] = picture.inline
-    titled = [(title, found) for _, title, found in sections]
-    contents["report.tex"] = document_tex(overview, titled, venue).encode()
-    contents["report.html"] = page_html(overview, sections, drawings, options.links).encode()
-    asked = {"venue": options.venue, "formats": list(formats)}
-    contents[MANIFEST] = manifest_json(results, sections, contents, asked, options.links)
+    titled = [(title, found) for _, title, found in report.sections]
+    contents["report.tex"] = document_tex(report.head, titled, venue).encode()
+    page = page_html(report.head, report.sections, drawings, options.links)
+    contents["report.html"] = page.encode()
+    asked: dict[str, Any] = {"venue": options.venue, "formats": list(formats)}
+    if options.pages:
+        asked["pages"] = dict(options.pages)
+    contents[MANIFEST] = manifest_json(report, contents, asked)
     return contents
-
-
-def _sections(results: StudyResults) -> list[tuple[str, str, Exhibits]]:
-    """Name, title and exhibits of each section that has something to say."""
-    found = []
-    for name, section in SECTIONS.items():
-        exhibits = section.exhibits(results)
-        if exhibits is not None:
-            found.append((name, section.title, exhibits))
-    whole = methods.methods_exhibits(results, [exhibits for _, _, exhibits in found])
-    return [*found, (methods.NAME, methods.TITLE, whole)]
 
 
 def _table_files(table: Table, venue: Venue) -> dict[str, bytes]:

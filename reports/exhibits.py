@@ -61,7 +61,9 @@ class Cell:
     """One outcome per seed, on a page."""
     bar: IntervalBar | None = None
     run: str = ""
-    """Key of the run that it names; a page links it to the run in MLflow."""
+    """The run that it names, by its key; a page links it to the run in MLflow."""
+    link: str = ""
+    """Address that a page leads to from here."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class Table:
     """Half-width of the scale of `Cell.bar`."""
     paper: bool = True
     """Whether it is also written in LaTeX; the page and the CSV have it in any case."""
+    paper_caption: str = ""
+    """What the LaTeX table of text width says instead, for it has fewer columns to explain."""
     named_by: int = 1
     """How many of the first columns of `data` name a row."""
 

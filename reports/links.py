@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from studies.errors import AblationError
+
+
+class Links(Protocol):
+    """Addresses of the runs of a page."""
+
+    def to(self, run: str) -> str | None:
+        """Address of a run, by what the page calls it; None for one that is not in the store."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +27,27 @@ class RunLinks:
     run_ids: Mapping[str, str] = field(default_factory=dict)
     """Run key to the identifier of its MLflow run."""
 
-    def to(self, run_key: str) -> str | None:
-        """Address of a run; None for one that is not in the store."""
-        run_id = self.run_ids.get(run_key)
+    def to(self, run: str) -> str | None:
+        """Address of a run by its key; None for one that is not in the store."""
+        run_id = self.run_ids.get(run)
         if run_id is None:
             return None
         experiment = quote(self.experiment_id, safe="")
         return f"{self.ui_url}/#/experiments/{experiment}/runs/{quote(run_id, safe='')}"
+
+
+@dataclass(frozen=True)
+class JoinedLinks:
+    """Addresses of the runs of several studies, each of which has its own experiment."""
+
+    studies: Mapping[str, RunLinks]
+    """By study; one that is not in the store is not here."""
+
+    def to(self, run: str) -> str | None:
+        """Address of a run, called STUDY/KEY; None for one that is not in the store."""
+        study, _, run_key = run.partition("/")
+        links = self.studies.get(study)
+        return links.to(run_key) if links else None
 
 
 def ui_address(url: str) -> str:

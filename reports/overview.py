@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from studies.budgets import length_text
 from studies.metrics import OVERHEAD_PERCENT
 from studies.plan import Plan
 from studies.protocol import Fixed, Sweep
-from studies.records import Outcome
+from studies.records import Outcome, RunRecord
 from studies.schema import Study
 from studies.vocabulary import label_of
 
@@ -60,6 +60,10 @@ class Overview:
     design: str
     merged: tuple[Note, ...]
     excluded: tuple[Note, ...]
+    kind: str = "Study report"
+    """What stands over the name, and in the title of the page."""
+    protocol_title: str = "Protocol"
+    """Of the part on what was held fixed."""
 
 
 def collect_overview(results: StudyResults) -> Overview:
@@ -76,7 +80,7 @@ def collect_overview(results: StudyResults) -> Overview:
         partial=finished < len(plan.runs) or not plan.is_settled,
         factors=_factors(results),
         protocol=_protocol(results),
-        environment=_environment(results),
+        environment=environment(results.records.values()),
         overrides=tuple(Fact(key, str(value)) for key, value in plan.overrides.items()),
         design=(
             f"{plan.study.design.kind.replace('_', ' ')}: {plan.combinations} combinations, "
@@ -133,10 +137,9 @@ def _protocol(results: StudyResults) -> tuple[Fact, ...]:
     study = results.plan.study
     seeds = ", ".join(map(str, study.seeds))
     own = study.module is not None
-    start = "start drawn by the module" if own else "same start of shared parameters"
     return (
         Fact("baseline", results.labels[results.plan.baseline]),
-        Fact("seeds", f"{seeds} (paired: same data order, {start})"),
+        Fact("seeds", f"{seeds}; differences are paired by seed"),
         Fact("primary outcome", "validation loss at the last step; no checkpoint is selected"),
         Fact("interval", f"{study.report.confidence:.0%}, paired t by seed, uncorrected"),
         Fact(
@@ -241,10 +244,10 @@ def _diagnostics(results: StudyResults) -> tuple[Fact, ...]:
     return (Fact("diagnostics", f"{shares.median():.1f}% of the time of training steps{spread}"),)
 
 
-def _environment(results: StudyResults) -> tuple[Fact, ...]:
-    """Provenance of the records, every value that occurs with the number of its runs."""
+def environment(records: Iterable[RunRecord]) -> tuple[Fact, ...]:
+    """Provenance of records, every value that occurs with the number of its runs."""
     shown = []
-    for name, values in provenance_values(results).items():
+    for name, values in provenance_values(records).items():
         total = sum(values.values())
         text = ", ".join(
             value if count == total else f"{value} ({count})" for value, count in values.items()
@@ -253,10 +256,10 @@ def _environment(results: StudyResults) -> tuple[Fact, ...]:
     return tuple(shown)
 
 
-def provenance_values(results: StudyResults) -> dict[str, dict[str, int]]:
+def provenance_values(records: Iterable[RunRecord]) -> dict[str, dict[str, int]]:
     """Each provenance entry (`git.commit`, `versions.torch`) to its values and their run counts."""
     found: dict[str, dict[str, int]] = {}
-    for record in results.records.values():
+    for record in records:
         for name, value in _flat(record.provenance):
             counts = found.setdefault(name, {})
             counts[value] = counts.get(value, 0) + 1

@@ -6,14 +6,15 @@ import csv
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reports.build import ReportOptions, compose
-from reports.links import RunLinks
+from reports.links import JoinedLinks, Links, RunLinks
 from reports.results.frame import StudyResults, UnreadableResults
+from reports.results.joined import JoinedResults, qualified
 from reports.writers.manifest import MANIFEST
 from reports.writers.pictures import has_tex
 
@@ -43,7 +44,9 @@ class Verification:
         return not self.changes
 
 
-def verify_report(results: StudyResults, output: Path, workers: int = 1) -> Verification:
+def verify_report(
+    results: StudyResults | JoinedResults, output: Path, workers: int = 1
+) -> Verification:
     """Make the report of a folder again and compare it with what lies there; write nothing.
 
     Args:
@@ -54,9 +57,10 @@ def verify_report(results: StudyResults, output: Path, workers: int = 1) -> Veri
     Raises:
         UnreadableResults: there is no report, or it is of another study.
     """
-    old = _read_manifest(output, results.plan.study.name)
+    old = _read_manifest(output, results.name)
     formats = tuple(f for f in old["options"]["formats"] if f != "pgf" or has_tex())
-    options = ReportOptions(old["options"]["venue"], formats, _links(old), workers)
+    pages = old["options"].get("pages", {})
+    options = ReportOptions(old["options"]["venue"], formats, _links(old), pages, workers)
     contents = compose(results, options)
     new = json.loads(contents[MANIFEST])
     unchecked = [
@@ -85,11 +89,11 @@ def verify_report(results: StudyResults, output: Path, workers: int = 1) -> Veri
 
 
 def _read_manifest(output: Path, study: str) -> Manifest:
-    path = output / MANIFEST
+    path, again = output / MANIFEST, study.replace("+", " ")
     if not path.is_file():
         raise UnreadableResults(
             f"no {MANIFEST} in {output}: there is no report to verify. "
-            f"Write it with `ablate report {study}`, or name its folder with --output."
+            f"Write it with `ablate report {again}`, or name its folder with --output."
         )
     manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
     if manifest["study"] != study:
@@ -100,16 +104,28 @@ def _read_manifest(output: Path, study: str) -> Manifest:
     if "options" not in manifest:
         raise UnreadableResults(
             f"the report in {output} was written by an older version, which kept no options. "
-            f"Write it anew with `ablate report {study}`."
+            f"Write it anew with `ablate report {again}`."
         )
     return manifest
 
 
-def _links(old: Manifest) -> RunLinks | None:
-    if old["mlflow"] is None:
+def _links(old: Manifest) -> Links | None:
+    if "studies" not in old:
+        return _links_of(old, old["runs"])
+    found = {
+        study["study"]: _links_of(study, [r for r in old["runs"] if r["study"] == study["study"]])
+        for study in old["studies"]
+    }
+    known = {name: links for name, links in found.items() if links is not None}
+    return JoinedLinks(known) if known else None
+
+
+def _links_of(study: Manifest, runs: Sequence[Manifest]) -> RunLinks | None:
+    """Of one study, by what the manifest says of it."""
+    if study["mlflow"] is None:
         return None
-    ids = {run["run_key"]: run["mlflow_run_id"] for run in old["runs"] if run["mlflow_run_id"]}
-    return RunLinks(run_ids=ids, **old["mlflow"])
+    ids = {run["run_key"]: run["mlflow_run_id"] for run in runs if run["mlflow_run_id"]}
+    return RunLinks(run_ids=ids, **study["mlflow"])
 
 
 def _edited(output: Path, old: Manifest) -> Iterator[tuple[str, str]]:
@@ -122,7 +138,7 @@ def _edited(output: Path, old: Manifest) -> Iterator[tuple[str, str]]:
 
 
 def _changed_runs(old: Manifest, new: Manifest) -> Iterator[str]:
-    before, now = ({run["run_key"]: run for run in m["runs"]} for m in (old, new))
+    before, now = ({_called(run): run for run in m["runs"]} for m in (old, new))
     for key in {**before, **now}:
         run = now.get(key) or before[key]
         name = f"run {key} ({run['variant']}, seed {run['seed']})"
@@ -134,6 +150,11 @@ def _changed_runs(old: Manifest, new: Manifest) -> Iterator[str]:
             yield f"{name}: was {before[key]['outcome']}, is {now[key]['outcome']}"
         elif before[key] != now[key]:
             yield f"{name}: trained anew by commit {now[key]['git_commit']}"
+
+
+def _called(run: Manifest) -> str:
+    """The key of a run; of a report of several studies with the study."""
+    return qualified(run["study"], run["run_key"]) if "study" in run else str(run["run_key"])
 
 
 def _changed_sentences(old: Manifest, new: Manifest) -> Iterator[str]:

@@ -35,6 +35,9 @@ EDGE_MARK = "*"
 FINISHED = (Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED)
 """Outcomes that are a result; a failed run has to be run again."""
 
+UNFINISHED = (Outcome.FAILED, Outcome.MISSING)
+"""Outcomes of runs that have yet to be run, or run again."""
+
 UNEVEN = 0.05
 """Relative difference between the steps of one variant's runs that is worth a word."""
 
@@ -95,8 +98,10 @@ LEAST_P = 0.001
 
 
 def p_text(p: float) -> str:
-    """A p as it is shown: "0.034", "<0.001"; NaN is the absent mark."""
-    return f"<{LEAST_P}" if p < LEAST_P else number(p, 3)
+    """A p as it is shown: "0.034", "<0.001", and on which side of 0.05; NaN is the absent mark."""
+    if p < LEAST_P:
+        return f"<{LEAST_P}"
+    return number(p, 4 if f"{p:.3f}" == "0.050" else 3)
 
 
 def grouped(value: float) -> str:
@@ -135,9 +140,7 @@ def progress_text(counts: Mapping[Outcome, int], *, searching: bool = False) -> 
     """
     finished = sum(counts.get(outcome, 0) for outcome in FINISHED)
     total = sum(counts.values())
-    open_ = [
-        f"{counts[o]} {o.value}" for o in (Outcome.FAILED, Outcome.MISSING) if counts.get(o, 0)
-    ]
+    open_ = [f"{counts[o]} {o.value}" for o in UNFINISHED if counts.get(o, 0)]
     text = f"{finished} of {total} runs finished" + (f"; {', '.join(open_)}" if open_ else "")
     return f"{text}; {SEARCHING}" if searching else text
 

@@ -135,6 +135,13 @@ def digests_of(parts: Parts) -> dict[str, str]:
     return {name: digest({name: part}) for name, part in parts.items()}
 
 
+def seeds_added(registration: Registration | None, plan: Plan) -> int:
+    """Number of seeds of a plan that its registration does not have; 0 without an intact one."""
+    if registration is None or not registration.is_intact:
+        return 0
+    return len(set(plan.study.seeds) - set(registration.parts["seeds"]))
+
+
 @dataclass(frozen=True)
 class Changes:
     """What a study says now that it did not say when it was registered."""

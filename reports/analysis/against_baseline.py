@@ -18,8 +18,10 @@ from reports.analysis.power import first_holm_step, smallest_detectable_differen
 from reports.analysis.statistics import (
     Interval,
     PairedDifference,
+    beyond_margin_p,
     equivalence_p,
     holm,
+    is_sure_win,
     paired_difference,
     sign_flip_p,
     summarize,
@@ -28,12 +30,16 @@ from reports.analysis.statistics import (
 )
 from reports.analysis.verdicts import LEAST_MARGIN
 
+LEAST_EQUIVALENT = 5
+"""Seeds from which on variants may be called equivalent: the margin is an SD over them."""
+
 
 class Reading(Enum):
     """What the numbers of a comparison allow to say, the reasons against any verdict first."""
 
     UNRANKED = "one of the two is not ranked"
     DIFFERENT_TEXTS = "the losses are on different evaluation sets"
+    LEAKY = "later tokens leak into an evaluation"
     SEARCHING = "the search has not chosen for all variants"
     NO_PAIR = "no seed has both runs"
     ONE_RUN = "there is one seed, and no interval"
@@ -44,8 +50,8 @@ class Reading(Enum):
     EQUIVALENT = "no difference, and two one-sided tests put it within the margin"
     LOWER = "the adjusted p reaches the level"
     HIGHER = "the adjusted p reaches the level, on the other side"
-    BETTER = "lower beyond the margin, and in more than half of the seeds"
-    WORSE = "higher beyond the margin, and in more than half of the seeds"
+    BETTER = "lower by more than the margin, and in more than half of the seeds"
+    WORSE = "higher by more than the margin, and in more than half of the seeds"
 
     @property
     def is_significant(self) -> bool:
@@ -56,6 +62,7 @@ class Reading(Enum):
 UNTESTED = (
     Reading.UNRANKED,
     Reading.DIFFERENT_TEXTS,
+    Reading.LEAKY,
     Reading.SEARCHING,
     Reading.NO_PAIR,
     Reading.ONE_RUN,
@@ -89,8 +96,12 @@ class BaselineTest:
     """Two-sided, of the paired t test; NaN where there is no test."""
     equivalence_p: float
     """Of two one-sided t tests that the difference lies within the margin."""
+    beyond_p: float
+    """Two-sided, of the paired t test that the difference is just the margin, on its side of 0."""
     adjusted_p: float = math.nan
     """`p`, by Holm over all comparisons with the baseline."""
+    adjusted_beyond_p: float = math.nan
+    """`beyond_p`, the same way."""
     adjusted_equivalence_p: float = math.nan
     """`equivalence_p`, the same way."""
 
@@ -115,9 +126,9 @@ def against_baseline(
         seeds: planned.
         edges: as of `BaselineTest`.
         obstacle: why there is no verdict, if it is not for want of seeds. Losses on different
-            evaluation sets have no difference either.
+            evaluation sets, and those that a leak lowers, have no difference either.
     """
-    if obstacle is Reading.DIFFERENT_TEXTS:
+    if obstacle in (Reading.DIFFERENT_TEXTS, Reading.LEAKY):
         values = values.iloc[:0]
     difference = paired_difference(values, baseline, confidence)
     by_seed = (values - baseline).dropna()
@@ -136,6 +147,7 @@ def against_baseline(
         flip_p=sign_flip_p(by_seed, np.random.default_rng(0)) if tested else math.nan,
         p=two_sided_p(difference) if tested else math.nan,
         equivalence_p=equivalence_p(difference, margin) if tested else math.nan,
+        beyond_p=beyond_margin_p(difference, margin) if tested else math.nan,
     )
 
 
@@ -152,9 +164,10 @@ def with_readings(tests: Mapping[str, BaselineTest], confidence: float) -> dict[
     """The tests of all planned comparisons with adjusted p and reading, by variant."""
     adjusted = _adjusted([test.p for test in tests.values()])
     equivalence = _adjusted([test.equivalence_p for test in tests.values()])
+    beyond = _adjusted([test.beyond_p for test in tests.values()])
     found = {}
-    for (variant, test), p, within in zip(tests.items(), adjusted, equivalence, strict=True):
-        test = replace(test, adjusted_p=p, adjusted_equivalence_p=within)
+    for (variant, test), *p in zip(tests.items(), adjusted, equivalence, beyond, strict=True):
+        test = replace(test, adjusted_p=p[0], adjusted_equivalence_p=p[1], adjusted_beyond_p=p[2])
         known = test.reading in UNTESTED
         found[variant] = test if known else replace(test, reading=_reading(test, 1 - confidence))
     return found
@@ -170,15 +183,14 @@ def _reading(test: BaselineTest, alpha: float) -> Reading:
     """Of a comparison that was tested."""
     difference, win, (at_edge, baseline_at_edge) = test.difference, test.win, test.edges
     if difference.includes_zero:
-        if test.adjusted_equivalence_p > alpha:
+        if test.adjusted_equivalence_p > alpha or difference.n < LEAST_EQUIVALENT:
             return Reading.NO_DIFFERENCE
         return Reading.AT_EDGE if at_edge or baseline_at_edge else Reading.EQUIVALENT
     if test.adjusted_p > alpha:
         return Reading.NOT_SIGNIFICANT
+    is_clear = test.adjusted_beyond_p <= alpha and is_sure_win(difference, win)
     if difference.high < 0:
-        is_clear = difference.high < -test.margin and win.low > 0.5
         found = Reading.BETTER if is_clear else Reading.LOWER
         return Reading.AT_EDGE if baseline_at_edge else found
-    is_clear = difference.low > test.margin and win.high < 0.5
     found = Reading.WORSE if is_clear else Reading.HIGHER
     return Reading.AT_EDGE if at_edge else found

@@ -21,12 +21,16 @@ Losses = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Term:
-    """A main effect or an interaction."""
+    """A main effect or an interaction, and the error that it is held against."""
 
     factors: tuple[int, ...]
     """Axes of the factors: one for a main effect."""
     df: int
     sum_of_squares: float
+    error_df: int
+    """df (seeds - 1)."""
+    error_sum_of_squares: float
+    """Of how the term differs from seed to seed: its interaction with the seed."""
     f: float
     """Infinite where there is an effect and no error at all, NaN where there is neither."""
     p: float
@@ -47,37 +51,33 @@ class Term:
 
 @dataclass(frozen=True)
 class Anova:
-    """Terms, interactions of the most factors first, and what is left."""
+    """Terms, interactions of the most factors first, and what the seeds differ by."""
 
     terms: tuple[Term, ...]
     seed_df: int
     seed_sum_of_squares: float
-    error_df: int
-    """(cells - 1) (seeds - 1)."""
-    error_sum_of_squares: float
 
 
 def balanced_anova(losses: Losses) -> Anova:
-    """Every main effect and interaction up to the full order, the seed as an additive block.
+    """Every main effect and interaction up to the full order, the seed as a block.
 
     The grid is balanced: with sum-to-zero coding the effects are orthogonal, so that sums of
     squares of type I, II and III are one. The effect of a term is the mean over all other axes,
-    centred along each of its own. The error is what cells and seeds do not add up to; the model
-    takes it for independent and of one variance in all cells.
+    centred along each of its own. It is held against its own interaction with the seed, as in
+    repeated measures: one pooled error would take an effect of the seed on, say, the norms for
+    nothing, and reject far too often where there is one. Of a factor of two levels F is the square
+    of the paired t of their means. The error is taken for normal; that of a term of more than one
+    degree of freedom for one of equal variances and correlations (sphericity).
 
     Args:
         losses: at least two cells and two seeds; an axis of one level has no term.
 
-    Source: Fisher 1935, chapters 4 to 6.
+    Source: Winer 1971, chapter 7; as `statsmodels.stats.anova.AnovaRM`.
     """
     seed_axis, seeds = losses.ndim - 1, losses.shape[-1]
-    cells = losses[..., 0].size
     axes = [axis for axis in range(seed_axis) if losses.shape[axis] > 1]
-    by_seed = _effect(losses, (seed_axis,))
-    error = _sum_of_squares(losses - losses.mean(axis=seed_axis, keepdims=True) - by_seed, losses)
-    error_df = (cells - 1) * (seeds - 1)
     terms = [
-        _term(losses, factors, error, error_df)
+        _term(losses, factors)
         for order in range(len(axes), 0, -1)
         for factors in combinations(axes, order)
     ]
@@ -85,9 +85,7 @@ def balanced_anova(losses: Losses) -> Anova:
     return Anova(
         terms=tuple(replace(t, holm_p=p) for t, p in zip(terms, adjusted, strict=True)),
         seed_df=seeds - 1,
-        seed_sum_of_squares=_sum_of_squares(by_seed, losses),
-        error_df=error_df,
-        error_sum_of_squares=error,
+        seed_sum_of_squares=_sum_of_squares(_effect(losses, (seed_axis,)), losses),
     )
 
 
@@ -107,9 +105,12 @@ def _sum_of_squares(effect: Losses, losses: Losses) -> float:
     return squares if squares > losses.size * rounding**2 else 0.0
 
 
-def _term(losses: Losses, factors: tuple[int, ...], error: float, error_df: int) -> Term:
+def _term(losses: Losses, factors: tuple[int, ...]) -> Term:
+    seed_axis, seeds = losses.ndim - 1, losses.shape[-1]
     df = math.prod(losses.shape[axis] - 1 for axis in factors)
+    error_df = df * (seeds - 1)
     squares = _sum_of_squares(_effect(losses, factors), losses)
+    error = _sum_of_squares(_effect(losses, (*factors, seed_axis)), losses)
     mean_error = error / error_df
     without_error = math.inf if squares else math.nan
     f = squares / df / mean_error if mean_error else without_error
@@ -119,6 +120,8 @@ def _term(losses: Losses, factors: tuple[int, ...], error: float, error_df: int)
         factors=factors,
         df=df,
         sum_of_squares=squares,
+        error_df=error_df,
+        error_sum_of_squares=error,
         f=f,
         p=float(stats.f.sf(f, df, error_df)),
         holm_p=math.nan,

@@ -30,12 +30,13 @@ from reports.analysis.statistics import (
 )
 from reports.figures.style import layout_of
 from reports.results.frame import StudyResults
-from reports.words import FINISHED
+from reports.words import FINISHED, UNFINISHED
 from studies.budgets import length_text
 from studies.fairness import budget_difference
 from studies.metrics import EARLY_LOSS, FINAL_LOSS
 from studies.plan import Choice, Plan
 from studies.records import Leak, Outcome
+from studies.registration import seeds_added
 from studies.values import Scalar
 
 
@@ -59,7 +60,7 @@ class VariantRow:
     """To the best variant; None where the row is not ranked, and for the best itself."""
     ranked: bool
     strong: bool
-    """Whether the row cannot be told apart from the best."""
+    """Whether the row cannot be told apart from the best, in a study that is whole."""
     outcomes: dict[Outcome, int]
     marks: tuple[Outcome, ...]
     """Outcome per seed."""
@@ -98,6 +99,8 @@ class Comparison:
     """Over the ranked variants, on these seeds."""
     confidence: float
     seeds: int
+    added_seeds: int
+    """Of the seeds, those that came after the registration."""
     length: str
     """Of a run: "400 steps", "5 minutes"."""
     early: str
@@ -115,6 +118,8 @@ class Comparison:
     """Whether variants are compared at values that a search chose for each."""
     searching: bool
     """Whether a search has yet to choose for some variant."""
+    partial: bool
+    """Whether a search goes on, or planned runs are missing or failed: its numbers may yet move."""
     rates: int
     """Learning rates that S is the mean over; 0 where there is no S."""
     shared_settings: dict[str, Scalar]
@@ -128,7 +133,10 @@ def compare(whole: StudyResults) -> Comparison:
     losses = pd.DataFrame({v: results.values(FINAL_LOSS, v) for v in ranked}).dropna()
     best = None if losses.empty else str(losses.mean().idxmin())
     search = collect_search(whole)
+    partial = not plan.is_settled or any(results.outcomes()[outcome] for outcome in UNFINISHED)
     rows = _rows(results, ranked, best)
+    if partial:  # what is not in bold reads as worse, and may lack a run
+        rows = [replace(row, strong=False) for row in rows]
     if plan.choices:
         rows = [_with_shared(row, whole) for row in rows]
     if search is not None:
@@ -142,6 +150,7 @@ def compare(whole: StudyResults) -> Comparison:
         noise=noise_floor(losses, plan.study.report.confidence),
         confidence=plan.study.report.confidence,
         seeds=len(plan.study.seeds),
+        added_seeds=seeds_added(whole.registration, plan),
         length=length_text(cell.configuration for cell in plan.cells),
         early=_early(plan) if any(row.early.n for row in rows) else "",
         machines=machines(results),
@@ -151,6 +160,7 @@ def compare(whole: StudyResults) -> Comparison:
         budgets=budget_difference(plan),
         tuned=bool(plan.choices),
         searching=not plan.is_settled,
+        partial=partial,
         rates=search.tried if search else 0,
         shared_settings=plan.settings(plan.baseline, {}),
     )
@@ -208,7 +218,8 @@ def _ranked_row(results: StudyResults, row: VariantRow, best: str | None) -> Var
         return replace(row, ranked=True)
     losses, lowest = results.values(FINAL_LOSS, row.variant), results.values(FINAL_LOSS, best)
     to_best = paired_difference(losses, lowest, results.plan.study.report.confidence)
-    return replace(row, ranked=True, to_best=to_best, strong=to_best.includes_zero)
+    runs = tuple(dict.fromkeys((*row.runs, *_behind(results, best))))
+    return replace(row, runs=runs, ranked=True, to_best=to_best, strong=to_best.includes_zero)
 
 
 def _tests(results: StudyResults, ranked: Sequence[str]) -> dict[str, BaselineTest]:
@@ -237,6 +248,8 @@ def _obstacle(results: StudyResults, variant: str, ranked: Sequence[str]) -> Rea
     both = (variant, results.plan.baseline)
     if len(results.evaluation_sets(both)) > 1:
         return Reading.DIFFERENT_TEXTS
+    if Leak.LEAKY in (results.leaks[variant], results.leaks[results.plan.baseline]):
+        return Reading.LEAKY
     if not results.plan.is_settled:
         return Reading.SEARCHING
     waits = any(set(results.runs_of(v)["outcome"]) == {Outcome.MISSING} for v in both)

@@ -50,8 +50,12 @@ class GridEffects:
     seeds: tuple[int, ...]
     diverged: int
     """Runs of the analysis that diverged."""
+    is_final: bool
+    """Whether all planned seeds of its cells have run, and all searches have chosen."""
+    at_edge: int
+    """Cells whose search ended at an edge."""
     anova: Anova | None
-    """None with one seed, which leaves no error to compare with."""
+    """None with one seed, which leaves no error to compare with, and before it is final."""
     levels: tuple[LevelMean, ...]
     simple: tuple[Contrast, ...]
     """Where an interaction is not negligible, in an analysis that is not secondary."""
@@ -224,9 +228,12 @@ def _analysis(
         f.levels.index(level) if (level := f.level_of(baseline)) in f.levels else 0
         for f in grid.factors
     )
-    data = GridLosses(grid, losses, references, confidence)
-    runs = results.runs[results.runs["seed"].isin(seeds)]
-    inside = runs[runs["variant"].isin(grid.variants.ravel())]
+    at_edge = frozenset(v for v, choice in results.plan.choices.items() if choice.edges)
+    of_cells = results.runs[results.runs["variant"].isin(grid.variants.ravel())]
+    waits = of_cells["outcome"].isin([Outcome.MISSING, Outcome.FAILED]).any()
+    is_final = results.plan.is_settled and not waits
+    data = GridLosses(grid, losses, references, confidence, at_edge, is_final)
+    inside = of_cells[of_cells["seed"].isin(seeds)]
     found = GridEffects(
         grid=grid,
         is_joined=is_joined,
@@ -234,7 +241,9 @@ def _analysis(
         left_out=tuple(_left_out(results, factors, grid, by_outcome=counted is Counted.COMPLETED)),
         seeds=seeds,
         diverged=int((inside["outcome"] == Outcome.DIVERGED).sum()),
-        anova=balanced_anova(losses) if len(seeds) > 1 else None,
+        is_final=is_final,
+        at_edge=len(at_edge.intersection(grid.variants.flat)),
+        anova=balanced_anova(losses) if len(seeds) > 1 and is_final else None,
         levels=data.level_means(),
         simple=(),
         runs={str(v): tuple(keys) for v, keys in inside.groupby("variant")["run_key"]},

@@ -10,11 +10,13 @@ import pandas as pd
 
 from reports.analysis.power import first_holm_step, smallest_detectable_difference
 from reports.analysis.statistics import (
+    beyond_margin_p,
     equivalence_p,
     one_sided_p,
     paired_difference,
     summarize,
     two_sided_p,
+    win_probability,
 )
 from reports.analysis.verdicts import (
     LEAST_MARGIN,
@@ -113,14 +115,18 @@ def _row(results: StudyResults, name: str, standing: Standing, family: int) -> H
         margin=margin,
         difference=difference,
         equivalence=paired_difference(of, against, 2 * confidence - 1),
+        win=win_probability(of - against, confidence),
         detectable=smallest_detectable_difference(difference.sd, difference.n, strictest),
         p=math.nan,
+        beyond_p=math.nan,
         finding=Finding.NO_PAIR,
     )
     obstacle = _obstacle(results, row, (*contrast.of, *contrast.against))
     if obstacle is not None:
         return replace(row, finding=obstacle)
-    return replace(row, p=_p(row))
+    if hypothesis.direction == "equivalent":
+        return replace(row, p=equivalence_p(difference, margin))
+    return replace(row, p=_p(row), beyond_p=beyond_margin_p(difference, margin))
 
 
 def _seeds(results: StudyResults, hypothesis: Hypothesis, standing: Standing) -> tuple[int, ...]:
@@ -183,9 +189,8 @@ def _obstacle(
 
 
 def _p(row: HypothesisRow) -> float:
+    """Of the test that 0 is the difference, on the side that was claimed."""
     direction = row.hypothesis.direction
-    if direction == "equivalent":
-        return equivalence_p(row.difference, row.margin)
     if direction == "different":
         return two_sided_p(row.difference)
     return one_sided_p(row.difference, above=direction == "higher")

@@ -35,9 +35,11 @@ class Contrast:
     difference: PairedDifference
     """Of the means over cells, seed by seed."""
     p: float
-    """Of the paired t test, two-sided; NaN with one seed."""
+    """Of the paired t test, two-sided; NaN with one seed, and while seeds are missing."""
     variants: tuple[str, ...]
     """Of both sides."""
+    edges: tuple[bool, bool]
+    """Whether a search of the level's cells, and one of the reference's, ended at an edge."""
     holm_p: float = math.nan
     """Adjusted over all contrasts of the table."""
     detectable: float = math.nan
@@ -46,6 +48,12 @@ class Contrast:
     def is_significant(self, alpha: float) -> bool:
         """Whether the adjusted p reaches the level."""
         return self.holm_p <= alpha
+
+    @property
+    def may_turn(self) -> bool:
+        """Whether the side of higher loss ended a search at its edge: beyond it may be lower."""
+        of, against = self.edges
+        return against if self.difference.mean < 0 else of
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,10 @@ class GridLosses:
     references: tuple[int, ...]
     """Place of each factor's level that the others are compared with."""
     confidence: float
+    at_edge: frozenset[str] = frozenset()
+    """Variants whose search ended at an edge."""
+    is_final: bool = True
+    """Whether all planned seeds have run; a test while they run would stop when it likes."""
 
     def level_means(self) -> tuple[LevelMean, ...]:
         """The mean at every level of the factors that vary, and its contrast to the reference.
@@ -139,8 +151,9 @@ class GridLosses:
                 for other, at in zip(others, within.values(), strict=True)
             ),
             difference=difference,
-            p=two_sided_p(difference),
+            p=two_sided_p(difference) if self.is_final else math.nan,
             variants=(*self._variants(of), *self._variants(against)),
+            edges=(self._is_at_edge(of), self._is_at_edge(against)),
         )
 
     def _by_seed(self, at: Mapping[int, int]) -> pd.Series[float]:
@@ -150,6 +163,9 @@ class GridLosses:
 
     def _variants(self, at: Mapping[int, int]) -> tuple[str, ...]:
         return tuple(map(str, self.grid.variants[self._index(at)].ravel()))
+
+    def _is_at_edge(self, at: Mapping[int, int]) -> bool:
+        return not self.at_edge.isdisjoint(self._variants(at))
 
     def _index(self, at: Mapping[int, int]) -> tuple[slice, ...]:
         places = [at.get(axis) for axis in range(len(self.grid.factors))]

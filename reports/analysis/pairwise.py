@@ -63,6 +63,8 @@ class FinalLosses:
     confidence: float
     seeds: int
     outcomes: dict[Outcome, int]
+    evaluation_sets: int
+    """Distinct sets that the losses were measured on; of several, none compares with another."""
     searching: bool
     """Whether a search may ask for more runs."""
 
@@ -91,6 +93,7 @@ def collect(results: StudyResults) -> FinalLosses | None:
         confidence=confidence,
         seeds=len(plan.study.seeds),
         outcomes=results.outcomes(),
+        evaluation_sets=len(results.evaluation_sets(results.variants)),
         searching=not plan.is_settled,
     )
 
@@ -119,7 +122,10 @@ def _mean(results: StudyResults, variant: str, ranked: bool) -> VariantMean:
 
 
 def _pairs(results: StudyResults, ranked: tuple[str, ...]) -> pd.DataFrame:
-    """Every pair once; p is given for those of ranked variants that have all planned seeds."""
+    """Every pair once; p is given for those of ranked variants that have all planned seeds.
+
+    None where the higher one's search ended at an edge: beyond it, it might be the lower.
+    """
     columns = ["row", "column", "n", "mean", "low", "high", "p", "holm_p", "comparable"]
     if not 1 < len(results.variants) <= MOST_VARIANTS:
         return pd.DataFrame(columns=columns)
@@ -130,7 +136,9 @@ def _pairs(results: StudyResults, ranked: tuple[str, ...]) -> pd.DataFrame:
     for row, column in combinations(results.variants, 2):
         found = paired_difference(values[row], values[column], confidence)
         comparable = row in ranked and column in ranked and found.n > 0
-        tested = comparable and found.n == seeds and plan.is_settled
+        higher = column if found.mean < 0 else row
+        may_turn = higher in plan.choices and bool(plan.choices[higher].edges)
+        tested = comparable and found.n == seeds and plan.is_settled and not may_turn
         numbers = found.mean, found.low, found.high, two_sided_p(found) if tested else math.nan
         known = numbers if comparable else (math.nan,) * 4
         rows.append((row, column, found.n, *known, math.nan, comparable))

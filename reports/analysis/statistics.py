@@ -15,6 +15,8 @@ import pandas as pd
 from scipy import stats
 
 NAN = math.nan
+DIGITS = 12
+"""Decimals of a difference of losses that mean something."""
 LEAST_FLIPS = 6
 """Pairs from which on an exact paired test can go below 0.05."""
 MOST_FLIPS = 20
@@ -77,7 +79,8 @@ def paired_difference(
         reference: by seed.
         confidence: level of the interval, in (0, 1).
     """
-    n, mean, sd, standard_error = summarize((values - reference).dropna())
+    # What rounding leaves of equal losses is no spread.
+    n, mean, sd, standard_error = summarize((values - reference).dropna().round(DIGITS))
     half = t_quantile(n, confidence) * standard_error
     return PairedDifference(n, mean, sd, mean - half, mean + half)
 
@@ -223,6 +226,21 @@ def equivalence_p(difference: PairedDifference, margin: float) -> float:
     """
     is_above_low = one_sided_p(difference, -margin, above=True)
     return max(is_above_low, one_sided_p(difference, margin))
+
+
+def beyond_margin_p(difference: PairedDifference, margin: float) -> float:
+    """Two-sided p of a paired t test that the mean is just the margin, on its side of 0.
+
+    It is small where the mean lies beyond ±margin by more than chance; NaN for n < 2.
+    """
+    is_above = difference.mean > 0
+    p = 2 * one_sided_p(difference, margin if is_above else -margin, above=is_above)
+    return NAN if math.isnan(p) else min(1.0, p)
+
+
+def is_sure_win(difference: PairedDifference, win: Interval) -> bool:
+    """Whether the interval of P(win) lies beyond one half, on the side that the mean is on."""
+    return win.low > 0.5 if difference.mean < 0 else win.high < 0.5
 
 
 def _t_statistic(difference: PairedDifference, null: float) -> float:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 
-from reports.analysis.statistics import PairedDifference, holm
+from reports.analysis.statistics import Interval, PairedDifference, holm, is_sure_win
 from studies.hypotheses import Hypothesis
 from studies.records import Outcome
 
@@ -46,7 +46,7 @@ class Finding(Enum):
     AT_EDGE = "a search ended at its edge: what is worse might be better beyond it"
     UNCONFIRMED = "as expected, but exploratory"
     AS_CLAIMED = "as expected"
-    BEYOND_MARGIN = "as expected, and the interval lies beyond the margin"
+    BEYOND_MARGIN = "as expected, beyond the margin, and in more than half of the seeds"
     EQUIVALENT = "equivalent within the margin"
     NOT_EQUIVALENT = "equivalence not shown"
 
@@ -90,13 +90,20 @@ class HypothesisRow:
     """Mean of `of` minus mean of `against`, over the seeds that completed in all cells of both."""
     equivalence: PairedDifference
     """The same with the interval that two one-sided tests go by."""
+    win: Interval
+    """Share of these seeds in which `of` has the lower mean."""
     detectable: float
     """Smallest difference that these seeds could have shown (80 % power), in Holm's first step."""
     p: float
     """NaN where there is no verdict."""
+    beyond_p: float
+    """Two-sided, of the paired t test that the difference is just the margin, on its side of 0; NaN
+    where there is no verdict, and for an equivalence."""
     finding: Finding
     adjusted_p: float = math.nan
     """By Holm over the registered hypotheses; NaN for one that is not confirmatory."""
+    adjusted_beyond_p: float = math.nan
+    """`beyond_p`, the same way."""
 
 
 def decided(
@@ -107,17 +114,26 @@ def decided(
     The family is what was registered: dropping a hypothesis later makes no other one's p smaller.
     One without a p counts as 1.
     """
-    tested = {row.name: row.p for row in rows if row.standing.is_confirmatory}
-    family = [tested.get(name, math.nan) for name in registered]
-    adjusted = dict(zip(registered, holm([1.0 if p != p else p for p in family]), strict=True))
+    said_before = [row for row in rows if row.standing.is_confirmatory]
+    adjusted = _adjusted({row.name: row.p for row in said_before}, registered)
+    beyond = _adjusted({row.name: row.beyond_p for row in said_before}, registered)
     found = []
     for row in rows:
         if math.isfinite(row.p):
             if row.standing.is_confirmatory:
                 row = replace(row, adjusted_p=adjusted[row.name])
+                if math.isfinite(row.beyond_p):
+                    row = replace(row, adjusted_beyond_p=beyond[row.name])
             row = replace(row, finding=_finding(row, confidence))
         found.append(row)
     return tuple(sorted(found, key=lambda row: not row.standing.is_confirmatory))
+
+
+def _adjusted(p_values: Mapping[str, float], names: Iterable[str]) -> dict[str, float]:
+    """By Holm over the names, where what has no p counts as 1."""
+    family = {name: p_values.get(name, math.nan) for name in names}
+    p = holm([1.0 if math.isnan(p) else p for p in family.values()])
+    return dict(zip(family, p, strict=True))
 
 
 def _finding(row: HypothesisRow, confidence: float) -> Finding:
@@ -142,5 +158,5 @@ def _finding(row: HypothesisRow, confidence: float) -> Finding:
         return Finding.NOT_SIGNIFICANT
     if worse.at_edge:
         return Finding.AT_EDGE
-    nearest = -row.difference.high if is_lower else row.difference.low
-    return Finding.BEYOND_MARGIN if nearest > row.margin else Finding.AS_CLAIMED
+    is_clear = row.adjusted_beyond_p <= alpha and is_sure_win(row.difference, row.win)
+    return Finding.BEYOND_MARGIN if is_clear else Finding.AS_CLAIMED

@@ -59,7 +59,8 @@ def draw_dot_plot(data: FinalLosses, theme: Theme) -> Figure:
     figure = Figure(figsize=(theme.width_in, height * font / 72), layout="constrained")
     ax = figure.subplots()
     limits = loss_limits(data)
-    _draw_baseline(ax, data)
+    if data.evaluation_sets < 2:
+        _draw_baseline(ax, data)
     for line in lines:
         if line.variant is not None:
             _draw_variant(ax, data, line.variant, line.y, theme, limits)
@@ -197,7 +198,8 @@ def _draw_lost(
 
 def _handles(data: FinalLosses, theme: Theme, lost: list[Outcome]) -> list[Artist]:
     """Entries of the legend, of what there is to see."""
-    size, base = theme.font_size_pt * 0.5, data.means[data.baseline].n
+    size = theme.font_size_pt * 0.5
+    base = data.means[data.baseline].n if data.evaluation_sets < 2 else 0
     level = f"{data.confidence:.0%}"
     found: list[Artist] = [
         Line2D(

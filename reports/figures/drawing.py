@@ -112,6 +112,7 @@ def draw_files(
         for file_format in formats:
             buffer = io.BytesIO()
             figure.set_facecolor("none" if file_format == "svg" else "white")
+            figure.set_dpi(DPI)  # writers of vector formats leave another one
             # `savefig` would draw a second time, for a layout that is there already.
             write = getattr(CANVASES[file_format](figure), f"print_{file_format}")
             write(buffer, metadata=NO_DATES.get(file_format))

@@ -58,6 +58,11 @@ class StudyResults:
     """Attempts at each run, by run key; empty where what was read does not tell."""
 
     @property
+    def name(self) -> str:
+        """Name of the study, and of its report."""
+        return self.plan.study.name
+
+    @property
     def variants(self) -> tuple[str, ...]:
         """Variants in the order of the plan."""
         return tuple(cell.variant for cell in self.plan.cells)

@@ -18,7 +18,8 @@ def p_cell(p: float) -> Cell:
 
 def p_words(p: float, name: str = "p") -> str:
     """A p in a sentence: "p = 0.012", "p < 0.001"."""
-    return f"{name} < {LEAST_P}" if p < LEAST_P else f"{name} = {number(p, 3)}"
+    text = p_text(p)
+    return f"{name} < {LEAST_P}" if text.startswith("<") else f"{name} = {text}"
 
 
 def difference_cell(difference: PairedDifference, decimals: int) -> Cell:

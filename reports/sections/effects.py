@@ -30,6 +30,7 @@ def render(data: Effects) -> Exhibits:
         sentences=sentences(data, decimals),
         tables=tuple(tables),
         figures=(figure,) if figure else (),
+        methods=("anova",) if any(one.anova for one in data.analyses) else (),
     )
 
 

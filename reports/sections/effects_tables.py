@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ from reports.analysis.effects import Effects, GridEffects
 from reports.analysis.level_effects import Contrast, LevelMean
 from reports.exhibits import Cell, Column, Row, Table
 from reports.sections.contrast_cells import bar_limit, difference_cell, p_cell
-from reports.sections.effects_words import scope_caption
+from reports.sections.effects_words import counted, scope_caption
 from reports.words import ABSENT, any_of, number
 
 
@@ -31,9 +31,11 @@ def _anova_table(analysis: GridEffects, anova: Anova, data: Effects) -> Table:
         Column("Source", "interactions of most factors first"),
         Column("df", "degrees of freedom", True, "r"),
         Column("SS", "sum of squares", True, "r"),
-        Column("F", "mean square over that of the error", True, "r"),
+        Column("Error df", "of the term's interaction with the seed", True, "r"),
+        Column("Error SS", "of the term's interaction with the seed", True, "r", paper=False),
+        Column("F", "mean square over that of its error", True, "r"),
         Column("p", "of the F test", True, "r"),
-        Column("Holm p", f"adjusted over the {len(anova.terms)} terms", True, "r"),
+        Column("Holm p", f"adjusted over {counted(len(anova.terms), 'term')}", True, "r"),
         Column("partial eta²", "SS / (SS + SS of the error): biased upwards", True, "r"),
         Column("partial omega²", "the same without the bias; below 0 where F < 1", True, "r"),
     )
@@ -43,6 +45,8 @@ def _anova_table(analysis: GridEffects, anova: Anova, data: Effects) -> Table:
             Cell(analysis.term_label(term)),
             Cell(str(term.df), order=term.df),
             _squares(term.sum_of_squares),
+            Cell(str(term.error_df), order=term.error_df),
+            _squares(term.error_sum_of_squares),
             Cell(number(term.f, 2), order=term.f),
             p_cell(term.p),
             p_cell(term.holm_p),
@@ -52,14 +56,9 @@ def _anova_table(analysis: GridEffects, anova: Anova, data: Effects) -> Table:
         is_main = len(term.factors) == 1
         rows.append(Row(cells, gap=previous is not None and is_main != previous, runs=runs))
         previous = is_main
-    blocks = (
-        ("seed (block)", anova.seed_df, anova.seed_sum_of_squares),
-        ("error", anova.error_df, anova.error_sum_of_squares),
-    )
-    for place, (name, df, squares) in enumerate(blocks):
-        nothing = (Cell("", order=math.nan),) * 5
-        cells = (Cell(name), Cell(str(df), order=df), _squares(squares), *nothing)
-        rows.append(Row(cells, gap=place == 0, runs=runs))
+    nothing = (Cell("", order=math.nan),) * 7
+    seed = (Cell("seed (block)"), Cell(str(anova.seed_df)), _squares(anova.seed_sum_of_squares))
+    rows.append(Row((*seed, *nothing), gap=True, runs=runs))
     numbers = pd.DataFrame(_anova_numbers(analysis, anova))
     return Table(f"anova{analysis.name}", _anova_caption(analysis, anova, data), columns,
                  tuple(rows), numbers)  # fmt: skip
@@ -71,13 +70,12 @@ def _squares(value: float) -> Cell:
 
 def _anova_caption(analysis: GridEffects, anova: Anova, data: Effects) -> str:
     return (
-        "Analysis of variance. Each seed is an additive block; the error has (cells − 1)"
-        f"(seeds − 1) = {anova.error_df} degrees of freedom, and is taken for normal, independent "
-        "and of one variance in all cells. The grid is balanced, with sum-to-zero coding: sums of "
-        "squares of type I and III are one. p is not adjusted; Holm p is, over the "
-        f"{len(anova.terms)} terms of this table. Partial eta²: SS/(SS + SS of the error), biased "
-        "upwards with few seeds; partial omega²: the bias taken off. "
-        + scope_caption(analysis, data)
+        "Analysis of variance with the seed as block: each term is held against its own "
+        "interaction with the seed (repeated measures), taken for normal and spherical. The grid "
+        "is balanced, with sum-to-zero coding: sums of squares of type I and III are one. p is not "
+        f"adjusted; Holm p is, over {counted(len(anova.terms), 'term')} of this table. Partial "
+        "eta²: SS/(SS + SS of the error), biased upwards with few seeds; partial omega²: the bias "
+        "taken off. " + scope_caption(analysis, data)
     )
 
 
@@ -88,27 +86,25 @@ def _anova_numbers(analysis: GridEffects, anova: Anova) -> Iterator[dict[str, ob
             "df": term.df,
             "sum_of_squares": term.sum_of_squares,
             "mean_square": term.sum_of_squares / term.df,
+            "error_df": term.error_df,
+            "error_sum_of_squares": term.error_sum_of_squares,
             "f": term.f,
             "p": term.p,
             "holm_p": term.holm_p,
             "partial_eta_squared": term.eta_squared,
             "partial_omega_squared": term.omega_squared,
         }
-    for name, df, squares in (
-        ("seed", anova.seed_df, anova.seed_sum_of_squares),
-        ("error", anova.error_df, anova.error_sum_of_squares),
-    ):
-        yield {"source": name, "df": df, "sum_of_squares": squares, "mean_square": squares / df}
+    squares, df = anova.seed_sum_of_squares, anova.seed_df
+    yield {"source": "seed", "df": df, "sum_of_squares": squares, "mean_square": squares / df}
 
 
 def _level_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
-    level = f"{data.confidence:.0%}"
     columns = (
         Column("Factor"),
         Column("Level"),
         Column("Cells", "cells of the grid with the level", True, "r", paper=False),
-        Column("Mean loss", f"over seed blocks, with its {level} t interval", True, "r"),
-        *_contrast_columns(level, "the levels of all factors"),
+        Column("Mean loss", f"over seed blocks{_with_interval(analysis, data)}", True, "r"),
+        *_contrast_columns(_with_interval(analysis, data), "the levels of all factors"),
     )
     rows, previous = [], None
     for row in analysis.levels:
@@ -125,7 +121,7 @@ def _level_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
     contrasts = [row.contrast for row in analysis.levels if row.contrast]
     return Table(
         f"level_means{analysis.name}",
-        _level_caption(analysis, data, len(contrasts)),
+        _level_caption(analysis, data, contrasts),
         columns,
         tuple(rows),
         pd.DataFrame([_level_numbers(row) for row in analysis.levels]),
@@ -134,18 +130,25 @@ def _level_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
     )
 
 
-def _level_caption(analysis: GridEffects, data: Effects, contrasts: int) -> str:
+def _level_caption(analysis: GridEffects, data: Effects, contrasts: Sequence[Contrast]) -> str:
     caution = (
         "Interactions are not negligible: these means are over unlike effects. "
         if analysis.interacting(1 - data.confidence)
         else ""
     )
+    if len(analysis.seeds) > 1:
+        mean = "its cells at each seed, then over the seeds, with the "
+        mean += f"{_interval(analysis, data)} over these blocks"
+        tests = "; intervals not adjusted"
+    else:
+        mean, tests = "its cells, of one run each", ""
+    if any(math.isfinite(contrast.holm_p) for contrast in contrasts):
+        family = counted(len(contrasts), "difference")
+        tests = f"; Holm p over {family} of this table, intervals not adjusted"
     return (
-        "Mean loss in nats/token by level: mean over its cells at each seed, then over the seeds, "
-        f"with the {_interval(analysis, data)} over these blocks. Difference: to the level that "
-        "the baseline has (the first where that is not in the grid), paired by seed; Holm p over "
-        f"the {contrasts} differences of this table, intervals not adjusted. {caution}"
-        f"{scope_caption(analysis, data)}"
+        f"Mean loss in nats/token by level: mean over {mean}. Difference: to the level that the "
+        "baseline has (the first where that is not in the grid), paired by "
+        f"seed{tests}. {caution}{scope_caption(analysis, data)}"
     )
 
 
@@ -173,7 +176,7 @@ def _simple_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
         Column("Factor"),
         Column("Within", "levels of the factors that it interacts with"),
         Column("Level", "against the reference"),
-        *_contrast_columns(f"{data.confidence:.0%}", "the contrasts of this table"),
+        *_contrast_columns(_with_interval(analysis, data), "the contrasts of this table"),
     )
     rows, previous = [], None
     for contrast in analysis.simple:
@@ -209,14 +212,19 @@ def _simple_caption(analysis: GridEffects, data: Effects) -> str:
         f"({any_of(terms, 'and')}): each level against the one of the baseline (the first where "
         "that is not in the grid), within each combination of the factors that it interacts with, "
         f"mean over the other cells, paired by seed, with the {_interval(analysis, data)}, which "
-        f"is not adjusted; Holm p over the {len(analysis.simple)} rows. "
+        f"is not adjusted; Holm p over {counted(len(analysis.simple), 'row')}. "
         f"{scope_caption(analysis, data)}"
     )
 
 
-def _contrast_columns(level: str, family: str) -> tuple[Column, ...]:
+def _with_interval(analysis: GridEffects, data: Effects) -> str:
+    """What stands beside a mean; nothing with one seed."""
+    return f", with its {data.confidence:.0%} t interval" if len(analysis.seeds) > 1 else ""
+
+
+def _contrast_columns(interval: str, family: str) -> tuple[Column, ...]:
     return (
-        Column("Difference", f"paired by seed, with its {level} t interval", True, "r"),
+        Column("Difference", f"paired by seed{interval}", True, "r"),
         Column("p", "of the paired t test, not adjusted", True, "r", paper=False),
         Column("Holm p", f"adjusted over {family}", True, "r"),
         Column("Detectable", "smallest difference, 80% power, Holm's first step", True, "r", False),

@@ -22,10 +22,7 @@ def sentences(data: Effects, decimals: int) -> tuple[str, ...]:
     for analysis in data.analyses:
         found.append(_head(analysis, data))
         if analysis.anova is None:
-            found.append(
-                "One seed: no analysis of variance, no interval and no test; the level means are "
-                "of one run per cell."
-            )
+            found.append(_without_anova(analysis, data))
             continue
         found += _interactions(analysis, data)
         if not analysis.is_secondary:
@@ -40,14 +37,33 @@ def _head(analysis: GridEffects, data: Effects) -> str:
     if analysis.is_joined:
         text = f"{headed(joined_words(analysis))}: {text}"
     if analysis.counted is Counted.CLIPPED:
-        runs = "run" if analysis.diverged == 1 else "runs"
+        runs, s = counted(analysis.diverged, "diverged run"), "s" * (analysis.diverged == 1)
         text += (
-            f" Here the {analysis.diverged} diverged {runs} of these cells count as untrained, and "
-            "no run counts for more than the loss at initialisation."
+            f" Here {runs} of these cells count{s} as untrained, and no run counts for more than "
+            "the loss at initialisation."
         )
     if analysis.counted is Counted.COMPLETED:
         text += " This is the largest grid of levels whose runs all completed at these seeds."
-    return " ".join([headed(text), *_left_out(analysis)])
+    return " ".join([headed(text), *_left_out(analysis), *_edges(analysis)])
+
+
+def _edges(analysis: GridEffects) -> list[str]:
+    if not analysis.at_edge:
+        return []
+    cells = "1 cell" if analysis.at_edge == 1 else f"{analysis.at_edge} cells"
+    return [f"The search of {cells} ended at its edge: beyond it the loss may be lower."]
+
+
+def _without_anova(analysis: GridEffects, data: Effects) -> str:
+    if not analysis.is_final:
+        return (
+            f"Tests are given once all {data.planned_seeds} seeds of these cells have run and all "
+            "searches have chosen: until then there are level means alone."
+        )
+    return (
+        "One seed: no analysis of variance, no interval and no test; the level means are of one "
+        "run per cell."
+    )
 
 
 def joined_words(analysis: GridEffects) -> str:
@@ -86,21 +102,21 @@ def _interactions(analysis: GridEffects, data: Effects) -> list[str]:
             f"No interaction was detected{known}, by the rule p < {alpha:.2g} or partial omega² of "
             f"at least {LARGE_OMEGA_SQUARED}; that does not show that there is none."
         ]
-    named = [f"{analysis.term_label(t)} ({term_words(t, analysis.anova.error_df)})" for t in found]
+    named = [f"{analysis.term_label(t)} ({term_words(t)})" for t in found]
     then = (
         "the level means of factors in it are averages over unlike effects"
         if analysis.is_secondary
         else "see the simple effects, as a mean over levels of another factor may describe no cell"
     )
     return [
-        f"Not negligible (p < {alpha:.2g} or partial omega² of at least {LARGE_OMEGA_SQUARED}): "
-        f"{any_of(named, 'and')}; {then}."
+        f"May not be negligible (p < {alpha:.2g} or partial omega² of at least "
+        f"{LARGE_OMEGA_SQUARED}): {any_of(named, 'and')}; {then}."
     ]
 
 
-def term_words(term: Term, error_df: int, *, adjusted: bool = False) -> str:
+def term_words(term: Term, *, adjusted: bool = False) -> str:
     """The test of a term: "F(2, 92) = 18.01, p < 0.001, partial omega² 0.22"."""
-    f = f"F({term.df}, {error_df}) = {number(term.f, 2)}, " if math.isfinite(term.f) else ""
+    f = f"F({term.df}, {term.error_df}) = {number(term.f, 2)}, " if math.isfinite(term.f) else ""
     p = p_words(term.holm_p, "Holm p") if adjusted else p_words(term.p)
     return f"{f}{p}, partial omega² {number(term.omega_squared, 2)}"
 
@@ -116,12 +132,15 @@ def _main_effects(analysis: GridEffects, data: Effects, decimals: int) -> list[s
         label = analysis.term_label(term)
         contrasts = [row.contrast for row in analysis.levels if row.factor == label if row.contrast]
         is_significant = term.holm_p <= 1 - data.confidence
-        what = f"the means differ {SCOPE}" if is_significant else "no effect was detected"
-        test = term_words(term, analysis.anova.error_df, adjusted=True)
-        found.append(
-            f"{headed(label)}, mean over all cells of a level: {what} ({test}). Against "
-            f"{contrasts[0].reference}: {_outcome(contrasts, data, decimals)}."
-        )
+        test = term_words(term, adjusted=True)
+        head = f"{headed(label)}, mean over all cells of a level:"
+        if is_significant:
+            found.append(
+                f"{head} the means differ {SCOPE} ({test}). Against {contrasts[0].reference}: "
+                f"{_outcome(contrasts, data, decimals)}."
+            )
+        else:
+            found.append(f"{head} no effect was detected ({test}){_detectable(contrasts)}.")
     return found
 
 
@@ -140,19 +159,21 @@ def _outcome(contrasts: Sequence[Contrast], data: Effects, decimals: int) -> str
     """For which contrasts the adjusted p reaches the level, and on which side they lie."""
     alpha = 1 - data.confidence
     significant = [contrast for contrast in contrasts if contrast.is_significant(alpha)]
-    lower = [contrast for contrast in significant if contrast.difference.mean < 0]
-    higher = [contrast for contrast in significant if contrast.difference.mean > 0]
+    clear = [contrast for contrast in significant if not contrast.may_turn]
+    lower = [contrast for contrast in clear if contrast.difference.mean < 0]
+    higher = [contrast for contrast in clear if contrast.difference.mean > 0]
     parts = [
         f"{side} final loss {SCOPE} for "
         + any_of(listed([_words(contrast, decimals) for contrast in found], NAMED), "and")
         for side, found in (("lower", lower), ("higher", higher))
         if found
     ]
+    if open_ := len(significant) - len(clear):
+        parts.append(f"no verdict for {open_}, where a search of the higher side ended at its edge")
     rest = [contrast for contrast in contrasts if contrast not in significant]
     if rest:
-        parts.append(
-            f"no difference detected for {len(rest)} of {len(contrasts)}{_detectable(rest)}"
-        )
+        count = f" for {len(rest)} of {len(contrasts)}" if len(contrasts) > 1 else ""
+        parts.append(f"no difference detected{count}{_detectable(rest)}")
     return "; ".join(parts)
 
 
@@ -173,12 +194,20 @@ def _detectable(contrasts: Sequence[Contrast]) -> str:
     return f" (smallest detectable: {' to '.join(ends)} nats/token)"
 
 
+def counted(count: int, noun: str) -> str:
+    """What there is a number of: "the 3 terms", "the one term"."""
+    return f"the one {noun}" if count == 1 else f"the {count} {noun}s"
+
+
 def scope_caption(analysis: GridEffects, data: Effects) -> str:
     """What every table of an analysis is of."""
     size = analysis.grid.variants.size
     parts = [f"{headed(analysis.grid.shape_label)}, {size} cells at {_seeds(analysis, data)}."]
     if analysis.counted is Counted.CLIPPED:
-        parts.append(f"Losses: {analysis.counted.value} (diverged: {analysis.diverged}).")
+        parts.append(
+            f"Losses: {analysis.counted.value} (diverged: {analysis.diverged}). Such losses are "
+            "far from normal: intervals and p are rough."
+        )
     else:
         parts.append(f"Losses: {analysis.counted.value}.")
     parts += _left_out(analysis)
@@ -187,6 +216,7 @@ def scope_caption(analysis: GridEffects, data: Effects) -> str:
             f"In training of {leaking} of these cells later tokens leak into earlier ones; their "
             "evaluation is causal."
         )
+    parts.append("Holm's families are those of this table, and not the main table's.")
     if data.tuned:
         parts.append("Each variant at the values that its search chose.")
     return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])

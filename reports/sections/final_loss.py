@@ -69,7 +69,9 @@ def _dots_caption(data: FinalLosses) -> str:
             f"Diamonds: means over completed runs, with the {level} t interval of the mean, not "
             "paired and not corrected; arrows where it is longer than the axis."
         )
-    if base > 1:
+    if data.evaluation_sets > 1:
+        parts.append(f"On {data.evaluation_sets} evaluation sets: losses do not compare.")
+    elif base > 1:
         parts.append(
             f"Dashed: mean of the completed runs of the baseline, in its {level} interval."
         )
@@ -105,6 +107,10 @@ def _matrix_caption(data: FinalLosses) -> str:
             f"Dot: paired t test with p at most {1 - data.confidence:.3g} after Holm's correction "
             f"for all {len(data.pairs)} pairs{found}."
         )
+        if (data.pairs["comparable"].astype(bool) & data.pairs["p"].isna()).any():
+            parts.append(
+                "Pairs that lack seeds, or whose higher one ended its search at an edge, have none."
+            )
     else:
         parts.append("No pair is tested: that takes all planned seeds, at least two.")
     if not data.pairs["comparable"].all():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from reports.analysis.hypotheses import HypothesisResults, collect
 from reports.analysis.statistics import PairedDifference
-from reports.analysis.verdicts import HypothesisRow
+from reports.analysis.verdicts import Finding, HypothesisRow
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.sections.base import Section
 from reports.sections.contrast_cells import difference_cell, p_cell
@@ -21,6 +22,7 @@ from reports.sections.hypothesis_words import (
     standing,
     verdict,
 )
+from reports.tex import escape
 from reports.words import decimals_for
 from studies.records import Outcome
 
@@ -53,10 +55,15 @@ def _methods(data: HypothesisResults) -> tuple[str, ...]:
         found.append("holm")
     if any(row.hypothesis.direction == "equivalent" for row in tested):
         found.append("tost")
+    if any(row.finding is Finding.BEYOND_MARGIN for row in tested):
+        found.append("clopper-pearson")
     return tuple(found)
 
 
 def _columns(data: HypothesisResults) -> tuple[Column, ...]:
+    level = f"{data.confidence:.0%}"
+    if any(row.hypothesis.direction == "equivalent" for row in data.rows):
+        level += f" (of an equivalence {2 * data.confidence - 1:.0%})"
     return (
         Column("Claim", "what is expected, as the study file says it", tex=_text_column(0.18)),
         Column("Compared", "cells whose mean final losses are compared", tex=_text_column(0.17)),
@@ -64,7 +71,7 @@ def _columns(data: HypothesisResults) -> tuple[Column, ...]:
         Column("n", "seeds that completed in all cells of both sets", True, "r"),
         Column(
             "Difference",
-            f"mean difference, paired by seed, with its {data.confidence:.0%} t interval",
+            f"mean difference, paired by seed, with its {level} t interval",
             True,
             _text_column(0.12),
         ),
@@ -86,11 +93,20 @@ def _cells(row: HypothesisRow, data: HypothesisResults, decimals: int) -> tuple[
         Cell(contrast(row)),
         Cell(standing(row, data)),
         Cell(str(n), order=n, detail=f"of {len(row.seeds)} planned" if n < len(row.seeds) else ""),
-        difference_cell(_shown(row), decimals),
+        _difference_cell(row, data, decimals),
         p_cell(row.p),
         p_cell(row.adjusted_p),
         Cell(verdict(row)),
     )
+
+
+def _difference_cell(row: HypothesisRow, data: HypothesisResults, decimals: int) -> Cell:
+    """The difference; of an equivalence with the level of its interval, which is another one."""
+    cell = difference_cell(_shown(row), decimals)
+    if row.hypothesis.direction != "equivalent" or row.difference.n < 2:
+        return cell
+    level = f"{2 * data.confidence - 1:.0%}"
+    return replace(cell, detail=f"{level}: {cell.detail}", tex=f"{cell.tex} ({escape(level)})")
 
 
 def _shown(row: HypothesisRow) -> PairedDifference:
@@ -131,6 +147,10 @@ def _numbers(row: HypothesisRow, data: HypothesisResults) -> dict[str, object]:
         "at_edge": "; ".join((*row.of.at_edge, *row.against.at_edge)),
         "p": row.p,
         "holm_p": row.adjusted_p,
+        "holm_beyond_margin_p": row.adjusted_beyond_p,
+        "win": row.win.estimate,
+        "win_low": row.win.low,
+        "win_high": row.win.high,
         "verdict": verdict(row),
         **{
             f"{name}_{outcome.value}": side.outcomes[outcome]

@@ -48,7 +48,7 @@ def verdict(row: HypothesisRow) -> str:
             f"interval {_place(row)}, but a search ended at its edge: what is worse may do better"
         )
     if finding is Finding.AGAINST_CLAIM:
-        return f"against the claim: interval {_place(row)}"
+        return f"against the claim: interval {_place(row)}, not corrected for their number"
     if finding is Finding.NOT_SIGNIFICANT:
         return f"interval {_place(row)}, but not significant after Holm"
     if finding is Finding.UNCONFIRMED:
@@ -212,7 +212,9 @@ def caption(data: HypothesisResults) -> str:
         f"{level} t interval."
     ]
     if any(row.hypothesis.direction == "equivalent" for row in data.rows):
-        parts.append(f"For an equivalence it is the {narrower} interval, which its test goes by.")
+        parts.append(
+            f"For an equivalence it is the {narrower} interval, which its test goes by before Holm."
+        )
     parts.append(
         "p: of a paired t test, one-sided for lower and higher, two-sided for different, the "
         "larger of two one-sided ones for equivalent. A difference is detected where, in addition, "
@@ -222,6 +224,12 @@ def caption(data: HypothesisResults) -> str:
         family = len(data.registration.parts[HYPOTHESES])
         registered = "1 registered hypothesis" if family == 1 else f"{family} registered hypotheses"
         parts.append(f"Holm: p adjusted over the {registered}; one without a p counts as 1.")
+    if any(row.finding is Finding.BEYOND_MARGIN for row in data.rows):
+        parts.append(
+            "Better, worse: in addition a paired t test against the margin, adjusted by Holm the "
+            f"same way, has p of at most {1 - data.confidence:.2g}, and the exact {level} interval "
+            "of the share of seeds with the lower loss lies beyond one half."
+        )
     if any(math.isfinite(row.detectable) for row in data.rows):
         parts.append("Smallest detectable: with 80 % power, in Holm's first step.")
     return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])

@@ -8,7 +8,8 @@ from functools import partial
 
 import pandas as pd
 
-from reports.analysis.cost import ALIKE, flops_per_token
+from reports.analysis.costs import cost_of
+from reports.analysis.loss_by_cost import ALIKE
 from reports.exhibits import Exhibits, Figure
 from reports.figures.cost_panels import unit_for
 from reports.figures.line_panels import (
@@ -40,6 +41,8 @@ class LearningCurves:
     outcomes: dict[Outcome, int]
     searching: bool
     """Whether a search may ask for more runs."""
+    evaluation_sets: int
+    """Distinct sets that validation losses were measured on."""
 
 
 def collect(results: StudyResults) -> LearningCurves | None:
@@ -52,7 +55,13 @@ def collect(results: StudyResults) -> LearningCurves | None:
     if not panels:
         return None
     by_flops = _by_flops(results, panels.get(VALIDATION_LOSS))
-    return LearningCurves(panels, by_flops, results.outcomes(), not results.plan.is_settled)
+    return LearningCurves(
+        panels=panels,
+        by_flops=by_flops,
+        outcomes=results.outcomes(),
+        searching=not results.plan.is_settled,
+        evaluation_sets=len(results.evaluation_sets(results.variants)),
+    )
 
 
 def _by_flops(results: StudyResults, panels: LinePanels | None) -> LinePanels | None:
@@ -61,7 +70,8 @@ def _by_flops(results: StudyResults, panels: LinePanels | None) -> LinePanels | 
         return None
     recorded = set(panels.lines["variant"].unique())
     of_step = {
-        cell.variant: flops_per_token(results, cell) * tokens_per_step(cell.configuration)
+        cell.variant: cost_of(results, cell.variant).flops_per_token
+        * tokens_per_step(cell.configuration)
         for cell in results.plan.cells
         if cell.variant in recorded
     }
@@ -103,7 +113,10 @@ def render(data: LearningCurves) -> Exhibits:
         figures.append(Figure(names[metric], caption, table, draw, panels.runs))
     if data.by_flops is not None:
         figures.append(_flops_figure(data, data.by_flops))
-    return Exhibits(figures=tuple(figures))
+    sets = data.evaluation_sets
+    apart = (f"The runs were evaluated on {sets} different sets: validation losses of variants "
+             "that do not share one do not compare.",) if sets > 1 else ()  # fmt: skip
+    return Exhibits(sentences=apart, figures=tuple(figures))
 
 
 def _flops_figure(data: LearningCurves, panels: LinePanels) -> Figure:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from reports.analysis.against_baseline import Reading
 from reports.analysis.comparison import Comparison, compare
 from reports.exhibits import Cell, Exhibits, Row, Table
 from reports.sections.base import Section
@@ -31,6 +32,7 @@ def render(data: Comparison) -> Exhibits:
     table = Table(
         name="main",
         caption=caption(data),
+        paper_caption=caption(data, paper=True),
         columns=tuple(entry.column for entry in shown),
         rows=tuple(rows),
         data=numbers(data, decimals),
@@ -40,11 +42,19 @@ def render(data: Comparison) -> Exhibits:
 
 
 def _methods(data: Comparison) -> tuple[str, ...]:
-    """What the intervals were made by, those that are shown."""
-    found = ["paired-t"] if any(r.difference and r.difference.n > 1 for r in data.rows) else []
-    if data.outcomes[Outcome.DIVERGED]:
-        found.append("clopper-pearson")
-    return tuple(found)
+    """What intervals, p values and verdicts were made by, those that are shown."""
+    tests = [row.test for row in data.rows if row.test]
+    shown = {
+        "paired-t": any(test.difference.n > 1 for test in tests),
+        "holm": any(math.isfinite(test.adjusted_p) for test in tests),
+        "sign-flip": any(math.isfinite(test.flip_p) for test in tests),
+        "tost": any(test.reading is Reading.EQUIVALENT for test in tests),
+        "p-win": any(math.isfinite(test.win.estimate) for test in tests),
+        "clopper-pearson": any(math.isfinite(test.win.estimate) for test in tests)
+        or data.outcomes[Outcome.DIVERGED] > 0,
+        "noise-floor": math.isfinite(data.noise.half_width),
+    }
+    return tuple(name for name, is_shown in shown.items() if is_shown)
 
 
 def _noise_row(data: Comparison, shown: tuple[Entry, ...], decimals: int) -> Row:
@@ -56,7 +66,7 @@ def _noise_row(data: Comparison, shown: tuple[Entry, ...], decimals: int) -> Row
             f"±{half}",
             order=math.nan,
             tex=f"$\\pm{half}$",
-            detail=f"{data.confidence:.0%} of the time, n = {data.noise.n}",
+            detail=f"at least {data.confidence:.0%} of the time",
         ),
     }
     empty = Cell("", order=math.nan)

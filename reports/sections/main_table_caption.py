@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 
+from reports.analysis.against_baseline import Reading
 from reports.analysis.comparison import Comparison, VariantRow
 from reports.words import EDGE_MARK, any_of, counts_caption, settings_text, uneven_text
 from studies.records import Leak, Outcome
 
 _LOST = (Outcome.DIVERGED, Outcome.FAILED, Outcome.PRUNED)
 """Outcomes that leave a mean over survivors."""
+
+NAMED = 4
+"""Variants that a caption names; of more it gives the number."""
 
 DIFFERENT_SETS = (
     "The runs were evaluated on different data (another text, split, tokeniser, number of tokens "
@@ -18,16 +22,25 @@ DIFFERENT_SETS = (
 """Said in caption and text."""
 
 
-def caption(data: Comparison) -> str:
-    """What the columns are, with the marks that occur."""
+def caption(data: Comparison, *, paper: bool = False) -> str:
+    """What the columns are, with the marks that occur.
+
+    Args:
+        data: the numbers.
+        paper: whether only the columns of a paper's table are there.
+    """
+    spread = ", with the SD over seeds" if any(row.loss.n > 1 for row in data.rows) else ""
+    if spread and paper:
+        spread += " in brackets, in units of the last digit"
     parts = [
-        "Final loss: validation loss at the last step in nats/token, lower is better; mean over "
-        "completed runs with the SD over seeds.",
+        "Final loss: validation loss at the last step in nats/token, lower is better; "
+        f"{'of one run' if data.seeds == 1 else 'mean over completed runs'}{spread}.",
         f"{data.seeds} {'seed' if data.seeds == 1 else 'seeds'}, {data.length}.",
         *_tests_in_caption(data),
-        *_columns_in_caption(data),
+        *_added_in_caption(data),
+        *(_searches_in_caption(data) if paper else _columns_in_caption(data)),
         *_bold_in_caption(data),
-        *_noise_in_caption(data),
+        *_noise_in_caption(data, paper=paper),
     ]
     if any(_has_lost_runs(row) for row in data.rows):
         parts.append(
@@ -50,29 +63,65 @@ def caption(data: Comparison) -> str:
 
 
 def _tests_in_caption(data: Comparison) -> list[str]:
-    """Which numbers are against the baseline, and which of them are corrected."""
+    """Which numbers are against the baseline, and which of them are corrected; those there are."""
     others = len(data.rows) - 1
     if not others:
         return []
+    tests = [row.test for row in data.rows if row.test]
     level = f"{data.confidence:.0%}"
+    text = f"Difference to the baseline ({data.baseline}): paired by seed"
     corrected = (
         f"adjusted for all {others} comparisons with it" if others > 1 else "of one comparison"
     )
+    if any(test.difference.n > 1 for test in tests):
+        text += f", with the {level} t interval, not corrected for the number of comparisons"
+    if any(math.isfinite(test.adjusted_p) for test in tests):
+        text += f"; Holm p: paired t test, {corrected}"
+    wins = (
+        "P(win): share of seeds in which the variant has the lower loss, with the exact "
+        f"{level} interval (Clopper-Pearson), not corrected."
+    )
+    return [f"{text}.", *([wins] if any(test.win.estimate >= 0 for test in tests) else [])]
+
+
+def _added_in_caption(data: Comparison) -> list[str]:
+    """Seeds that came later: a test on more of them would stop when it likes what it sees."""
+    if not data.added_seeds:
+        return []
+    has_p = any(row.test and math.isfinite(row.test.adjusted_p) for row in data.rows)
+    if not has_p:
+        return [f"Seeds added after the first run: {data.added_seeds} of {data.seeds}."]
     return [
-        f"Difference to the baseline ({data.baseline}): paired by seed, with the {level} t "
-        f"interval, not corrected for the number of comparisons; Holm p: paired t test, "
-        f"{corrected}. P(win): share of seeds in which the variant has the lower loss, with the "
-        f"exact {level} interval (Clopper-Pearson), not corrected."
+        f"p is over {data.seeds} seeds, {data.added_seeds} of them added after the first run: if "
+        "that was for what the others showed, p is too small."
     ]
+
+
+def _searches_in_caption(data: Comparison) -> list[str]:
+    """Where the variants stand, of a table without the columns of the search."""
+    if not data.tuned:
+        return []
+    edges = [row.label for row in data.rows if row.chosen and row.chosen.edges]
+    searches = "search" if len(edges) == 1 else "searches"
+    count = any_of(edges, "and") if len(edges) <= NAMED else f"{len(edges)} variants"
+    return ["Each variant at the values that its search chose on other seeds."] + [
+        f"The {searches} of {count} ended at the edge of what was tried: the best may lie beyond."
+    ] * bool(edges)
 
 
 def _columns_in_caption(data: Comparison) -> list[str]:
     """What the further columns are."""
     parts = []
+    if any(row.test and row.test.reading is Reading.EQUIVALENT for row in data.rows):
+        parts.append(
+            "Equivalent: by two one-sided tests within the larger of 0.01 nats/token and the "
+            "baseline's SD over these seeds."
+        )
     if data.tuned:
+        spread = " (SD)" if any(row.shared and row.shared.n > 1 for row in data.rows) else ""
         parts.append(
             "Each variant at the values that its search chose on other seeds; beside it all at "
-            f"{settings_text(data.shared_settings)}: mean (SD), difference to the baseline."
+            f"{settings_text(data.shared_settings)}: mean{spread}, difference to the baseline."
         )
         if any(row.chosen and row.chosen.edges for row in data.rows):
             parts.append(f"{EDGE_MARK} At the edge of what was tried: the best may lie beyond.")
@@ -88,7 +137,10 @@ def _columns_in_caption(data: Comparison) -> list[str]:
 def _bold_in_caption(data: Comparison) -> list[str]:
     if not any(row.strong for row in data.rows):
         return []
-    parts = ["Bold: every variant whose paired interval against the one of lowest mean includes 0."]
+    parts = [
+        "Bold: every variant whose paired interval against the one of lowest mean, which the same "
+        "runs picked, includes 0; not corrected."
+    ]
     fewest = min(row.to_best.n for row in data.rows if row.to_best is not None)
     if fewest in (2, 3):
         parts.append(
@@ -98,16 +150,21 @@ def _bold_in_caption(data: Comparison) -> list[str]:
     return parts
 
 
-def _noise_in_caption(data: Comparison) -> list[str]:
+def _noise_in_caption(data: Comparison, *, paper: bool) -> list[str]:
     noise = data.noise
     if not math.isfinite(noise.half_width):
         return []
+    if paper:
+        return [
+            f"Noise floor: {data.confidence:.0%} bound on the difference of two means of one "
+            f"variant over n = {noise.n} seeds each, of which they share none."
+        ]
     over = f"{noise.variants} ranked variants" if noise.variants > 1 else "one variant"
     return [
         f"Noise floor: {data.confidence:.0%} bound on the difference of two means of one variant "
-        f"over n = {noise.n} seeds each, t s sqrt(2/n), with s = {noise.sd:.2g} the SD over seeds "
-        f"pooled over {over} and {noise.freedom:.1f} effective degrees of freedom (Box 1954); "
-        "paired differences can be surer than that."
+        f"over n = {noise.n} different seeds each, t s sqrt(2/n), with s = {noise.sd:.2g} the SD "
+        f"over seeds pooled over {over} and {noise.freedom:.1f} effective degrees of freedom "
+        "(Box 1954); paired differences can be surer than that."
     ]
 
 

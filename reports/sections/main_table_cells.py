@@ -42,14 +42,20 @@ def name_cell(row: VariantRow) -> Cell:
 
 def loss_cell(row: VariantRow, decimals: int) -> Cell:
     """Mean and SD of the final loss; in LaTeX the SD in brackets, in units of the last digit."""
-    mean, sd = row.loss.mean, row.loss.sd
+    cell = summary_cell(row.loss, decimals, strong=row.strong)
+    return replace(cell, detail=f"{cell.detail}, n = {row.loss.n}") if cell.detail else cell
+
+
+def summary_cell(loss: Summary, decimals: int, *, strong: bool = False) -> Cell:
+    """A mean with its SD below; in LaTeX in one, for a column of siunitx."""
+    mean, sd = loss.mean, loss.sd
     uncertainty = f"({round(sd * 10**decimals)})" if math.isfinite(sd) else ""
     return Cell(
         number(mean, decimals),
         order=mean,
         tex=f"{mean:.{decimals}f}{uncertainty}" if math.isfinite(mean) else None,
-        detail=f"SD {number(sd, decimals)}, n = {row.loss.n}" if row.loss.n > 1 else "",
-        strong=row.strong,
+        detail=f"SD {number(sd, decimals)}" if loss.n > 1 else "",
+        strong=strong,
     )
 
 
@@ -60,7 +66,10 @@ def difference_cell(row: VariantRow, decimals: int) -> Cell:
         return Cell("baseline", order=0.0, tex="baseline")
     cell = contrast_cells.difference_cell(difference, decimals)
     has_fewer = 1 < difference.n != row.loss.n
-    return replace(cell, detail=f"{cell.detail}, {difference.n} pairs") if has_fewer else cell
+    if not has_fewer:
+        return cell
+    pairs = f"{difference.n} pairs"
+    return replace(cell, detail=f"{cell.detail}, {pairs}", tex=f"{cell.tex} ({pairs})")
 
 
 def holm_cell(row: VariantRow) -> Cell:

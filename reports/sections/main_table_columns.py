@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from reports.analysis.comparison import Comparison, VariantRow
 from reports.analysis.statistics import LEAST_FLIPS
 from reports.exhibits import Cell, Column
@@ -27,7 +29,7 @@ from reports.sections.main_table_cells import (
     speed_cell,
     win_cell,
 )
-from reports.words import factor_label, settings_text
+from reports.words import decimals_for, factor_label, settings_text
 
 
 class Entry(NamedTuple):
@@ -39,11 +41,12 @@ class Entry(NamedTuple):
 
 def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     """All columns: first what a paper shows and a reader looks at, wide ones and costs last."""
-    found = [*_result_entries(data, decimals)]
+    found = [*result_entries(data, decimals)]
     if data.tuned:
         found += _search_entries(data, decimals)
     if data.early:
-        help_ = f"validation loss {data.early}, nats/token: mean, SD over seeds"
+        spread = ", SD over seeds" if any(row.early.n > 1 for row in data.rows) else ""
+        help_ = f"validation loss {data.early}, nats/token: mean{spread}"
         column = _number_column("Early loss", help_)
         found.append(Entry(column, lambda row: estimate_cell(row.early, decimals)))
     if any(row.loss.n >= LEAST_FLIPS for row in data.rows):
@@ -60,12 +63,18 @@ def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     return (*found, *_cost_entries(data))
 
 
-def _result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
+def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
+    """The variant, its loss, and how it stands to the baseline."""
     level = f"{data.confidence:.0%}"
     sds = [row.loss.sd for row in data.rows if math.isfinite(row.loss.sd)]
+    finer = _decimals_of_differences(data, decimals)
     digits = len(str(round(max(sds, default=0.0) * 10**decimals)))
-    loss = "validation loss at the last step, nats/token: mean over completed runs, SD over seeds"
-    difference = f"mean difference, paired by seed, with its {level} t interval, not corrected"
+    several = any(row.loss.n > 1 for row in data.rows)
+    loss = "validation loss at the last step, nats/token: mean over completed runs"
+    loss += ", SD over seeds" * several
+    difference = "mean difference, paired by seed"
+    if any(row.difference and row.difference.n > 1 for row in data.rows):
+        difference += f", with its {level} t interval, not corrected"
     holm = "paired t test, adjusted by Holm for all comparisons with the baseline"
     win = f"share of seeds in which the variant has the lower loss, with its exact {level} interval"
     name = "levels of the factors; the dot is the variant's colour in the figures"
@@ -77,7 +86,7 @@ def _result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
         ),
         Entry(
             Column("Difference to baseline", difference, True, "r"),
-            lambda row: difference_cell(row, decimals),
+            lambda row: difference_cell(row, finer),
         ),
         Entry(Column("Holm p", holm, True, "r"), holm_cell),
         Entry(Column("P(win)", win, True, "r"), win_cell),
@@ -90,6 +99,12 @@ def _result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
             completed_cell,
         ),
     )
+
+
+def _decimals_of_differences(data: Comparison, decimals: int) -> int:
+    """At least those of losses; more where pairing by seed takes most of the spread away."""
+    sds = [row.difference.sd for row in data.rows if row.difference and row.difference.sd > 0]
+    return max(decimals, decimals_for(float(np.median(sds))) if sds else 0)
 
 
 def _search_entries(data: Comparison, decimals: int) -> list[Entry]:

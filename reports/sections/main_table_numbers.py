@@ -24,10 +24,11 @@ def numbers(data: Comparison, decimals: int) -> pd.DataFrame:
         "noise_floor_freedom": data.noise.freedom,
         "noise_floor_n": data.noise.n,
     }
-    return pd.DataFrame([_numbers(row, decimals) | floor for row in data.rows])
+    return pd.DataFrame([variant_numbers(row, decimals) | floor for row in data.rows])
 
 
-def _numbers(row: VariantRow, decimals: int) -> dict[str, object]:
+def variant_numbers(row: VariantRow, decimals: int) -> dict[str, object]:
+    """The row of a variant."""
     best = row.to_best or _NOTHING
     return {
         "variant": row.variant,
@@ -73,6 +74,7 @@ def _against_baseline(test: BaselineTest | None, decimals: int) -> dict[str, obj
         "win_high": test.win.high if test else math.nan,
         "smallest_detectable_difference": test.detectable if test else math.nan,
         "margin": test.margin if test else math.nan,
+        "holm_beyond_margin_p": test.adjusted_beyond_p if test else math.nan,
         "holm_equivalence_p": test.adjusted_equivalence_p if test else math.nan,
         "reading": verdict_of(test, decimals).sentence if test else "baseline",
     }

@@ -36,29 +36,47 @@ def _best_sentences(data: Comparison, decimals: int) -> list[str]:
     best = data.best
     if best is None:
         return [] if data.evaluation_sets > 1 else ["No variant can be ranked yet."]
-    on = data.ranked_on
+    on, so_far = data.ranked_on, " so far" * data.partial
     if any(row.ranked and row.loss.n > on for row in data.rows):
         seeds = "one seed" if on == 1 else f"{on} seeds"
         found = [f"Lowest on the {seeds} that all ranked variants have so far: {best.label}."]
     elif on == 1:
         return [
-            f"In one run, {best.label} has the lowest final loss of the ranked variants, "
+            f"In one run{so_far}, {best.label} has the lowest final loss of the ranked variants, "
             f"{number(best.loss.mean, decimals)}; one seed gives no interval."
         ]
     else:
         spread = f"SD {number(best.loss.sd, decimals)}, n = {best.loss.n}"
         found = [
-            f"Lowest mean final loss of the ranked variants: {best.label}, "
+            f"Lowest mean final loss of the ranked variants{so_far}: {best.label}, "
             f"{number(best.loss.mean, decimals)} ({spread})."
         ]
-    compared = [row for row in data.rows if row.to_best is not None and row.to_best.n > 1]
-    near = sum(row.strong for row in compared)
-    if compared:
-        found.append(
-            f"Against it, no difference was detected for {near} of {len(compared)} other ranked "
-            f"variants ({data.confidence:.0%} interval of the paired difference includes 0)."
+    return [*found, *_others_to_best(data)]
+
+
+def _others_to_best(data: Comparison) -> list[str]:
+    """Where the intervals against the lowest mean lie; which one that is, the same runs say."""
+    known = [row.to_best for row in data.rows if row.to_best is not None and row.to_best.n > 1]
+    if not known:
+        return []
+    places = {
+        "includes 0": sum(difference.includes_zero for difference in known),
+        "lies above 0": sum(difference.low > 0 for difference in known),
+        "lies below 0": sum(difference.high < 0 for difference in known),
+    }
+    found = {place: count for place, count in places.items() if count}
+    text = " and ".join(f"{place} for {count}" for place, count in found.items())
+    text += f" of {len(known)} other ranked variants"
+    if len(found) == 1:
+        alone = len(known) == 1
+        every = (
+            "the one other ranked variant" if alone else f"all {len(known)} other ranked variants"
         )
-    return found
+        text = f"{next(iter(found))} for {every}"
+    return [
+        f"Against it, the {data.confidence:.0%} interval of the paired difference {text}"
+        f"{' so far' * data.partial} (not corrected, and these runs picked the lowest)."
+    ]
 
 
 def _baseline_sentences(data: Comparison) -> list[str]:
@@ -87,8 +105,9 @@ def _counted(data: Comparison, rows: list[VariantRow]) -> str:
     above = sum(difference.low > 0 for difference in differences)
     unclear = sum(difference.includes_zero for difference in differences)
     return (
-        f"Against the baseline ({data.baseline}), the interval lies below 0 for {below}, "
-        f"above 0 for {above} and includes 0 for {unclear} of {len(rows)} "
+        f"Against the baseline ({data.baseline}), the interval, not corrected, lies"
+        f"{' so far' * data.partial} below 0 for {below}, above 0 for {above} and includes 0 for "
+        f"{unclear} of {len(rows)} "
         f"{'variant' if len(rows) == 1 else 'variants'}."
     )
 
@@ -111,8 +130,8 @@ def _detectable(unclear: list[VariantRow], comparisons: int) -> list[str]:
     ends = dict.fromkeys(f"{end:.2g}" for end in (min(known), max(known)))
     level = ", first step of Holm's procedure" if comparisons > 1 else ""
     return [
-        f"Where no difference was detected, the smallest detectable one ({POWER:.0%} power{level}) "
-        f"is {' to '.join(ends)} nats/token."
+        f"Where the interval includes 0, the smallest detectable difference ({POWER:.0%} "
+        f"power{level}) is {' to '.join(ends)} nats/token."
     ]
 
 
@@ -134,9 +153,20 @@ def _verdicts(data: Comparison) -> list[str]:
         for word, readings in _SIDES.items()
         if (labels := [label for label, test in tested.items() if test.reading in readings])
     ]
-    if not named:
+    turning = [
+        label
+        for label, test in tested.items()
+        if test.reading is Reading.AT_EDGE and test.adjusted_p <= 1 - data.confidence
+    ]
+    if turning:
         found.append(
-            f"With p adjusted by Holm over {_comparisons(len(tests))} with the baseline, none is "
+            f"No verdict for {_listed(turning)}: p adjusted by Holm is at most {alpha}, but a "
+            "search ended at its edge, and beyond it the higher loss may be lower."
+        )
+    if not named:
+        none = "no other one" if turning else "none"
+        found.append(
+            f"With p adjusted by Holm over {_comparisons(len(tests))} with the baseline, {none} is "
             f"at most {alpha}."
         )
         return found
@@ -161,8 +191,9 @@ def _beyond(tested: dict[str, BaselineTest]) -> list[str]:
         labels = [label for label, test in tested.items() if test.reading is reading]
         if labels:
             found.append(
-                f"Called {word}, for the interval lies beyond {margin:.2g} nats/token (0.01, or "
-                f"the baseline's SD over seeds) and that of P(win) beyond one half: "
+                f"Called {word}, for the difference is beyond {margin:.2g} nats/token (0.01, or "
+                "the baseline's SD over seeds) by a t test that is adjusted the same way, and the "
+                "interval of P(win) beyond one half: "
                 f"{_listed(labels)}."
             )
     return found

@@ -4,92 +4,110 @@ from __future__ import annotations
 
 import math
 
+from reports.analysis.against_baseline import UNTESTED, BaselineTest, Reading
 from reports.analysis.effects import listed
-from reports.analysis.one_change import ChangeRow, OneChange
+from reports.analysis.one_change import OneChange
 from reports.sections.contrast_cells import difference_words, p_words
-from reports.sections.effects_words import SCOPE
+from reports.sections.readings import SCOPE
 from reports.words import LEAK_MARKS, any_of, counts_caption
 from studies.records import Leak
 
-
-def reading(row: ChangeRow, data: OneChange) -> str:
-    """What the numbers of a change allow to say."""
-    if row.hindrance is not None:
-        return f"not tested: {row.hindrance.value}"
-    if row.holm_p <= 1 - data.confidence:
-        return f"{'lower' if row.difference.mean < 0 else 'higher'} final loss {SCOPE}"
-    known = math.isfinite(row.detectable) and row.detectable
-    return "no difference detected" + (
-        f" (smallest detectable {row.detectable:.2g})" if known else ""
-    )
+_SIDES = (
+    ("Lower", (Reading.LOWER, Reading.BETTER)),
+    ("Higher", (Reading.HIGHER, Reading.WORSE)),
+)
 
 
 def sentences(data: OneChange, decimals: int) -> tuple[str, ...]:
     """How many changes were detected, which, and which were not tested."""
-    tested = [row for row in data.rows if row.hindrance is None]
-    detected = [row for row in tested if row.holm_p <= 1 - data.confidence]
+    tests = {change.text: row.test for change, row in data.rows if row.test}
+    tested = {text: test for text, test in tests.items() if test.reading not in UNTESTED}
+    detected = {text: test for text, test in tested.items() if test.reading.is_significant}
     found = []
     if tested:
-        count = f"{len(tested)} {'change' if len(tested) == 1 else 'changes'} of one factor"
-        found.append(
-            f"Of {count} of the baseline ({data.baseline.label}) that could be tested, a "
-            f"difference was detected for {len(detected) or 'none'} (Holm p of at "
-            f"most {1 - data.confidence:.2g}){_detectable(tested, detected)}."
-        )
-    for side, rows in (
-        ("Lower", [row for row in detected if row.difference.mean < 0]),
-        ("Higher", [row for row in detected if row.difference.mean > 0]),
-    ):
-        if rows:
-            named = [
-                f"{row.change} ({difference_words(row.difference, decimals)}, "
-                f"{p_words(row.holm_p, 'Holm p')})"
-                for row in rows
-            ]
+        baseline, adjusted = data.baseline.label, f"(p adjusted by Holm over {_comparisons(data)})"
+        if len(tested) == 1:
+            found.append(
+                f"One change of one factor of the baseline ({baseline}) could be tested: "
+                f"{'a' if detected else 'no'} difference was detected {adjusted}."
+            )
+        else:
+            found.append(
+                f"Of {len(tested)} changes of one factor of the baseline ({baseline}) that could "
+                f"be tested, a difference was detected for {len(detected) or 'none'} {adjusted}."
+            )
+    for side, readings in _SIDES:
+        named = [
+            f"{text} ({difference_words(test.difference, decimals)}, "
+            f"{p_words(test.adjusted_p, 'Holm p')})"
+            for text, test in detected.items()
+            if test.reading in readings
+        ]
+        if named:
             found.append(f"{side} final loss {SCOPE}: {any_of(listed(named), 'and')}.")
-    untested: dict[str, list[str]] = {}
-    for row in data.rows:
-        if row.hindrance is not None:
-            untested.setdefault(row.hindrance.value, []).append(row.change)
-    found += [
-        f"Not tested, {reason}: {any_of(listed(changes), 'and')}."
-        for reason, changes in untested.items()
-    ]
-    return tuple(found)
+    rest = [test for text, test in tested.items() if text not in detected]
+    return (*found, *_detectable(rest), *_untested(tests))
 
 
-def _detectable(tested: list[ChangeRow], detected: list[ChangeRow]) -> str:
+def _comparisons(data: OneChange) -> str:
+    count = len(data.comparison.rows) - 1
+    return "the one comparison with it" if count == 1 else f"all {count} comparisons with it"
+
+
+def _detectable(tests: list[BaselineTest]) -> list[str]:
     """What the seeds could have shown where nothing was detected; a spread of 0 tells nothing."""
-    rest = [row.detectable for row in tested if row not in detected]
-    known = [value for value in rest if math.isfinite(value) and value]
+    known = [
+        test.detectable for test in tests if math.isfinite(test.detectable) and test.detectable
+    ]
     if not known:
-        return ""
+        return []
     ends = dict.fromkeys(f"{end:.2g}" for end in (min(known), max(known)))
-    return f"; of the others the smallest detectable one is {' to '.join(ends)} nats/token"
+    return [
+        "Where none was detected, the smallest detectable difference (80% power, first step of "
+        f"Holm's procedure) is {' to '.join(ends)} nats/token."
+    ]
+
+
+def _untested(tests: dict[str, BaselineTest]) -> list[str]:
+    changes: dict[str, list[str]] = {}
+    for text, test in tests.items():
+        if test.reading in UNTESTED:
+            changes.setdefault(test.reading.value, []).append(text)
+    return [
+        f"Not tested, {reason}: {any_of(listed(named), 'and')}."
+        for reason, named in changes.items()
+    ]
 
 
 def caption(data: OneChange) -> str:
     """What the rows and columns are."""
-    level = f"{data.confidence:.0%}"
-    seeds = f"{data.planned_seeds} {'seed' if data.planned_seeds == 1 else 'seeds'}"
+    comparison = data.comparison
+    level = f"{comparison.confidence:.0%}"
+    seeds = f"{comparison.seeds} {'seed' if comparison.seeds == 1 else 'seeds'}"
+    listed_rows = [data.baseline, *(row for _, row in data.rows)]
+    tests = [row.test for _, row in data.rows if row.test]
+    spread = " with the SD over seeds" if any(row.loss.n > 1 for row in listed_rows) else ""
+    interval = ""
+    if any(test.difference.n > 1 for test in tests):
+        interval = f", with the {level} t interval, which is not adjusted"
+    as_main = "P(win) as in the main table."
+    if any(math.isfinite(test.adjusted_p) for test in tests):
+        as_main = f"Holm p and P(win) as in the main table, p adjusted over {_comparisons(data)}."
     parts = [
         f"One change at a time: cells that differ from the baseline ({data.baseline.label}) in one "
-        "factor, at its levels of all others. Final loss in nats/token: mean over "
-        f"completed runs with the SD over seeds ({seeds} planned). Difference to the baseline: "
-        f"paired by seed, with the {level} t interval, which is not adjusted; Holm p: of the "
-        f"paired t test, adjusted over the {len(data.rows)} changes, one that is not tested "
-        "counting as 1."
+        "factor, at its levels of all others. Final loss in nats/token: mean over completed runs"
+        f"{spread} ({seeds} planned). Difference to the baseline: paired by seed{interval}.",
+        as_main,
     ]
-    leaks = {row.leak for row in (data.baseline, *data.rows)}
+    leaks = {data.baseline.leak, *(row.leak for _, row in data.rows)}
     if Leak.IN_TRAINING in leaks:
         parts.append(
             f"{LEAK_MARKS[Leak.IN_TRAINING]} later tokens leak into earlier ones in training; its "
             "evaluation is causal."
         )
     if Leak.LEAKY in leaks:
-        parts.append(
-            f"{LEAK_MARKS[Leak.LEAKY]} later tokens leak into the evaluation: not compared."
-        )
-    if data.tuned:
+        parts.append(f"{LEAK_MARKS[Leak.LEAKY]} later tokens leak into the evaluation: not ranked.")
+    if comparison.tuned:
         parts.append("Each variant at the values that its search chose.")
-    return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])
+    counts = counts_caption(comparison.outcomes, searching=comparison.searching)
+    return " ".join([*parts, counts])

@@ -14,6 +14,7 @@ SCOPE = "under this protocol at this scale"
 _VERDICTS = {
     Reading.UNRANKED: "no verdict",
     Reading.DIFFERENT_TEXTS: "no verdict",
+    Reading.LEAKY: "no verdict",
     Reading.SEARCHING: "no verdict yet",
     Reading.NO_PAIR: "no verdict yet",
     Reading.ONE_RUN: "in one run",
@@ -53,8 +54,9 @@ def verdict_of(test: BaselineTest, decimals: int) -> Verdict:
 
 def _detail(test: BaselineTest, decimals: int) -> str:
     details = {
-        Reading.UNRANKED: "not ranked",
+        Reading.UNRANKED: "one of the two is not ranked",
         Reading.DIFFERENT_TEXTS: "other evaluation data",
+        Reading.LEAKY: "an evaluation leaks",
         Reading.SEARCHING: "the search goes on",
         Reading.NO_PAIR: "no seed has both runs",
         Reading.ONE_RUN: "no interval" + ("" if test.seeds == 1 else f", 1 of {test.seeds} seeds"),

@@ -31,7 +31,7 @@ def render(data: Stability) -> Exhibits:
         rows.append(Row(_cells(row, data), gap=row.factor != previous, runs=row.runs))
         previous = row.factor
     table = Table(NAME, _caption(data), _columns(data), tuple(rows), numbers)
-    return Exhibits(sentences=_sentences(data), tables=(table,))
+    return Exhibits(sentences=_sentences(data), tables=(table,), methods=("clopper-pearson",))
 
 
 def _none_diverged(data: Stability) -> str:

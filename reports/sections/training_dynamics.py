@@ -138,8 +138,9 @@ def render(data: TrainingDynamics) -> Exhibits:
 
 def _caption(data: TrainingDynamics) -> str:
     target = " to ".join(f"{t:.4g}" for t in dict.fromkeys((*data.targets[:1], *data.targets[-1:])))
+    several = any(summary.n > 1 for row in data.rows for summary in row.values.values())
     parts = [
-        "Training dynamics, mean over completed runs with the SD over seeds.",
+        f"Training dynamics, mean over completed runs{' with the SD over seeds' * several}.",
         *(f"{headed(m.label)}: {m.definition}." for m in data.definitions.values()),
         f"The target is {target} nats/token{', by run' if len(data.targets) > 1 else ''}; the "
         f"steps are a mean over the runs that reached it{_accuracy(data)}."

@@ -17,6 +17,8 @@ from reports.tex import escape
 TEMPLATES = Path(__file__).parent / "templates"
 ROWS_PER_PAGE = 45
 """A longer table becomes a longtable, which breaks over pages."""
+ROWS_PER_LANDSCAPE = 32
+"""The same for a table on a page that is turned."""
 
 
 def is_wide(table: Table) -> bool:
@@ -39,10 +41,10 @@ def table_tex(table: Table, *, wide: bool = False, two_columns: bool = False) ->
         _environment()
         .get_template("table.tex.j2")
         .render(
-            table=table,
+            caption=table.caption if wide else table.paper_caption or table.caption,
             label=table.name + "-wide" * wide,
             wide=wide,
-            long=wide or len(table.rows) > ROWS_PER_PAGE,
+            long=len(table.rows) > (ROWS_PER_LANDSCAPE if wide else ROWS_PER_PAGE),
             star="*" * two_columns,
             preamble=" ".join(column.tex for column in columns),
             head=" & ".join(map(_heading, columns)),

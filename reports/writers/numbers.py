@@ -16,22 +16,33 @@ from reports.exhibits import Table
 from reports.tex import escape
 from reports.words import LEAST_P
 
+DECIMALS = 3
+"""Of a number that is not small; of a small one, as many as show two of its digits."""
+SHORT = 2
+"""Digits up to which a number, such as a learning rate, is not rounded."""
+
 HEAD = r"""% Numbers of the study for the text of a paper; needs \usepackage{siunitx}.
 %   \input{numbers}
-%   \ablnum{NAME}     a number, rounded to 3 decimals; words and whole numbers as they are
-%   \ablnum[2]{NAME}  the same, rounded to 2 decimals
+%   \ablnum{NAME}     the number with 3 decimals, more where it is small; words, whole numbers
+%                     and short ones (0.0003) as they are
+%   \ablnum[2]{NAME}  the number with 2 decimals
 % Names are STUDY/TABLE/ROW/COLUMN, as in tables/TABLE.csv; all of them are listed below.
 \makeatletter
-\providecommand{\ablnum}[2][3]{%
+\providecommand{\ablnum}[2][]{%
   \ifcsname ablation@number@#2\endcsname
-    \expandafter\ablation@round\expandafter{\expanded{\csname ablation@number@#2\endcsname}}{#1}%
+    \expanded{\noexpand\ablation@round\csname ablation@number@#2\endcsname{#1}}%
   \else\ifcsname ablation@text@#2\endcsname
     \csname ablation@text@#2\endcsname
   \else
     \PackageError{numbers}{There is no number #2}{Names are listed in numbers.tex}%
   \fi\fi}
-\providecommand{\ablation@round}[2]{\num[round-mode=places,round-precision=#2]{#1}}
-\providecommand{\ablation@number}[2]{\expandafter\def\csname ablation@number@#1\endcsname{#2}}
+\providecommand{\ablation@round}[3]{%
+  \if\relax\detokenize{#3}\relax
+    \num[round-mode=places,round-precision=#2]{#1}%
+  \else
+    \num[round-mode=places,round-precision=#3]{#1}%
+  \fi}
+\providecommand{\ablation@number}[3]{\expandafter\def\csname ablation@number@#1\endcsname{{#2}{#3}}}
 \providecommand{\ablation@text}[2]{\expandafter\def\csname ablation@text@#1\endcsname{#2}}"""
 
 
@@ -40,14 +51,16 @@ class Named(NamedTuple):
 
     name: str
     tex: str
-    is_rounded: bool
-    """Whether it is a number that is rounded where it is used; else it stands as it is."""
+    decimals: int | None = None
+    """To which a number is rounded where nobody says otherwise; None for what stands as it is."""
 
 
 def numbers_tex(study: str, tables: Iterable[Table]) -> str:
     """The macros file: one line per entry of each table, and the command that sets them."""
     lines = [
-        rf"\ablation@{'number' if entry.is_rounded else 'text'}{{{entry.name}}}{{{entry.tex}}}"
+        rf"\ablation@text{{{entry.name}}}{{{entry.tex}}}"
+        if entry.decimals is None
+        else rf"\ablation@number{{{entry.name}}}{{{entry.tex}}}{{{entry.decimals}}}"
         for table in tables
         for entry in named_numbers(study, table)
     ]
@@ -64,14 +77,15 @@ def named_numbers(study: str, table: Table) -> Iterator[Named]:
 
 def _named(name: str, column: str, value: object) -> Named:
     if isinstance(value, bool):
-        return Named(name, "yes" if value else "no", is_rounded=False)
+        return Named(name, "yes" if value else "no")
     if not isinstance(value, int | float) or math.isinf(value):
-        return Named(name, escape(str(value)), is_rounded=False)
+        return Named(name, escape(str(value)))
     if (column == "p" or column.endswith("_p")) and value < LEAST_P:
-        return Named(name, rf"\num{{<{LEAST_P}}}", is_rounded=False)
-    if float(value).is_integer():
-        return Named(name, rf"\num{{{value:.0f}}}", is_rounded=False)
-    return Named(name, f"{value:.10g}", is_rounded=True)
+        return Named(name, rf"\num{{<{LEAST_P}}}")
+    text = f"{value:.0f}" if float(value).is_integer() else f"{value:.10g}"
+    if float(value).is_integer() or float(f"{value:.{SHORT}g}") == value:
+        return Named(name, rf"\num{{{text}}}")
+    return Named(name, text, max(DECIMALS, 1 - math.floor(math.log10(abs(value)))))
 
 
 def row_names(table: Table) -> list[str]:

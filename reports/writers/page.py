@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from reports.exhibits import RUNS, Exhibits, IntervalBar, Table
 from reports.figures.style import INK
-from reports.links import RunLinks
+from reports.links import Links
 from reports.overview import Overview
 from reports.words import OUTCOME_MARKS
 from reports.writers.run_references import RunReferences
@@ -31,7 +31,7 @@ def page_html(
     overview: Overview,
     sections: Sequence[tuple[str, str, Exhibits]],
     drawings: Mapping[str, str],
-    links: RunLinks | None = None,
+    links: Links | None = None,
 ) -> str:
     """The page, with style, script and figures inside.
 

@@ -10,9 +10,10 @@ import pytest
 from ablations.cli import main
 from ablations.tracking import Tracking
 from ablations.tracking_report import DIGEST, log_report
+from ablations.tracking_store import default_tracking_uri
 from reports.writers.pictures import Pictures
 from studies.errors import AblationError
-from tests.finished_study import FinishedStudy, finished
+from tests.finished_study import FinishedStudy, finished, run_study
 
 __all__ = ["finished"]
 
@@ -88,3 +89,57 @@ def test_a_store_without_the_study_costs_a_line(
     assert "logged:    not to MLflow: " in capsys.readouterr().out
     with pytest.raises(AblationError, match=r"`ablate sync another` sends it"):
         log_report(Tracking(finished.uri), "another", tmp_path / "manifest.json")
+
+
+def test_a_report_of_two_studies_is_logged_to_both_and_verified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    uri = default_tracking_uri(home)
+    studies = [run_study(home, uri, name) for name in ("gating", "gating-again")]
+    command = ["report", "gating", "gating-again", "--home", str(home), "--formats", "pdf"]
+    assert main(["report", "gating", "--home", str(home), "--formats", "pdf", "--no-log"]) == 0
+    capsys.readouterr()
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    folder = home / "joined" / "gating+gating-again"
+    assert f"report:    {folder / 'report.html'}" in said
+    for study in studies:
+        name = study.plan.study.name
+        assert f"logged:    artifact report-joined/{folder.name}/ of the run of {name}, " in said
+        assert f"ablate ui {name} " in said
+        files = logged(study, f"report-joined/{folder.name}")
+        assert f"report-joined/{folder.name}/manifest.json" in files
+        assert logged(study, "report") == set()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["options"]["pages"] == {"gating": "../../gating/report/report.html"}
+    assert all(run["mlflow_run_id"] for run in manifest["runs"])
+    assert len({run["mlflow_run_id"] for run in manifest["runs"]}) == 8
+    assert '"../../gating/report/report.html"' in (folder / "report.html").read_text()
+
+    assert main([*command, "--verify"]) == 0
+    assert "files from 8 runs are as they were" in capsys.readouterr().out
+    tracked = [*command, "--from-tracking", "--output", str(tmp_path / "tracked"), "--no-log"]
+    assert main(tracked) == 0
+    table = "tables/shared.csv"
+    assert (tmp_path / "tracked" / table).read_text() == (folder / table).read_text()
+
+
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [
+        (["gating", "gating"], "'gating' is named 2 times"),
+        (["gating", "nothing"], "no runs of study 'nothing'"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused(
+    finished: FinishedStudy,
+    names: list[str],
+    error: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    home = finished.directory.path.parent
+    assert main(["report", *names, "--home", str(home)]) == 2
+    assert error in capsys.readouterr().err
+    assert not (home / "joined").exists()

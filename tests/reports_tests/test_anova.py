@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ttest_rel
 from statsmodels.formula.api import ols
-from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.anova import AnovaRM, anova_lm
 from statsmodels.stats.multitest import multipletests
 
 from reports.analysis.anova import LARGE_OMEGA_SQUARED, Term, balanced_anova
@@ -29,45 +30,68 @@ def losses(shape: tuple[int, ...]) -> np.ndarray:
     return values
 
 
+def framed(values: np.ndarray) -> tuple[pd.DataFrame, list[str]]:
+    names = [f"f{axis}" for axis in range(values.ndim - 1)]
+    places = np.indices(values.shape).reshape(values.ndim, -1).T
+    return pd.DataFrame(places, columns=[*names, "seed"]).assign(loss=values.ravel()), names
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_table_is_that_of_repeated_measures_in_statsmodels(shape: tuple[int, ...]) -> None:
+    values = losses(shape)
+    frame, names = framed(values)
+    table = AnovaRM(frame, "loss", "seed", within=names).fit().anova_table
+    found = balanced_anova(values)
+    for term in found.terms:
+        expected = table.loc[":".join(f"f{axis}" for axis in term.factors)]
+        assert (term.df, term.error_df) == (expected["Num DF"], expected["Den DF"])
+        assert term.f == pytest.approx(expected["F Value"], rel=1e-6)
+        assert term.p == pytest.approx(expected["Pr > F"], rel=1e-5)
+    assert len(found.terms) == 2 ** len(names) - 1
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", [1, 3])
-def test_the_table_is_the_one_of_statsmodels(shape: tuple[int, ...], kind: int) -> None:
+def test_sums_of_squares_are_those_of_type_one_and_three(shape: tuple[int, ...], kind: int) -> None:
     values = losses(shape)
-    names = [f"f{axis}" for axis in range(len(shape) - 1)]
-    frame = pd.DataFrame(np.indices(shape).reshape(len(shape), -1).T, columns=[*names, "seed"])
+    frame, names = framed(values)
     crossed = " * ".join(f"C({name}, Sum)" for name in names)
-    model = ols(f"loss ~ {crossed} + C(seed, Sum)", frame.assign(loss=values.ravel())).fit()
-    table = anova_lm(model, typ=kind)
+    table = anova_lm(ols(f"loss ~ {crossed} + C(seed, Sum)", frame).fit(), typ=kind)
     found = balanced_anova(values)
     for term in found.terms:
         expected = table.loc[":".join(f"C(f{axis}, Sum)" for axis in term.factors)]
         assert term.df == expected["df"]
         assert term.sum_of_squares == pytest.approx(expected["sum_sq"], rel=1e-6)
-        assert term.f == pytest.approx(expected["F"], rel=1e-6)
-        assert term.p == pytest.approx(expected["PR(>F)"], rel=1e-5)
-    assert found.error_df == table.loc["Residual", "df"]
-    assert found.error_sum_of_squares == pytest.approx(table.loc["Residual", "sum_sq"])
+    errors = sum(term.error_sum_of_squares for term in found.terms)
+    assert errors == pytest.approx(table.loc["Residual", "sum_sq"])
+    assert sum(term.error_df for term in found.terms) == table.loc["Residual", "df"]
     assert found.seed_df == table.loc["C(seed, Sum)", "df"]
     assert found.seed_sum_of_squares == pytest.approx(table.loc["C(seed, Sum)", "sum_sq"])
-    assert len(found.terms) == 2 ** len(names) - 1
 
 
-def test_all_parts_add_up_to_the_whole() -> None:
-    values = losses((3, 2, 2, 4))
-    found = balanced_anova(values)
-    parts = [term.sum_of_squares for term in found.terms]
-    total = ((values - values.mean()) ** 2).sum()
-    assert sum(parts) + found.seed_sum_of_squares + found.error_sum_of_squares == pytest.approx(
-        total
-    )
-    assert sum(t.df for t in found.terms) + found.seed_df + found.error_df == values.size - 1
+def test_of_two_levels_it_is_the_paired_t_test_of_their_means() -> None:
+    values = losses((2, 3, 5))
+    test = ttest_rel(*values.mean(axis=1))
+    term = next(t for t in balanced_anova(values).terms if t.factors == (0,))
+    assert term.f == pytest.approx(test.statistic**2)
+    assert term.p == pytest.approx(test.pvalue)
+
+
+def test_an_effect_of_the_seed_on_a_factor_is_no_effect_of_the_factor() -> None:
+    random = np.random.default_rng(3)
+    p = []
+    for _ in range(1000):
+        values = random.normal(0, 0.01, (4, 3, 2, 5))
+        values = values + random.normal(0, 0.02, (1, 3, 1, 5))
+        p.append(next(t.p for t in balanced_anova(values).terms if t.factors == (1,)))
+    assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.02)
 
 
 def test_effect_sizes_by_their_formulas() -> None:
     values = losses((4, 3, 5))
     found = balanced_anova(values)
     for term in found.terms:
-        squares, error = term.sum_of_squares, found.error_sum_of_squares
+        squares, error = term.sum_of_squares, term.error_sum_of_squares
         assert term.eta_squared == pytest.approx(squares / (squares + error))
         from_f = term.df * (term.f - 1) / (term.df * (term.f - 1) + values.size)
         assert term.omega_squared == pytest.approx(from_f)
@@ -122,7 +146,7 @@ def test_where_all_losses_are_one_there_is_no_test() -> None:
     found = balanced_anova(np.full((3, 2, 3), 1.7))
     assert all(math.isnan(term.p) and math.isnan(term.eta_squared) for term in found.terms)
     assert all(term.is_negligible(0.05) for term in found.terms)
-    assert found.error_sum_of_squares == 0.0
+    assert [term.error_sum_of_squares for term in found.terms] == [0.0] * len(found.terms)
 
 
 def test_an_effect_without_any_error_is_certain() -> None:
@@ -140,5 +164,5 @@ def test_an_effect_without_any_error_is_certain() -> None:
 def test_an_interaction_counts_by_its_p_or_by_its_size(
     p: float, omega_squared: float, negligible: bool
 ) -> None:
-    term = Term((0, 1), 1, 1.0, 1.0, p, 1.0, 0.5, omega_squared)
+    term = Term((0, 1), 1, 1.0, 4, 1.0, 1.0, p, 1.0, 0.5, omega_squared)
     assert term.is_negligible(0.05) is negligible

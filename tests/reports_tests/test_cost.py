@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.analysis.cost import collect
+from reports.analysis.loss_by_cost import collect
 from reports.figures.cost_panels import unit_for
 from reports.figures.drawing import PAGE, PAPER, draw_files
 from reports.results.frame import StudyResults, assemble
@@ -41,13 +41,13 @@ def test_rows_have_cost_and_losses(sizes: StudyResults) -> None:
         sizes, lambda r: summed(r, **{EARLY_LOSS: 3.0 + r.seed, FLOPS_PER_TOKEN: 5e5})
     )
     data = collect(results)
-    assert data.early_at == "step 125"
-    assert [row.row.variant for row in data.rows] == list(results.variants)
-    for row in data.rows:
+    assert data.comparison.early == "at step 125"
+    assert [row.variant for row in data.comparison.rows] == list(results.variants)
+    for row in data.comparison.rows:
         assert row.early[:3] == (3, 4.0, 1.0)
-        assert row.flops_per_token == 5e5
-        assert row.steps_per_s == pytest.approx(41_000 / 1024, rel=0.05)
-        assert len(row.runs) == 3
+        assert row.cost.flops_per_token == 5e5
+        assert row.cost.steps_per_s == pytest.approx(41_000 / 1024, rel=0.05)
+        assert len(data.runs[row.variant]) == 3
     assert data.figures == {}  # equal FLOPs, and no time was recorded
 
 
@@ -80,7 +80,7 @@ def test_hours_compare_on_one_machine_only(sizes: StudyResults) -> None:
         return summed(record, **{TRAINING_TIME_S: 10.0 * (1 + len(record.variant))})
 
     one = collect(changed(sizes, timed))
-    assert one.machines == 1
+    assert one.comparison.machines == 1
     assert set(one.figures) == {"flops", "hours"}
 
     def elsewhere(record: RunRecord) -> RunRecord:
@@ -115,8 +115,9 @@ def test_survivors_are_told_and_nothing_is_bold_but_as_in_the_main_table(
 def test_where_steps_differ_the_early_loss_is_at_a_share(tmp_path: Path) -> None:
     plan = grid_study((0,), {"training.max_steps": (100, 200)}, report={},
                       protocol={"unequal_budgets": "it is the question"})  # fmt: skip
-    data = collect(load_study(write_study(tmp_path / "study", plan)))
-    assert data.early_at == "0.125 of the steps of a run"
+    results = load_study(write_study(tmp_path / "study", plan))
+    data = collect(changed(results, lambda record: summed(record, **{EARLY_LOSS: 3.0})))
+    assert data.comparison.early == "at step 12 to 25, 0.125 of the steps of each variant"
 
 
 def test_one_variant_and_no_run(tmp_path: Path) -> None:

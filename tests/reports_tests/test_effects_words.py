@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from reports.analysis.effects import collect
 from reports.exhibits import Exhibits, Table
 from reports.results.frame import StudyResults
 from reports.sections.effects import SECTION
+from reports.sections.effects_words import sentences
 from studies.records import Leak, Outcome
 from tests.reports_tests.effect_studies import default_grid, noisy, study
 
@@ -74,7 +76,7 @@ def test_a_clear_effect_is_told_with_its_interval_and_its_scope() -> None:
     assert "that does not show that there is none" in text
     assert re.search(
         r"Activation, mean over all cells of a level: the means differ under this protocol at this "
-        r"scale \(F\(2, 20\) = [\d.]+, Holm p < 0.001, partial omega² 1.00\)\. Against ReLU: lower "
+        r"scale \(F\(2, 8\) = [\d.]+, Holm p < 0.001, partial omega² 1.00\)\. Against ReLU: lower "
         r"final loss under this protocol at this scale for GELU \(−0.2\d+ \[−0.2\d+, −0.1\d+\], "
         r"Holm p < 0.001\) and SiLU",
         text,
@@ -84,13 +86,16 @@ def test_a_clear_effect_is_told_with_its_interval_and_its_scope() -> None:
 def test_where_no_difference_is_detected_the_smallest_detectable_one_is_told() -> None:
     text = text_of(study(noisy(0.01), seeds=3))
     assert "no effect was detected" in text
-    assert re.search(r"no difference detected for 2 of 2 \(smallest detectable: [\d.]+ to", text)
+    assert re.search(r"no effect was detected \(F.*\) \(smallest detectable: [\d.]+ to", text)
 
 
 def test_an_interaction_moves_the_words_to_simple_effects() -> None:
     results = study(noisy(0.002, relu_rms=0.2))
     text = text_of(results)
-    assert "Not negligible (p < 0.05 or partial omega² of at least 0.14): activation × norm" in text
+    assert (
+        "May not be negligible (p < 0.05 or partial omega² of at least 0.14): activation × norm"
+        in text
+    )
     assert "Simple effects of activation, 4 contrasts" in text
     assert "mean over all cells of a level" not in text
     assert "Interactions are not negligible" in table_of(results, "level_means").caption
@@ -99,8 +104,8 @@ def test_an_interaction_moves_the_words_to_simple_effects() -> None:
 
 def test_clipped_losses_are_called_so_and_claim_nothing_of_the_final_loss() -> None:
     results = study(noisy(0.002, relu=0.3), fates={("gelu-rms", 0): Outcome.DIVERGED})
-    (clipped,) = [s for s in exhibits_of(results).sentences if "count as untrained" in s]
-    assert "1 diverged run of these cells" in clipped
+    (clipped,) = [s for s in exhibits_of(results).sentences if "counts as untrained" in s]
+    assert "Here the one diverged run of these cells" in clipped
     caption = table_of(results, "anova_clipped").caption
     assert "min(final loss, loss at initialisation)" in caption
     assert "30 planned, 29 completed, 1 diverged" in caption
@@ -111,13 +116,50 @@ def test_clipped_losses_are_called_so_and_claim_nothing_of_the_final_loss() -> N
 def test_fewer_seeds_than_planned_are_told() -> None:
     results = study(fates={("relu-rms", 1): Outcome.FAILED})
     assert "at 4 of 5 seeds, those that all of them have" in text_of(results)
-    assert "4 of 5 seeds" in table_of(results, "anova").caption
+    assert "4 of 5 seeds" in table_of(results, "level_means").caption
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.MISSING])
+def test_while_seeds_are_missing_nothing_is_tested(outcome: Outcome) -> None:
+    results = study(noisy(0.001, gelu=-0.2), fates={("relu-rms", 1): outcome})
+    text = text_of(results)
+    assert "Tests are given once all 5 seeds of these cells have run" in text
+    assert "lower" not in text
+    assert [table.name for table in exhibits_of(results).tables] == ["level_means"]
+    assert table_of(results, "level_means").data["holm_p"].isna().all()
+
+
+def test_where_a_search_of_the_higher_side_ended_at_its_edge_there_is_no_verdict() -> None:
+    clear = noisy(0.001, gelu=-0.2)
+    results = study(clear)
+    data = collect(results.compared)
+    assert data is not None
+    levels = [
+        replace(row, contrast=row.contrast and replace(row.contrast, edges=(False, True)))
+        for row in data.analyses[0].levels
+    ]
+    turned = replace(data, analyses=(replace(data.analyses[0], levels=tuple(levels)),))
+    told, untold = (" ".join(sentences(one, 3)) for one in (data, turned))
+    assert "lower final loss under this protocol at this scale for GELU" in told
+    assert "lower final loss" not in untold
+    assert "no verdict for 1, where a search of the higher side ended at its edge" in untold
 
 
 def test_one_seed_is_said_to_allow_no_test() -> None:
     results = study(seeds=1)
     assert "One seed: no analysis of variance" in text_of(results)
     assert [table.name for table in exhibits_of(results).tables] == ["level_means"]
+
+
+def test_one_of_a_kind_is_called_one() -> None:
+    results = study(factors={"model.norm": ("rms", "layer")})
+    exhibits = exhibits_of(results)
+    captions = [table.caption for table in exhibits.tables]
+    helps = [column.help for table in exhibits.tables for column in table.columns]
+    text = " ".join([*captions, *helps, text_of(results)])
+    assert "adjusted over the one term" in text
+    assert "Holm p over the one difference of this table" in text
+    assert not re.search(r"\bthe 1\b|\b1 (of 1|\w+s)\b", text)
 
 
 def test_training_leaks_are_in_the_caption() -> None:
@@ -131,11 +173,11 @@ def test_leaky_variants_leave_a_sentence_alone() -> None:
     assert exhibits.tables == exhibits.figures == ()
 
 
-def test_interactions_stand_before_main_effects_and_the_error_last() -> None:
+def test_interactions_stand_before_main_effects_and_the_seed_last() -> None:
     table = table_of(default_grid(), "anova")
     names = [row.cells[0].text for row in table.rows]
     assert names[0] == "activation × norm × placement"
-    assert names[4:] == ["activation", "norm", "placement", "seed (block)", "error"]
+    assert names[4:] == ["activation", "norm", "placement", "seed (block)"]
     assert [row.gap for row in table.rows].index(True) == 4
     assert all(len(row.runs) == 24 * 5 for row in table.rows)
 

@@ -98,6 +98,39 @@ def test_what_holm_does_not_let_pass_is_not_called_lower(tmp_path: Path) -> None
     assert verdict_of(results) == "interval below 0, but not significant after Holm"
 
 
+def test_beyond_the_margin_is_a_test_of_its_own_adjusted_over_all(tmp_path: Path) -> None:
+    losses = below(0.014, 8)
+    declared = hypothesis(margin=0.01)
+    alone = row_of(results_of(tmp_path, {"h": declared}, losses, seeds=range(8)))
+    differences = np.subtract(losses["swiglu-layer"], 2.0)
+    p = stats.ttest_1samp(differences, -0.01).pvalue
+    assert alone.beyond_p == alone.adjusted_beyond_p == pytest.approx(p)
+    exact = stats.binomtest(8, 8).proportion_ci(0.95, method="exact")
+    assert alone.win == pytest.approx((1.0, exact.low, 1.0))
+    assert p > 0.05
+    assert alone.finding is Finding.AS_CLAIMED
+
+    losses = below(0.0165, 8)
+    p = stats.ttest_1samp(np.subtract(losses["swiglu-layer"], 2.0), -0.01).pvalue
+    assert p < 0.05 < 4 * p
+    for family, finding in ((1, Finding.BEYOND_MARGIN), (4, Finding.AS_CLAIMED)):
+        several = {**many(family), "h": declared}
+        row = row_of(results_of(tmp_path / str(family), several, losses, seeds=range(8)))
+        assert row.difference.high < -0.01
+        assert row.adjusted_p <= 0.05
+        assert row.adjusted_beyond_p == pytest.approx(family * p)
+        assert row.finding is finding
+
+
+def test_an_equivalence_has_no_p_beyond_the_margin(tmp_path: Path) -> None:
+    alike = results_of(tmp_path, {"h": hypothesis("equivalent", margin=0.02)}, below(0.001))
+    assert math.isnan(row_of(alike).adjusted_beyond_p)
+    waiting = Synthetic({("relu-layer", 4): Outcome.MISSING})
+    row = row_of(results_of(tmp_path / "few", {"h": hypothesis()}, below(0.03), waiting))
+    assert math.isnan(row.beyond_p)
+    assert math.isnan(row.adjusted_beyond_p)
+
+
 @pytest.mark.parametrize(
     ("fate", "words"),
     [(Outcome.DIVERGED, "diverged;"), (Outcome.PRUNED, "diverged or were pruned;")],
@@ -135,7 +168,7 @@ def test_a_pair_is_of_runs_that_completed_in_all_cells(
 
 def test_a_hypothesis_is_tested_on_the_seeds_that_it_was_planned_for(tmp_path: Path) -> None:
     synthetic = Synthetic({("relu-layer", 4): Outcome.MISSING, ("relu-layer", 3): Outcome.DIVERGED})
-    for seeds, finding in ((3, Finding.BEYOND_MARGIN), (4, Finding.SURVIVORS)):
+    for seeds, finding in ((3, Finding.AS_CLAIMED), (4, Finding.SURVIVORS)):
         declared = {"h": hypothesis(seeds=seeds, margin=0.01)}
         results = results_of(tmp_path / str(seeds), declared, below(0.1), synthetic)
         assert row_of(results).difference.n == 3
@@ -172,7 +205,7 @@ def test_what_is_tested_on_something_else_is_no_longer_confirmatory(
 ) -> None:
     both_norms = {"h": hypothesis(of=SWIGLU, against={"model.activation": "relu"})}
     results = results_of(tmp_path, both_norms, {**below(0.03), "swiglu-rms": (1.9,) * 5})
-    assert row_of(results).finding is Finding.BEYOND_MARGIN
+    assert row_of(results).finding is Finding.AS_CLAIMED
     before = registration_of(plan_with(both_norms, **change))
     row = row_of(replace(results, registration=before))
     assert (row.standing, row.finding) == (Standing.CHANGED, Finding.UNCONFIRMED)
@@ -182,7 +215,7 @@ def test_what_is_tested_on_something_else_is_no_longer_confirmatory(
     ("direction", "by", "at_edge", "finding"),
     [
         ("lower", 0.03, "relu-layer", Finding.AT_EDGE),
-        ("lower", 0.03, "swiglu-layer", Finding.BEYOND_MARGIN),
+        ("lower", 0.03, "swiglu-layer", Finding.AS_CLAIMED),
         ("lower", -0.03, "swiglu-layer", Finding.AT_EDGE),
         ("lower", -0.03, "relu-layer", Finding.AGAINST_CLAIM),
         ("different", -0.03, "swiglu-layer", Finding.AT_EDGE),

@@ -30,10 +30,7 @@ from tests.reports_tests.hypothesis_studies import (
     [
         (hypothesis(margin=0.05), 0.03, Finding.AS_CLAIMED,
          "lower final loss under this protocol at this scale"),
-        (hypothesis(margin=0.01), 0.03, Finding.BEYOND_MARGIN,
-         "better: lower final loss under this protocol at this scale, by more than 0.01"),
-        (hypothesis("different", margin=0.01), -0.03, Finding.BEYOND_MARGIN,
-         "worse: higher final loss under this protocol at this scale, by more than 0.01"),
+        (hypothesis(margin=0.01), 0.03, Finding.AS_CLAIMED, "lower final loss under"),
         (hypothesis("higher", margin=0.05), -0.03, Finding.AS_CLAIMED, "higher final loss under"),
         (hypothesis(), 0.001, Finding.NO_DIFFERENCE,
          "no difference detected (smallest detectable 0.013)"),
@@ -45,7 +42,7 @@ from tests.reports_tests.hypothesis_studies import (
          "equivalence within ±0.005 not shown"),
         (hypothesis("equivalent", margin=0.02), 0.03, Finding.NOT_EQUIVALENT,
          "equivalence within ±0.02 not shown; interval below 0"),
-        (hypothesis(seeds=5), 0.03, Finding.BEYOND_MARGIN, "better: "),
+        (hypothesis(seeds=5), 0.03, Finding.AS_CLAIMED, "lower final loss under"),
     ],
 )  # fmt: skip
 def test_the_verdict_is_in_the_words_that_the_numbers_allow(
@@ -55,6 +52,29 @@ def test_the_verdict_is_in_the_words_that_the_numbers_allow(
     assert row_of(results).finding is finding
     assert verdict_of(results).startswith(words)
     assert row_of(results).standing is Standing.CONFIRMATORY
+
+
+@pytest.mark.parametrize(
+    ("declared", "by", "words"),
+    [
+        (hypothesis(margin=0.01), 0.03, "better: lower final loss under this protocol at this "),
+        (hypothesis("different", margin=0.01), -0.03, "worse: higher final loss under this "),
+    ],
+)
+def test_better_is_beyond_the_margin_and_in_more_than_half_of_the_seeds(
+    tmp_path: Path, declared: Any, by: float, words: str
+) -> None:
+    results = results_of(tmp_path, {"h": declared}, below(by, 8), seeds=range(8))
+    assert row_of(results).finding is Finding.BEYOND_MARGIN
+    assert verdict_of(results).startswith(words)
+    assert verdict_of(results).endswith("scale, by more than 0.01")
+    data = collect(results)
+    assert data is not None
+    caption = render(data).tables[0].caption
+    assert "a paired t test against the margin, adjusted by Holm the same way" in caption
+    few = collect(results_of(tmp_path / "few", {"h": declared}, below(by)))
+    assert few is not None
+    assert "Better, worse" not in render(few).tables[0].caption
 
 
 def test_what_was_added_or_changed_is_exploratory_and_never_better(tmp_path: Path) -> None:
@@ -147,7 +167,7 @@ def test_the_table_has_the_numbers_for_a_paper_and_a_file(tmp_path: Path) -> Non
     gelu = {"model.activation": "gelu"}
     alike = hypothesis("equivalent", of=gelu, against=RELU, margin=0.02)
     declared = {"h": hypothesis(), "alike": alike}
-    losses = {**below(0.03), "gelu-rms": [2.0 + noise / 10 for noise in NOISE]}
+    losses = {**below(0.03), "gelu-rms": [2.0 + noise / 10 for noise in NOISE[:5]]}
     data = collect(results_of(tmp_path, declared, losses))
     assert data is not None
     [table] = render(data).tables
@@ -160,6 +180,10 @@ def test_the_table_has_the_numbers_for_a_paper_and_a_file(tmp_path: Path) -> Non
     assert second.cells[1].text == f"{cells}: expected equivalent within ±0.02"
     assert second.cells[5].text == "<0.001"
     numbers = table.data.set_index("hypothesis")
+    assert second.cells[4].detail.startswith("90%: [")
+    assert str(second.cells[4].tex).endswith(r"]$ (90\%)")
+    assert "%" not in first.cells[4].detail
+    assert table.columns[4].help.endswith("with its 95% (of an equivalence 90%) t interval")
     shown = second.cells[4].bar
     assert shown is not None
     narrower = numbers.loc["alike", ["equivalence_low", "equivalence_high"]]

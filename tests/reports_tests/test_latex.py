@@ -1,11 +1,18 @@
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from reports.analysis.comparison import compare
 from reports.exhibits import Cell, Column, Row, Table
+from reports.figures.venues import VENUES
 from reports.results.frame import StudyResults
+from reports.sections.contents import SECTIONS
 from reports.sections.main_table import render
 from reports.tex import escape
-from reports.writers.latex import table_tex
+from reports.writers.latex import is_wide, table_tex
 
 
 @pytest.mark.parametrize(
@@ -42,8 +49,48 @@ def test_bold_rows_and_words_in_number_columns() -> None:
     assert r"\caption{50 \% of a\_b}" in tex
 
 
+def test_the_table_of_a_paper_may_have_a_caption_of_its_own() -> None:
+    columns = (Column("Name"), Column("Speed", paper=False))
+    rows = (Row((Cell("a"), Cell("1"))),)
+    table = Table("t", "with speed", columns, rows, None, paper_caption="short")  # type: ignore[arg-type]
+    assert r"\caption{short}" in table_tex(table)
+    assert r"\caption{with speed}" in table_tex(table, wide=True)
+    alone = Table("t", "with speed", columns, rows, None)  # type: ignore[arg-type]
+    assert r"\caption{with speed}" in table_tex(alone)
+
+
 def test_a_long_table_breaks_over_pages() -> None:
     rows = tuple(Row((Cell(str(i)),)) for i in range(60))
     tex = table_tex(Table("t", "c", (Column("Name"),), rows, None))  # type: ignore[arg-type]
     assert r"\begin{longtable}" in tex
     assert r"\begin{table}" not in tex
+
+
+def test_tables_are_no_wider_than_the_narrowest_text_of_a_venue(
+    grid: StudyResults, tmp_path: Path
+) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed")
+    width = min(venue.text_width_in for venue in VENUES.values())
+    found = (section.exhibits(grid) for section in SECTIONS.values())
+    tables = [table for exhibits in found if exhibits for table in exhibits.tables if table.paper]
+    assert len(tables) > 6
+    wide = [table_tex(table, wide=True) for table in tables if is_wide(table)]
+    assert wide
+    body = "\\clearpage\n".join([*map(table_tex, tables), *wide])
+    packages = "booktabs,siunitx,longtable,pdflscape,graphicx"
+    (tmp_path / "tables.tex").write_text(
+        "\\documentclass{article}\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}\n"
+        f"\\usepackage{{mathptmx,textcomp,{packages}}}\\usepackage[textwidth={width}in]{{geometry}}\n"
+        f"\\begin{{document}}\n{body}\n\\end{{document}}\n"
+    )
+    for _ in range(2):  # the second run knows the widths of longtables
+        done = subprocess.run(
+            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"],
+            cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    over = [float(x) for x in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide\)", done.stdout)]
+    assert max(over, default=0.0) < 1, [
+        line for line in done.stdout.splitlines() if "Overf" in line
+    ]

@@ -18,6 +18,7 @@ from reports.sections.main_table import render
 from studies.metrics import EARLY_LOSS, FINAL_LOSS, FLOPS_PER_TOKEN, PARAMETERS_NON_EMBEDDING
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, column_of, grid_study, write_study
+from tests.reports_tests.hypothesis_studies import registration_of
 from tests.reports_tests.searched import RATE, searched
 
 PAPER = ["Variant", "Final loss", "Difference to baseline", "Holm p", "P(win)", "Completed"]
@@ -64,7 +65,7 @@ def test_six_seeds_have_a_sign_flip_p_and_can_be_called_better() -> None:
     assert any(
         "final loss is lower for RMSNorm, under this protocol at this scale" in s for s in said
     )
-    assert any(s.startswith("Called better, for the interval lies beyond") for s in said)
+    assert any(s.startswith("Called better, for the difference is beyond") for s in said)
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3, 5, 7])
@@ -106,6 +107,8 @@ def test_one_seed_has_no_floor_no_p_and_one_run_words(tmp_path: Path) -> None:
     table = exhibits.tables[0]
     assert len(table.rows) == 2
     assert "Noise floor" not in table.caption
+    assert "in nats/token, lower is better; of one run. 1 seed" in table.caption
+    assert "Difference to the baseline (LayerNorm): paired by seed. P(win): " in table.caption
     assert column_of(table, "Reading")[0].text.startswith("in one run ")
     assert [cell.text for cell in column_of(table, "Holm p")] == ["–", ""]
 
@@ -126,7 +129,11 @@ def test_against_a_baseline_that_diverged_there_is_no_verdict(tmp_path: Path) ->
     data = compare(load_study(write_study(tmp_path / "study", plan, synthetic)))
     table = render(data).tables[0]
     reading, p = column_of(table, "Reading")[0], column_of(table, "Holm p")[0]
-    assert (reading.text, reading.detail, p.text) == ("no verdict", "not ranked", "–")
+    assert (reading.text, reading.detail, p.text) == (
+        "no verdict",
+        "one of the two is not ranked",
+        "–",
+    )
     assert column_of(table, "Difference to baseline")[0].detail.endswith("2 pairs")
 
 
@@ -145,6 +152,45 @@ def test_bold_of_few_seeds_is_called_generous(seeds: int, said: bool) -> None:
     assert "Bold: every variant" in caption
     assert (f"With n = {seeds} bold is generous" in caption) is said
     assert "not corrected for the number of comparisons" in caption
+
+
+def test_seeds_that_were_added_are_said_to_be(tmp_path: Path) -> None:
+    factors = {"model.norm": ("rms", "layer")}
+    now, before = grid_study(range(5), factors), registration_of(grid_study(range(3), factors))
+    results = load_study(write_study(tmp_path / "study", now))
+    caption = render(compare(replace(results, registration=before))).tables[0].caption
+    assert "p is over 5 seeds, 2 of them added after the first run: if that was for what" in caption
+    same = render(compare(replace(results, registration=registration_of(now)))).tables[0].caption
+    assert "added after" not in same
+    waiting = Synthetic({("rms", 4): Outcome.MISSING})
+    results = load_study(write_study(tmp_path / "waiting", now, waiting))
+    caption = render(compare(replace(results, registration=before))).tables[0].caption
+    assert "Seeds added after the first run: 2 of 5." in caption
+
+
+def test_the_caption_for_a_paper_explains_its_columns_alone(small: StudyResults) -> None:
+    table = render(compare(with_summary(small, **{EARLY_LOSS: 2.5}))).tables[0]
+    for words in ("Steps/s", "Early loss", "Box 1954"):
+        assert words in table.caption
+        assert words not in table.paper_caption
+    told = ("Final loss", "Holm p", "P(win)", "Bold: ", "Noise floor", "n = 3", "Runs: 12 planned")
+    assert all(words in table.paper_caption for words in told)
+    assert len(table.paper_caption) < len(table.caption)
+    equivalent = render(compare(study_of(6, {"layer": 0.0, "rms": -0.3, "group": 0.0}))).tables[0]
+    assert "Equivalent: " in equivalent.caption
+    assert "Equivalent: " not in equivalent.paper_caption
+
+
+def test_the_caption_for_a_paper_names_searches_that_ended_at_an_edge() -> None:
+    def loss(variant: str, settings: Mapping[str, float], seed: int) -> float:
+        return 2.0 + settings[RATE] + 0.001 * (seed % 2)
+
+    sweep = {"kind": "sweep", "values": {RATE: [1e-3, 3e-3, 1e-2]}, "seeds": 1}
+    factors = {"model.norm": ["layer", "rms"]}
+    results = searched(loss, factors=factors, seeds=2, protocol={"search": sweep})
+    paper = render(compare(results)).tables[0].paper_caption
+    assert "The searches of LayerNorm and RMSNorm ended at the edge of what was tried" in paper
+    assert "beside it all at" not in paper
 
 
 def test_early_loss_is_of_one_step_that_the_caption_names(small: StudyResults) -> None:

@@ -43,9 +43,50 @@ def against_baseline(results: StudyResults) -> str:
 
 def test_all_ranked_variants_are_counted() -> None:
     assert against_baseline(study()) == (
-        "Against the baseline (LayerNorm), the interval lies below 0 for 2, above 0 for 1 and "
-        "includes 0 for 0 of 3 variants."
+        "Against the baseline (LayerNorm), the interval, not corrected, lies below 0 for 2, above "
+        "0 for 1 and includes 0 for 0 of 3 variants."
     )
+
+
+def best_of(results: StudyResults) -> str:
+    [sentence] = [s for s in render(compare(results)).sentences if s.startswith("Against it, ")]
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("levels", "offsets", "words"),
+    [
+        (LEVELS, OFFSETS, "lies above 0 for all 3 other ranked variants"),
+        (LEVELS[:2], OFFSETS, "lies above 0 for the one other ranked variant"),
+        (LEVELS, {"rms": 0.0, "group": 0.0}, "includes 0 for 2 and lies above 0 for 1 of 3 other "),
+        (LEVELS[:3], {"rms": 0.0, "group": 0.0}, "includes 0 for all 2 other ranked variants"),
+    ],
+)
+def test_where_the_intervals_against_the_lowest_lie_is_counted(
+    levels: list[str], offsets: Mapping[str, float], words: str
+) -> None:
+    text = best_of(study(levels, OFFSETS | offsets))
+    assert text.startswith(f"Against it, the 95% interval of the paired difference {words}")
+    assert text.endswith("(not corrected, and these runs picked the lowest).")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.MISSING, Outcome.FAILED, Outcome.DIVERGED])
+def test_while_runs_are_missing_all_is_so_far_and_nothing_bold(outcome: Outcome) -> None:
+    partial = outcome is not Outcome.DIVERGED
+    lost = {(level, 2): outcome for level in (LEVELS if partial else LEVELS[-1:])}
+    exhibits = render(compare(ending(study(), lost)))
+    data, table = compare(ending(study(), lost)), exhibits.tables[0]
+    assert data.partial is partial
+    if outcome is Outcome.MISSING:
+        assert any(s.startswith("Lowest mean final loss of the ranked variants so far: ")
+                   for s in exhibits.sentences)  # fmt: skip
+        assert "ranked variants so far (not corrected" in best_of(ending(study(), lost))
+        assert "lies so far below 0 for 2" in against_baseline(ending(study(), lost))
+    assert any(cell.strong for row in table.rows for cell in row.cells) is not partial
+    assert ("Bold: " in table.caption) is not partial
+    assert list(table.data["bold"]).count(True) == (0 if partial else 1)
+    said = " ".join(exhibits.sentences)
+    assert partial or "so far" not in said
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DIVERGED, Outcome.PRUNED, Outcome.FAILED])

@@ -43,7 +43,8 @@ def test_a_plain_study_says_what_was_done_and_no_more(small: StudyResults) -> No
     assert "No hyper-parameter was searched for" in text
     assert "on 3 paired seeds; it is reported with paired t intervals (95%) (Student 1908)" in text
     assert "Runs used PyTorch 2.13.0 (Paszke et al. 2019)" in text
-    for word in ("Holm", "Clopper", "TPE", "pruner", "gated", "partial", "Tokenizers"):
+    assert "Holm's adjustment for several tests (Holm 1979)" in text
+    for word in ("sign-flip", "two one-sided", "TPE", "pruner", "gated", "(partial:", "Tokenizers"):
         assert word not in text
 
 

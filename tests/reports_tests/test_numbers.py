@@ -18,6 +18,7 @@ ROWS = table(
     loss=[1.23456, float("nan"), -0.5],
     n=[5, 4, 3],
     holm_p=[0.00001, 0.25, float("nan")],
+    rate=[0.0003, 1e-05, 0.00012345],
     bold=[True, False, False],
     words=["50% & more", "", "x_y"],
 )
@@ -32,6 +33,7 @@ def test_rows_of_one_name_are_told_apart() -> None:
 def test_entries_have_names_and_unknown_ones_have_none() -> None:
     found = {entry.name: entry.tex for entry in named_numbers("my-study", ROWS)}
     assert found["my-study/main/gelu-layer-pre/loss"] == "1.23456"
+    assert found["my-study/main/gelu-layer-pre/rate"] == r"\num{0.0003}"
     assert found["my-study/main/gelu-layer-pre/n"] == r"\num{5}"
     assert found["my-study/main/gelu-layer-pre/holm_p"] == r"\num{<0.001}"
     assert found["my-study/main/gelu-layer-pre/words"] == r"50\% \& more"
@@ -57,12 +59,11 @@ def set_text(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
 def test_a_paper_cites_numbers_by_name(tmp_path: Path) -> None:
     if shutil.which("pdftotext") is None:
         pytest.skip("pdftotext is not installed")
-    names = ("loss", "n", "holm_p", "words")
+    names = ("loss", "n", "holm_p", "words", "rate")
     cited = "; ".join(rf"\ablnum{{my-study/main/gelu-layer-pre/{name}}}" for name in names)
-    body = cited + r"; \ablnum[1]{my-study/main/a_b 5--2/loss}\caption{}"
-    body = body.replace(
-        r"\caption{}", r" \section{A loss of \ablnum[2]{my-study/main/gelu-layer-pre/loss}}"
-    )
+    body = cited + r"; \ablnum[1]{my-study/main/a_b 5--2/loss}"
+    body += r"; \ablnum{my-study/main/a_b 5--2/rate}"
+    body += r" \section{A loss of \ablnum[2]{my-study/main/gelu-layer-pre/loss}}"
     done = set_text(tmp_path, body)
     assert done.returncode == 0, done.stdout[-2000:]
     text = subprocess.run(
@@ -70,7 +71,7 @@ def test_a_paper_cites_numbers_by_name(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     shown = " ".join(text.split()).replace("−", "-").replace("< ", "<")
-    assert "1.235; 5; <0.001; 50% & more; -0.5" in shown
+    assert "1.235; 5; <0.001; 50% & more; 0.0003; -0.5; 0.000 12" in shown
     assert "A loss of 1.23" in shown
 
 

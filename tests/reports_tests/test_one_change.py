@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
-from reports.analysis.one_change import ChangeRow, Hindrance, OneChange, changes_of, collect
+from reports.analysis.comparison import VariantRow, compare
+from reports.analysis.one_change import OneChange, changes_of, collect
 from reports.results.frame import StudyResults
 from reports.sections.one_change import SECTION, render
-from reports.sections.one_change_words import reading
-from studies.metrics import FINAL_LOSS
-from studies.records import Leak, Outcome
+from studies.records import Outcome
 from tests.reports_tests.conftest import grid_study
 from tests.reports_tests.effect_studies import noisy, study
 from tests.reports_tests.test_effects_words import FORBIDDEN
@@ -22,13 +19,13 @@ ONE_AT_A_TIME = {"design": {"kind": "one_at_a_time", "baseline": BASE}}
 
 
 def changes(results: StudyResults) -> OneChange:
-    data = collect(results.compared)
+    data = collect(results)
     assert data is not None
     return data
 
 
-def row_of(results: StudyResults, variant: str) -> ChangeRow:
-    return next(row for row in changes(results).rows if row.variant == variant)
+def row_of(results: StudyResults, variant: str) -> VariantRow:
+    return next(row for _, row in changes(results).rows if row.variant == variant)
 
 
 def test_the_changes_of_the_default_grid() -> None:
@@ -57,21 +54,21 @@ def test_a_factor_that_gets_a_meaning_is_named_with_the_change() -> None:
 def test_a_design_of_single_changes_has_them_all() -> None:
     results = study(**ONE_AT_A_TIME)
     data = changes(results)
-    assert {row.variant for row in data.rows} == set(results.variants) - {results.plan.baseline}
-    assert [row.factor for row in data.rows] == ["activation", "activation", "norm"]
+    variants = {row.variant for _, row in data.rows}
+    assert variants == set(results.variants) - {results.plan.baseline}
+    assert [change.factor for change, _ in data.rows] == ["activation", "activation", "norm"]
 
 
-def test_differences_and_tests_are_those_of_scipy_and_statsmodels() -> None:
+def test_tests_are_those_of_the_main_table_and_adjusted_over_all_its_comparisons() -> None:
     results = study()
     data = changes(results)
-    baseline = results.values(FINAL_LOSS, results.plan.baseline)
-    tests = [stats.ttest_rel(results.values(FINAL_LOSS, r.variant), baseline) for r in data.rows]
-    assert [row.p for row in data.rows] == pytest.approx([test.pvalue for test in tests])
-    interval = tests[0].confidence_interval(0.95)
-    assert data.rows[0].difference.low == pytest.approx(interval.low)
-    assert data.rows[0].difference.high == pytest.approx(interval.high)
-    adjusted = multipletests([test.pvalue for test in tests], method="holm")[1]
-    assert [row.holm_p for row in data.rows] == pytest.approx(list(adjusted))
+    main = {row.variant: row for row in compare(results).rows}
+    assert 0 < len(data.rows) < len(main) - 1
+    for _, row in data.rows:
+        assert row.test == main[row.variant].test
+    exhibits = render(data)
+    assert "p adjusted by Holm over all 5 comparisons with it" in exhibits.sentences[0]
+    assert "p adjusted over all 5 comparisons with it" in exhibits.tables[0].caption
 
 
 def test_numbers_are_tied_to_the_runs_of_both_sides() -> None:
@@ -82,40 +79,20 @@ def test_numbers_are_tied_to_the_runs_of_both_sides() -> None:
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DIVERGED, Outcome.PRUNED])
-def test_survivors_are_shown_and_not_tested(outcome: Outcome) -> None:
-    results = study(fates={("gelu-rms", 0): outcome})
-    row = row_of(results, "gelu-rms")
-    assert row.hindrance is Hindrance.SURVIVORS
-    assert row.difference.n == 4
-    assert np.isnan(row.holm_p)
-    assert reading(row, changes(results)) == "not tested: mean over survivors"
-    rest = [r for r in changes(results).rows if r is not row and r.variant != "gelu-rms"]
-    family = [1.0, *(r.p for r in rest)]
-    adjusted = multipletests(family, method="holm")[1][1:]
-    assert [r.holm_p for r in rest] == pytest.approx(list(adjusted))
+def test_survivors_are_shown_with_their_count_and_not_tested(outcome: Outcome) -> None:
+    exhibits = render(changes(study(fates={("gelu-rms", 0): outcome})))
+    assert "Not tested, one of the two is not ranked: ReLU → GELU." in exhibits.sentences
+    (table,) = exhibits.tables
+    cells = table.rows[1].cells
+    headings = [column.heading for column in table.columns]
+    assert cells[headings.index("Holm p")].text == "–"
+    assert cells[headings.index("Completed")].text == f"4/5, 1 {outcome.value}"
 
 
-def test_against_a_baseline_that_diverged_nothing_is_tested() -> None:
-    data = changes(study(fates={("relu-rms", 0): Outcome.DIVERGED}))
-    assert {row.hindrance for row in data.rows} == {Hindrance.SURVIVORS}
-
-
-def test_failed_and_missing_runs_cost_pairs() -> None:
-    fates = {("gelu-rms", 0): Outcome.FAILED, ("gelu-rms", 1): Outcome.MISSING}
-    row = row_of(study(fates=fates), "gelu-rms")
-    assert (row.difference.n, row.hindrance) == (3, None)
-    few = {("gelu-rms", seed): Outcome.MISSING for seed in range(1, 5)}
-    assert row_of(study(fates=few), "gelu-rms").hindrance is Hindrance.ONE_PAIR
-    none = few | {("gelu-rms", 0): Outcome.FAILED}
-    assert row_of(study(fates=none), "gelu-rms").hindrance is Hindrance.NO_PAIR
-
-
-def test_losses_that_do_not_compare_have_no_difference() -> None:
-    leaky = row_of(study(leaks={"gelu-rms": Leak.LEAKY}), "gelu-rms")
-    assert (leaky.hindrance, leaky.difference.n) == (Hindrance.LEAKY, 0)
-    other = study(texts={"gelu-rms": "another"})
-    assert row_of(other, "gelu-rms").hindrance is Hindrance.DIFFERENT_TEXTS
-    assert row_of(other, "silu-rms").hindrance is None
+def test_a_study_that_runs_is_not_tested_yet() -> None:
+    fates = {("gelu-rms", 0): Outcome.MISSING}
+    exhibits = render(changes(study(fates=fates)))
+    assert "Not tested, planned seeds are missing: ReLU → GELU." in exhibits.sentences
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -123,27 +100,37 @@ def test_whatever_the_numbers_the_words_stay_within_them(seed: int) -> None:
     random = np.random.default_rng(seed)
     effects = dict(zip(("gelu", "layer"), random.normal(0, 0.02, 2), strict=True))
     noise = float(random.choice([0.001, 0.01, 0.05]))
-    results = study(noisy(noise, **effects), seeds=int(random.integers(1, 7)))
-    data = changes(results)
+    data = changes(study(noisy(noise, **effects), seeds=int(random.integers(1, 7))))
     exhibits = render(data)
-    for text in (*exhibits.sentences, exhibits.tables[0].caption):
-        assert not FORBIDDEN.search(text)
-    for row in data.rows:
-        text = reading(row, data)
-        assert not FORBIDDEN.search(text)
-        assert text.startswith("lower") == (row.holm_p <= 0.05 and row.difference.mean < 0)
-        assert text.startswith("higher") == (row.holm_p <= 0.05 and row.difference.mean > 0)
+    text = " ".join((*exhibits.sentences, exhibits.tables[0].caption)).replace("P(win)", "")
+    assert not FORBIDDEN.search(text)
+    tests = [row.test for _, row in data.rows if row.test]
+    for word, sign in (("Lower", -1), ("Higher", 1)):
+        significant = any(t.adjusted_p <= 0.05 and t.difference.mean * sign > 0 for t in tests)
+        assert (f"{word} final loss under" in text) == significant
 
 
 def test_a_clear_change_is_told() -> None:
     exhibits = render(changes(study(noisy(0.002, gelu=-0.2))))
     assert exhibits.sentences[0].startswith(
         "Of 3 changes of one factor of the baseline (ReLU · RMSNorm) that could be tested, a "
-        "difference was detected for 1 (Holm p of at most 0.05)"
+        "difference was detected for 1 (p adjusted by Holm"
     )
     assert exhibits.sentences[1].startswith(
-        "Lower final loss under this protocol at this scale: ReLU → GELU (−0.1996 ["
+        "Lower final loss under this protocol at this scale: ReLU → GELU (−0.200 ["
     )
+
+
+@pytest.mark.parametrize(("effect", "said"), [(-0.2, "a difference"), (0.0, "no difference")])
+def test_one_change_and_one_comparison_are_called_one(effect: float, said: str) -> None:
+    factors = {"model.activation": ("relu", "gelu")}
+    data = changes(study(noisy(0.002, gelu=effect), factors=factors))
+    exhibits = render(data)
+    assert exhibits.sentences[0] == (
+        f"One change of one factor of the baseline (ReLU) could be tested: {said} was detected "
+        "(p adjusted by Holm over the one comparison with it)."
+    )
+    assert "p adjusted over the one comparison with it." in exhibits.tables[0].caption
 
 
 def test_the_baseline_stands_first_and_factors_apart() -> None:
@@ -155,11 +142,6 @@ def test_the_baseline_stands_first_and_factors_apart() -> None:
     assert list(table.data["change"]) == ["baseline", "ReLU → GELU", "ReLU → SiLU",
                                           "RMSNorm → LayerNorm"]  # fmt: skip
     assert "30 planned, 30 completed" in table.caption
-
-
-def test_a_mean_over_survivors_is_never_without_its_count() -> None:
-    (table,) = render(changes(study(fates={("gelu-rms", 0): Outcome.DIVERGED}))).tables
-    assert table.rows[1].cells[7].text == "4/5, 1 diverged"
 
 
 def test_a_study_of_one_variant_has_no_changes() -> None:

@@ -1,3 +1,4 @@
+import io
 import shutil
 import subprocess
 from functools import partial
@@ -6,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
+from PIL import Image
 
 import reports.writers.pictures
 from reports.exhibits import Figure
-from reports.figures.drawing import Theme, plain
+from reports.figures.drawing import DPI, Theme, plain
 from reports.figures.venues import VENUES, Venue
 from reports.writers.pictures import draw_all, has_tex, known_formats
 from studies.errors import AblationError
@@ -37,10 +39,13 @@ def figure(name: str, *, wide: bool = True) -> Figure:
 def test_figures_have_the_widths_of_the_venue(name: str) -> None:
     venue = VENUES[name]
     for wide in (True, False):
-        (picture,) = draw_all([figure("f", wide=wide)], venue, ("pdf", "svg"), workers=1)
+        formats = ("pdf", "svg", "png")
+        (picture,) = draw_all([figure("f", wide=wide)], venue, formats, workers=1)
         svg = picture.files["figures/f.svg"].decode()
         width_pt = 72 * (venue.text_width_in if wide else venue.column_width_in)
         assert f'width="{width_pt:g}pt"' in svg
+        with Image.open(io.BytesIO(picture.files["figures/f.png"])) as png:
+            assert png.width == pytest.approx(width_pt / 72 * DPI, abs=1)
         assert b"/FontFile2" in picture.files["figures/f.pdf"]  # TrueType, embedded
 
 

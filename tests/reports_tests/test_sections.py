@@ -1,14 +1,19 @@
+import re
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 import pytest
 
 from reports.figures.drawing import PAGE, PAPER, draw_files
 from reports.results.frame import StudyResults
+from reports.results.sources import load_study
 from reports.sections.contents import SECTIONS
 from reports.sections.learning_curves import collect as collect_curves
 from reports.sections.unfinished_runs import collect as collect_unfinished
 from studies.metrics import TRAIN_LOSS, VALIDATION_LOSS
 from studies.records import Outcome
+from tests.reports_tests.conftest import grid_study, write_study
+from tests.reports_tests.searched import RATE, searched
 
 
 @pytest.mark.parametrize("name", SECTIONS)
@@ -64,3 +69,23 @@ def test_unfinished_runs_are_listed_with_their_reason(grid: StudyResults) -> Non
 
 def test_a_finished_study_lists_no_unfinished_runs(small: StudyResults) -> None:
     assert collect_unfinished(small) is None
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+@pytest.mark.parametrize("tuned", [False, True])
+def test_with_one_seed_no_spread_nor_interval_is_explained(
+    name: str, tuned: bool, tmp_path: Path
+) -> None:
+    factors = {"model.activation": ("relu", "gelu"), "model.norm": ("rms", "layer")}
+    sweep = {"kind": "sweep", "values": {RATE: [1e-3, 3e-3]}, "seeds": 1}
+    if tuned:
+        protocol = {"search": sweep}
+        results = searched(lambda *_: 2.0, factors=factors, seeds=1, protocol=protocol)
+    else:
+        results = load_study(write_study(tmp_path / "study", grid_study((0,), factors)))
+    exhibits = SECTIONS[name].exhibits(results)
+    tables = exhibits.tables if exhibits else ()
+    told = [exhibit.caption for exhibit in (*tables, *(exhibits.figures if exhibits else ()))]
+    told += [column.help for table in tables for column in table.columns]
+    told += [table.paper_caption for table in tables]
+    assert not [text for text in told if re.search(r"\bSD\b|\bt interval", text)]

@@ -13,8 +13,10 @@ from reports.analysis.statistics import (
     LEAST_FLIPS,
     MOST_FLIPS,
     PairedDifference,
+    beyond_margin_p,
     equivalence_p,
     holm,
+    is_sure_win,
     least_flip_p,
     noise_floor,
     one_sided_p,
@@ -267,3 +269,22 @@ def test_noise_floor_needs_two_seeds_and_bears_no_spread() -> None:
     assert math.isnan(noise_floor(pd.DataFrame({"a": [1.0]}), 0.95).half_width)
     assert math.isnan(noise_floor(pd.DataFrame(), 0.95).half_width)
     assert noise_floor(pd.DataFrame({"a": [1.0, 1.0]}), 0.95).half_width == 0
+
+
+@pytest.mark.parametrize(("shift", "side"), [(-0.1, -1), (0.1, 1), (0.02, 1)])
+def test_beyond_a_margin_is_tested_on_the_side_of_the_mean(shift: float, side: int) -> None:
+    values = pd.Series([0.01, -0.02, 0.015, 0.0, -0.005]) + shift
+    difference = paired_difference(values, 0 * values, 0.95)
+    alternative = "greater" if side > 0 else "less"
+    one_sided = stats.ttest_1samp(values, 0.03 * side, alternative=alternative).pvalue
+    assert beyond_margin_p(difference, 0.03) == pytest.approx(min(1.0, 2 * one_sided))
+    assert math.isnan(beyond_margin_p(paired_difference(values[:1], 0 * values, 0.95), 0.03))
+
+
+def test_a_sure_win_is_on_the_side_of_the_mean() -> None:
+    for n, is_sure in ((5, False), (6, True)):
+        for sign in (1, -1):
+            values = sign * pd.Series([0.1 + 0.01 * k for k in range(n)])
+            difference = paired_difference(values, 0 * values, 0.95)
+            assert is_sure_win(difference, win_probability(values, 0.95)) is is_sure
+            assert not is_sure_win(difference, win_probability(-values, 0.95))

@@ -1,6 +1,12 @@
 import pytest
 
-from studies.registration import Registration, changes_since, register, registered_parts
+from studies.registration import (
+    Registration,
+    changes_since,
+    register,
+    registered_parts,
+    seeds_added,
+)
 from tests.studies_tests.helpers import plan_of
 
 GATING = {
@@ -167,3 +173,13 @@ def test_a_module_is_registered_by_its_content(tmp_path):
     assert parts[0] == parts[1]
     assert parts[0]["import_path"] == "own.py:Own"
     assert registered().parts["module"] is None
+
+
+def test_seeds_that_came_later_are_counted_of_what_is_intact():
+    now = plan_of(**{**STUDY, "seeds": [1, 2, 5]})
+    registration = registered()
+    assert seeds_added(registration, now) == 2
+    assert seeds_added(registration, plan_of(**STUDY)) == 0
+    assert seeds_added(None, now) == 0
+    edited = registration.model_copy(update={"digest": "0" * 16})
+    assert seeds_added(edited, now) == 0

@@ -1,0 +1,46 @@
+"""The methods of several studies: how they are compared, then the paragraph of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reports.exhibits import Exhibits
+from reports.methods import methods_sentences
+from reports.references import cited
+from reports.results.joined import JoinedResults
+from reports.sections.methods import paragraphs
+from studies.methods import STATISTICS
+
+
+def methods_exhibits(joined: JoinedResults, sections: Iterable[Exhibits]) -> Exhibits:
+    """A paragraph on the comparison and one on each study, as text and as files.
+
+    Args:
+        joined: the studies.
+        sections: the other sections, which tell what their numbers were made by.
+    """
+    statistics = {name for exhibits in sections for name in exhibits.methods}
+    each = [
+        (f"Study {letter} ({results.plan.study.name}).",
+         *methods_sentences(results, statistics - {"kendall"}))
+        for letter, results in zip(joined.letters, joined.studies, strict=True)
+    ]  # fmt: skip
+    return paragraphs([_comparison(joined, statistics), *each])
+
+
+def _comparison(joined: JoinedResults, statistics: set[str]) -> tuple[str, ...]:
+    shared = len(joined.shared)
+    found = [
+        f"We compare {len(joined.studies)} studies on the "
+        f"{'cell' if shared == 1 else f'{shared} cells'} that at least two of them have."
+    ]
+    if "paired-t" in statistics:
+        found.append(
+            "Each cell is compared with the baseline within its study, by "
+            f"{cited(STATISTICS['paired-t'])} and {cited(STATISTICS['holm'])}, over all "
+            "comparisons of that study; losses of different studies are not pooled."
+        )
+    if "kendall" in statistics:
+        found.append(f"The order of cells in two studies is compared by "
+                     f"{cited(STATISTICS['kendall'])}.")  # fmt: skip
+    return tuple(found)
