@@ -5,9 +5,10 @@ All of it is read from the digests that the runs recorded (`studies.digests`): n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
 from typing import Any, NamedTuple, TypeVar
 
 from reports.results.frame import StudyResults
@@ -166,13 +167,13 @@ def collect_pairing(results: StudyResults, column: Column | None = None) -> Pair
     # The order of the runs is that of their start.
     order = {cell.variant: place for place, cell in enumerate(plan.cells)}
     runs.sort(key=lambda run: order[run.variant])
-    seeds = []
-    for seed in plan.study.seeds:
-        compared = [_compared(results, run) for run in runs if run.seed == seed]
-        seeds.append(_pairing_of(seed, compared))
+    compared: dict[int, list[_Compared]] = {seed: [] for seed in plan.study.seeds}
+    for run in runs:
+        compared[run.seed].append(_compared(results, run))
     planned = {run.variant for run in runs}
     waiting = tuple(variant for variant in results.variants if variant not in planned)
-    return Pairing(column, tuple(seeds), waiting)
+    seeds = tuple(_pairing_of(seed, found) for seed, found in compared.items())
+    return Pairing(column, seeds, waiting)
 
 
 def _compared(results: StudyResults, run: PlannedRun) -> _Compared:
@@ -190,14 +191,9 @@ def _configuration(plan: Plan, run: PlannedRun) -> Flat:
 
 
 def _pairing_of(seed: int, runs: Sequence[_Compared]) -> SeedPairing:
-    batches = {run.variant: training_data(run.digests) for run in runs}
-    known = {variant: digests for variant, digests in batches.items() if digests}
+    known = {run.variant: found for run in runs if (found := training_data(run.digests))}
     sets = _sets(known, _same_batches)
-    steps = [
-        _last_common(known[one], known[other])
-        for members in sets
-        for one, other in combinations(members, 2)
-    ]
+    steps = [found for members in sets for found in _common_steps([known[v] for v in members])]
     return SeedPairing(
         seed,
         training=_agreement(runs, sets, TRAINING_KEYS),
@@ -206,6 +202,14 @@ def _pairing_of(seed: int, runs: Sequence[_Compared]) -> SeedPairing:
         probe=_fixed_agreement(runs, PROBE_DATA, PROBE_KEYS),
         start=_start_agreement(runs),
     )
+
+
+def _common_steps(batches: Sequence[Mapping[int, str]]) -> Iterator[int]:
+    """Last common steps of all pairs; of many pairs with the same steps once."""
+    lengths = Counter(frozenset(steps) for steps in batches)
+    for (one, count), (other, _) in combinations_with_replacement(lengths.items(), 2):
+        if one is not other or count > 1:
+            yield max(one & other)
 
 
 def _last_common(one: Mapping[int, str], other: Mapping[int, str]) -> int:
@@ -241,15 +245,16 @@ def _agreement(runs: Sequence[_Compared], sets: Sets, keys: frozenset[str]) -> D
 
 def _sets(values: Mapping[str, D], same: Callable[[D, D], bool]) -> Sets:
     """Variants with the same value together; each is the same as all others of its set."""
-    sets: list[list[str]] = []
+    sets: list[tuple[list[str], list[D]]] = []
     for variant, value in values.items():
-        for members in sets:
-            if all(same(value, values[member]) for member in members):
+        for members, different in sets:
+            if value in different or all(same(value, other) for other in different):
                 members.append(variant)
+                different += [value] * (value not in different)
                 break
         else:
-            sets.append([variant])
-    return tuple(sorted(map(tuple, sets), key=len, reverse=True))
+            sets.append(([variant], [value]))
+    return tuple(sorted((tuple(found) for found, _ in sets), key=len, reverse=True))
 
 
 def _start_agreement(runs: Sequence[_Compared]) -> StartAgreement:

@@ -7,6 +7,7 @@ import textwrap
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -108,12 +109,12 @@ def _layout(results: StudyResults, recorded: set[str]) -> Layout:
 def _divergences(results: StudyResults, lines: pd.DataFrame) -> pd.DataFrame:
     """A cross per diverged run, at the step of the divergence and the last value before it."""
     rows = []
+    last = lines.drop_duplicates("run_key", keep="last").set_index("run_key")[["x", "y"]]
+    ends = {str(key): (x, y) for key, x, y in last.itertuples()}
     for run in results.runs[results.runs["outcome"] == Outcome.DIVERGED].to_dict("records"):
-        curve = lines[lines["run_key"] == run["run_key"]]
+        x, y = ends.get(run["run_key"], (0, math.nan))
         step = run.get(DIVERGED_AT_STEP, math.nan)
-        if pd.isna(step):
-            step = curve["x"].max() if len(curve) else 0
-        rows.append((run["variant"], step, curve["y"].iloc[-1] if len(curve) else math.nan))
+        rows.append((run["variant"], x if pd.isna(step) else step, y))
     return pd.DataFrame(rows, columns=["variant", "x", "y"])
 
 
@@ -201,11 +202,10 @@ def _draw_panel(ax: Axes, data: LinePanels, variants: tuple[str, ...], theme: Th
     as_image = {"rasterized": True, "zorder": 1} if len(data.lines) > MOST_VECTOR_POINTS else {}
     for variant in variants:
         style = data.layout.styles[variant]
-        runs = data.lines[data.lines["variant"] == variant].groupby("run_key", sort=False)
-        thin = [run[["x", "y"]].to_numpy(float) for _, run in runs]
         seed_lines(
-            ax, thin, colors=style.color, linewidths=theme.line_pt * 0.4, alpha=0.4, **as_image
-        )
+            ax, _curves(data.lines[data.lines["variant"] == variant]), colors=style.color,
+            linewidths=theme.line_pt * 0.4, alpha=0.4, **as_image,
+        )  # fmt: skip
         mean = data.means[data.means["variant"] == variant]
         ax.plot(
             mean["x"], mean["y"], color=style.color, linestyle=style.dash, marker=style.marker,
@@ -217,6 +217,14 @@ def _draw_panel(ax: Axes, data: LinePanels, variants: tuple[str, ...], theme: Th
     ax.grid(color=MUTED, alpha=0.25, linewidth=0.5)
     ax.spines[["top", "right"]].set_visible(False)
     _draw_crosses(ax, data.crosses[data.crosses["variant"].isin(variants)], theme)
+
+
+def _curves(lines: pd.DataFrame) -> list[npt.NDArray[np.float64]]:
+    """Each run as (points, 2): x, y; the rows of a run stand together."""
+    if lines.empty:
+        return []
+    starts = np.flatnonzero(lines["run_key"] != lines["run_key"].shift())
+    return np.split(lines[["x", "y"]].to_numpy(float), starts[1:])
 
 
 def _draw_crosses(ax: Axes, crosses: pd.DataFrame, theme: Theme) -> None:

@@ -5,6 +5,7 @@ Whatever the runs are read from, the report sees one `StudyResults`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -100,6 +101,20 @@ class StudyResults:
         return {str(v): runs for v, runs in self.runs.groupby("variant", sort=False)}
 
     @cached_property
+    def _completed_by_variant(self) -> dict[str, pd.DataFrame]:
+        """The completed runs of each variant that has any, by seed."""
+        done = self.runs[self.runs["outcome"] == Outcome.COMPLETED].set_index("seed")
+        return {str(v): runs for v, runs in done.groupby("variant", sort=False)}
+
+    @cached_property
+    def _counts_by_variant(self) -> dict[str, Counter[str]]:
+        """How many of each variant's runs ended how."""
+        found: dict[str, Counter[str]] = {}
+        for variant, outcome in zip(self.runs["variant"], self.runs["outcome"], strict=True):
+            found.setdefault(variant, Counter())[outcome] += 1
+        return found
+
+    @cached_property
     def _records_by_variant(self) -> dict[str, tuple[RunRecord, ...]]:
         found: dict[str, list[RunRecord]] = {}
         for record in self.records.values():
@@ -156,17 +171,16 @@ class StudyResults:
 
     def outcomes(self, variant: str | None = None) -> dict[Outcome, int]:
         """How many planned runs ended how, every outcome counted."""
-        runs = self.runs if variant is None else self.runs_of(variant)
-        counts = runs["outcome"].value_counts()
-        return {outcome: int(counts.get(outcome.value, 0)) for outcome in Outcome}
+        counts = self._counts_by_variant
+        found = counts.values() if variant is None else [counts.get(variant, Counter())]
+        return {outcome: sum(count[outcome] for count in found) for outcome in Outcome}
 
     def values(self, metric: str, variant: str) -> pd.Series[float]:
         """A summary metric of a variant's completed runs, by seed."""
         if metric not in self.runs:
             return pd.Series(dtype=float, index=pd.Index([], dtype="int64", name="seed"))
-        runs = self.runs_of(variant)[["seed", "outcome", metric]]
-        done = runs[runs["outcome"] == Outcome.COMPLETED]
-        return done.set_index("seed")[metric].astype(float).dropna()
+        done = self._completed_by_variant.get(variant, self.runs.iloc[:0].set_index("seed"))
+        return done[metric].astype(float).dropna()
 
     def curves(self, metric: str) -> pd.DataFrame:
         """One curve of every run that has it: run_key, variant, seed, outcome, step, value."""
@@ -187,16 +201,14 @@ class StudyResults:
 
     def layer_curves(self, family: str) -> pd.DataFrame:
         """The curves of a family in every layer: as `curves`, with the columns `tap`, `layer`."""
-        codes = self.histories["metric"].cat.codes
-        members = {
-            code: series
-            for code, name in enumerate(self.histories["metric"].cat.categories)
-            if (series := split_series(str(name))) and series[0] == family
-        }
-        rows = self.histories[codes.isin(list(members))]
-        taps = codes[rows.index].map({code: tap for code, (_, tap, _) in members.items()})
-        layers = codes[rows.index].map({code: layer for code, (_, _, layer) in members.items()})
-        return self._with_runs(rows.assign(tap=taps.astype(str), layer=layers.astype("int64")))
+        names = self.histories["metric"].cat
+        series = [split_series(str(name)) or ("", "", 0) for name in names.categories]
+        codes = names.codes.to_numpy()
+        members = np.array([found[0] == family for found in series], dtype=bool)[codes]
+        codes = codes[members]
+        taps = pd.array([tap for _, tap, _ in series], dtype="str").take(codes)
+        layers = np.array([layer for _, _, layer in series], dtype="int64")[codes]
+        return self._with_runs(self.histories[members].assign(tap=taps, layer=layers))
 
     def definition(self, name: str) -> Metric:
         """Definition of a metric, of its family, or one made from its name."""
@@ -206,9 +218,11 @@ class StudyResults:
         return Metric(name.replace("_", " "), "", "neither", "")
 
     def _with_runs(self, rows: pd.DataFrame) -> pd.DataFrame:
-        runs = self.runs[["run_key", "variant", "seed", "outcome"]]
-        rows = rows.drop(columns="metric").astype({"run_key": str})
-        return rows.merge(runs, on="run_key", validate="many_to_one")
+        keys = rows["run_key"].cat
+        places = pd.Index(self.runs["run_key"]).get_indexer(keys.categories)[keys.codes]
+        own = self.runs[["variant", "seed", "outcome"]].take(places).reset_index(drop=True)
+        rows = rows.drop(columns="metric").astype({"run_key": str}).reset_index(drop=True)
+        return pd.concat([rows, own], axis=1)
 
 
 def assemble(
