@@ -115,6 +115,9 @@ def _settings(results: StudyResults, baseline: str) -> Keyed:
         ("protocol", "search"): _search(results),
     }
     found |= _configured(results)
+    for key in results.plan.nuisance:
+        place = key.partition(".")[0], key
+        found[place] = f"searched for each variant (shared: {found[place]})"
     stated = study.protocol.model_dump(mode="json")
     for name, value in (*stated.items(), *study.execution.model_dump(mode="json").items()):
         part = "protocol" if name in stated else "execution"

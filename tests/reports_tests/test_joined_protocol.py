@@ -47,7 +47,8 @@ def test_how_the_learning_rate_is_set_is_told(tmp_path: Path) -> None:
     assert found["learning_rate"] == ("swept for each variant", "varied as a factor")
     assert found["search"][0].startswith("sweep: learning rate 0.001, 0.003; seeds 10000, 10001")
     assert found["search"][1] == "none"
-    assert found["training.learning_rate"] == ("0.001", "0.001, 0.003")
+    searched = "searched for each variant (shared: 0.001)"
+    assert found["training.learning_rate"] == (searched, "0.001, 0.003")
 
 
 def test_what_one_study_has_not_recorded_is_equal_to_nothing(tmp_path: Path) -> None:
