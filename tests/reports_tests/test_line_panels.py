@@ -1,18 +1,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 
-from reports.figures.drawing import PAGE, PAPER, Theme, themed
+import reports.figures.line_panels
+from reports.figures.drawing import PAGE, PAPER, Theme, draw_files, themed
 from reports.figures.line_panels import collect_lines, draw_lines, lines_caption, panel_notes
 from reports.results.frame import StudyResults
 from reports.results.sources import load_study
 from reports.sections.learning_curves import collect
-from studies.metrics import VALIDATION_LOSS
+from studies.metrics import DIVERGED_AT_STEP, VALIDATION_LOSS
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
 
@@ -74,3 +77,32 @@ def test_a_mean_ends_where_the_first_of_its_runs_does(small: StudyResults) -> No
     assert set(cut.means["n"]) == {3}
     assert "not smoothed, where all have a value." in lines_caption(cut)
     assert "where all have a value" not in lines_caption(whole)
+
+
+def test_lines_of_very_many_runs_are_one_image_in_each_panel_and_the_rest_is_vectors(
+    small: StudyResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = collect_lines(small, VALIDATION_LOSS)
+    assert data is not None
+    paths = {}
+    for most in (len(data.lines), len(data.lines) - 1):
+        monkeypatch.setattr(reports.figures.line_panels, "MOST_VECTOR_POINTS", most)
+        svg = draw_files(partial(draw_lines, data), PAPER, ["svg"])["svg"].decode()
+        paths[svg.count("<image")] = svg.count("LineCollection")
+    assert paths == {0: 4, len(data.layout.panels): 0}
+
+
+def test_every_run_is_a_line_and_its_cross_is_at_its_last_value(tmp_path: Path) -> None:
+    plan = grid_study((0, 1, 2), {"model.activation": ACTIVATIONS})
+    fates = {("relu", 1): Outcome.DIVERGED}
+    results = load_study(write_study(tmp_path / "study", plan, Synthetic(fates)))
+    results = replace(results, runs=results.runs.drop(columns=DIVERGED_AT_STEP))
+    data = collect_lines(results, VALIDATION_LOSS)
+    assert data is not None
+    died = data.lines[(data.lines["variant"] == "relu") & (data.lines["seed"] == 1)]
+    assert data.crosses.values.tolist() == [["relu", died["x"].max(), died["y"].iloc[-1]]]
+    with themed(PAPER):
+        ax = draw_lines(data, PAPER).axes[0]
+    drawn = [line for found in ax.collections for line in found.get_segments()]
+    by_run = [run[["x", "y"]].to_numpy(float) for _, run in data.lines.groupby("run_key")]
+    assert sorted(map(np.ndarray.tolist, drawn)) == sorted(map(np.ndarray.tolist, by_run))

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -77,6 +78,33 @@ def test_curves_carry_the_run_that_they_belong_to(grid: StudyResults) -> None:
     layers = grid.layer_curves("activation_drift")
     assert sorted(layers[layers["tap"] == "residual"]["layer"].unique()) == [0, 1, 2, 3, 4]
     assert sorted(layers[layers["tap"] == "hidden"]["layer"].unique()) == [0, 1, 2, 3]
+
+
+def test_the_runs_of_a_variant_are_those_of_the_whole(grid: StudyResults) -> None:
+    for variant in (*grid.variants, "unheard-of"):
+        runs = grid.runs[grid.runs["variant"] == variant]
+        records = [r for r in grid.records.values() if r.variant == variant]
+        assert grid.runs_of(variant).equals(runs)
+        assert list(grid.records_of(variant)) == records
+        counts = runs["outcome"].value_counts()
+        assert grid.outcomes(variant) == {o: counts.get(o.value, 0) for o in Outcome}
+
+
+def test_curves_of_a_part_of_the_runs_keep_their_runs(grid: StudyResults) -> None:
+    plan = grid.plan.model_copy(update={"runs": grid.plan.runs[::-3]})
+    part = replace(
+        grid,
+        plan=plan,
+        runs=grid.runs[grid.runs["run_key"].isin(plan.run_keys)],
+        histories=grid.histories[grid.histories["run_key"].isin(plan.run_keys)],
+    )
+    curves, whole = part.layer_curves("activation_rms"), grid.layer_curves("activation_rms")
+    kept = whole[whole["run_key"].isin(plan.run_keys)].reset_index(drop=True)
+    assert 0 < len(curves) < len(whole)
+    assert curves.equals(kept)
+    owners = {run.run_key: (run.variant, run.seed) for run in grid.plan.runs}
+    for key, variant, seed in curves[["run_key", "variant", "seed"]].drop_duplicates().values:
+        assert owners[key] == (variant, seed)
 
 
 def test_curves_that_are_not_layered_have_no_taps(grid: StudyResults) -> None:
