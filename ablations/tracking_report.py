@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -9,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from mlflow.entities import Run
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from ablations.tracking import Tracking
 from studies.errors import AblationError
@@ -19,6 +21,8 @@ JOINED_FOLDER = "report-joined"
 """Folder of the reports of several studies, each in one of its name."""
 DIGEST = "report_digest"
 """Tag of the study's run: which report it has."""
+UNSENT = "being sent"
+"""Stands there until all of a report has arrived."""
 
 
 def log_report(tracking: Tracking, study: str, manifest: Path, folder: str = FOLDER) -> Run:
@@ -44,9 +48,18 @@ def log_report(tracking: Tracking, study: str, manifest: Path, folder: str = FOL
             copy = Path(scratch) / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(manifest.parent / name, copy)
+        tracking.client.set_tag(run.info.run_id, tag, UNSENT)
+        _remove(tracking, run, folder)
         tracking.client.log_artifacts(run.info.run_id, scratch, folder)
     tracking.client.set_tag(run.info.run_id, tag, digest)
     return run
+
+
+def _remove(tracking: Tracking, run: Run, folder: str) -> None:
+    """Take an earlier report away: a figure that the new one has not would still lie there."""
+    repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=tracking.uri)
+    with contextlib.suppress(NotImplementedError):  # not every store can
+        repository.delete_artifacts(folder)  # type: ignore[no-untyped-call]
 
 
 def _digest_tag(folder: str) -> str:

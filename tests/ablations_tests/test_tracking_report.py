@@ -62,6 +62,22 @@ def test_the_report_and_nothing_else_of_its_folder_is_logged_and_verified(
     assert "1 difference: " in said
 
 
+def test_a_report_takes_the_place_of_an_earlier_one_as_a_whole(
+    finished: FinishedStudy, tmp_path: Path
+) -> None:
+    assert report(finished, tmp_path, "--no-log") == 0
+    tracking, manifest = Tracking(finished.uri), tmp_path / "manifest.json"
+    listed = json.loads(manifest.read_text())
+    (tmp_path / "figures/earlier.pdf").write_bytes(b"%PDF")
+    earlier = listed | {"files": {**listed["files"], "figures/earlier.pdf": ""}}
+    for content in (earlier, listed):
+        manifest.write_text(json.dumps(content))
+        log_report(tracking, finished.plan.study.name, manifest)
+        has_it = "report/figures/earlier.pdf" in logged(finished, "report/figures")
+        assert has_it == (content is earlier)
+    assert "report/report.html" in logged(finished, "report")
+
+
 def test_a_report_that_is_there_is_not_sent_again(
     finished: FinishedStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
