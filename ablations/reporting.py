@@ -14,6 +14,8 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from rich.console import Console
+
 from ablations.option_values import is_study_file, study_directory, tracking_uri
 from ablations.run_directory import joined_report_path
 from ablations.tracking_store import require_store
@@ -125,7 +127,8 @@ def report(options: argparse.Namespace) -> int:
     _require_writable(output)
     links, pages = _addresses(results, each, output)
     chosen = ReportOptions(options.venue, options.formats, links, pages, workers=_processors())
-    files = build_report(results, output, chosen)
+    with Console(stderr=True).status("collecting numbers and drawing figures"):
+        files = build_report(results, output, chosen)
     print(f"report:    {files.html}")
     print(f"paper:     {files.tex}, tables/, figures/, numbers.tex beside it")
     if not options.no_log:
@@ -210,7 +213,8 @@ def _verify(results: StudyResults | JoinedResults, output: Path) -> int:
     """Say what a report no longer says, if anything; 1 if so."""
     from reports.verify import verify_report
 
-    found = verify_report(results, output, workers=_processors())
+    with Console(stderr=True).status("making the report again"):
+        found = verify_report(results, output, workers=_processors())
     for change in found.changes:
         print(change)
     if found.unchecked:
