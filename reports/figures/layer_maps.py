@@ -16,7 +16,7 @@ from reports.analysis.by_construction import fixed_notes, fixed_reasons, foregon
 from reports.figures.cell_marks import hatch_boxes
 from reports.figures.color_bars import add_color_bar
 from reports.figures.color_scales import ColorScale, color_scale, fitting_kind, mean_of_runs
-from reports.figures.drawing import MUTED, Theme, divergence_marks, hide_unused, panel_axes, plain
+from reports.figures.drawing import MUTED, Theme, divergence_marks, hide_unused, plain
 from reports.figures.style import Grid, grid_of
 from reports.results.frame import StudyResults
 from reports.words import with_unit
@@ -128,27 +128,39 @@ def draw_layer_maps(data: LayerMaps, theme: Theme) -> Figure:
     row_height = theme.width_in / grid.columns * (0.72 if grid.columns > 2 else 0.45)
     height = (row_height + 0.004 * theme.font_size_pt) * len(grid.rows)
     height += 0.09 * theme.font_size_pt
-    figure, axes = panel_axes(theme, len(grid.rows), grid.columns, height)
+    figure = Figure(figsize=(theme.width_in, height), layout="constrained")
+    # Each has the limits of all: axes that share them ask all others at every turn.
+    axes = [list(row) for row in figure.subplots(len(grid.rows), grid.columns, squeeze=False)]
     frames = dict(iter(data.means.groupby("variant")))
-    for row, variants in enumerate(grid.rows):
-        for ax, variant in zip(axes[row], variants, strict=False):
+    for place, variants in enumerate(grid.rows):
+        for ax, variant in zip(axes[place], variants, strict=False):
             _draw_map(ax, data, variant, frames.get(variant), theme)
-            if row == 0 or not grid.row_titles[row]:
+            if place == 0 or not grid.row_titles[place]:
                 size = theme.font_size_pt * 0.92
                 ax.set_title(plain(grid.titles[variant]), fontsize=size, linespacing=1.0, pad=size)
-        axes[row][0].set_ylabel(plain(grid.row_titles[row]))
-        for ax in axes[row][1:]:
+        axes[place][0].set_ylabel(plain(grid.row_titles[place]))
+        for ax in axes[place][1:]:
             ax.yaxis.set_visible(False)  # ticks that nobody sees take most of the time
-    steps = np.sort(data.means["step"].unique()).astype(float)
-    axes[0][0].set_xlim(*_edges(steps)[[0, -1]])
-    if len(steps) == 1:
-        axes[0][0].set_xticks(steps)
-    axes[0][0].set_ylim(data.means["layer"].min() - 0.5, data.means["layer"].max() + 0.5)
+    for row in axes[:-1]:
+        for ax in row:
+            ax.tick_params(axis="x", labelbottom=False)
+    _set_limits([ax for row in axes for ax in row], data)
     hide_unused(axes, sum(map(len, grid.rows)))
     figure.supxlabel("step", fontsize=theme.font_size_pt)
     figure.supylabel("block" if data.tap == "block" else "layer", fontsize=theme.font_size_pt)
     add_color_bar(figure, [ax for line in axes for ax in line], data.scale, data.label)
     return figure
+
+
+def _set_limits(axes: list[Axes], data: LayerMaps) -> None:
+    """All steps and layers, for each of the axes."""
+    steps = np.sort(data.means["step"].unique()).astype(float)
+    low, high = data.means["layer"].min() - 0.5, data.means["layer"].max() + 0.5
+    for ax in axes:
+        ax.set_xlim(*_edges(steps)[[0, -1]])
+        ax.set_ylim(low, high)
+        if len(steps) == 1:
+            ax.set_xticks(steps)
 
 
 def _draw_map(
