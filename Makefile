@@ -27,13 +27,13 @@ SMALL := --set seeds=1 --set protocol.search.seeds=1 --set training.max_steps=20
 
 searches: install  ## small versions of the shipped studies that search, with their reports
 	$(BIN)/ablate run lr-sensitivity $(SMALL)
-	$(BIN)/ablate report lr-sensitivity
+	$(BIN)/ablate report lr-sensitivity --formats pdf
 	$(BIN)/ablate run activation-norm-placement-sweep $(SMALL)
-	$(BIN)/ablate report activation-norm-placement-sweep
+	$(BIN)/ablate report activation-norm-placement-sweep --formats pdf
 	$(BIN)/ablate run activation-norm-placement-tune $(SMALL) \
 		--set 'protocol.search.ranges.training.warmup_steps=[2, 4]' \
 		--set protocol.search.trials=4
-	$(BIN)/ablate report activation-norm-placement-tune
+	$(BIN)/ablate report activation-norm-placement-tune --formats pdf
 
 check: install  ## lint and types
 	$(BIN)/ruff check .
