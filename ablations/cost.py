@@ -19,7 +19,7 @@ from studies.values import Scalar
 
 WORKER_START_S = 5.0
 """Until a worker has imported what it needs."""
-BETWEEN_RUNS_S = 0.28
+BETWEEN_RUNS_S = 0.15
 """For claiming a run, recording and sending it (`benchmarks/run_overhead.py`)."""
 HOUR_S = 3600.0
 
