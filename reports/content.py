@@ -12,9 +12,10 @@ from reports.links import JoinedLinks, Links, RunLinks
 from reports.overview import Overview, collect_overview, provenance_values
 from reports.results.frame import StudyResults
 from reports.results.joined import JoinedResults, qualified
-from reports.sections import joined_methods, methods
+from reports.sections import methods
 from reports.sections.contents import SECTIONS
-from reports.sections.joined_contents import joined_sections
+from reports.sections.joined import methods as joined_methods
+from reports.sections.joined.contents import joined_sections
 from studies.run_spec import digest
 
 Sections = list[tuple[str, str, Exhibits]]

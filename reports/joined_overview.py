@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.analysis.joined_protocol import collect_protocol
+from reports.analysis.joined.protocol import collect_protocol
 from reports.overview import Fact, Overview, environment
 from reports.results.frame import StudyResults
 from reports.results.joined import JoinedResults

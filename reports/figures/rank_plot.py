@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.analysis.joined_ranks import RankedCell
+from reports.analysis.joined.ranks import RankedCell
 from reports.figures.drawing import MUTED, Theme, plain
 from reports.figures.style import COLORS
 

@@ -7,14 +7,10 @@ from typing import Any
 from reports.sections import (
     compute,
     cost,
-    effects,
     fairness,
     final_loss,
-    hypotheses,
     layer_diagnostics,
     learning_curves,
-    main_table,
-    one_change,
     reproducibility,
     runs,
     search,
@@ -23,6 +19,10 @@ from reports.sections import (
     unfinished_runs,
 )
 from reports.sections.base import Section
+from reports.sections.effects import section as effects
+from reports.sections.hypotheses import section as hypotheses
+from reports.sections.main_table import section as main_table
+from reports.sections.one_change import section as one_change
 from studies.registry import Registry
 
 SECTIONS: Registry[Section[Any]] = Registry(

@@ -13,7 +13,7 @@ from reports.analysis.loss_by_cost import MEASURES, CostComparison, collect
 from reports.exhibits import Cell, Column, Exhibits, Figure, Row, Table
 from reports.figures.cost_panels import CostPanels, draw_costs
 from reports.sections.base import Section
-from reports.sections.main_table_cells import marked_label, summary_cell
+from reports.sections.main_table.cells import marked_label, summary_cell
 from reports.words import (
     ABSENT,
     EDGE_MARK,

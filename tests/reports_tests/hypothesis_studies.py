@@ -13,7 +13,7 @@ from reports.analysis.hypotheses import collect
 from reports.analysis.verdicts import HypothesisRow
 from reports.results.frame import StudyResults
 from reports.results.sources import load_study
-from reports.sections.hypotheses import SECTION, render
+from reports.sections.hypotheses.section import SECTION, render
 from studies.metrics import FINAL_LOSS
 from studies.plan import Plan
 from studies.records import Outcome

@@ -7,7 +7,7 @@ import pytest
 from reports.analysis.comparison import Comparison, VariantRow, compare
 from reports.results.frame import StudyResults
 from reports.results.sources import load_study
-from reports.sections.main_table import render
+from reports.sections.main_table.section import render
 from studies.digests import EVALUATION_DATA
 from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome

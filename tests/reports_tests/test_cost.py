@@ -9,7 +9,7 @@ from reports.figures.drawing import PAGE, PAPER, draw_files
 from reports.results.frame import StudyResults, assemble
 from reports.results.sources import load_study
 from reports.sections import cost, learning_curves
-from reports.sections.main_table import SECTION as MAIN
+from reports.sections.main_table.section import SECTION as MAIN
 from studies.budgets import tokens_per_step
 from studies.metrics import EARLY_LOSS, FINAL_LOSS, FLOPS_PER_TOKEN, TRAINING_TIME_S
 from studies.records import Leak, Outcome, RunRecord

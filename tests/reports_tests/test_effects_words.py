@@ -11,8 +11,8 @@ import pytest
 from reports.analysis.effects import collect
 from reports.exhibits import Exhibits, Table
 from reports.results.frame import StudyResults
-from reports.sections.effects import SECTION
-from reports.sections.effects_words import sentences
+from reports.sections.effects.section import SECTION
+from reports.sections.effects.words import sentences
 from studies.records import Leak, Outcome
 from tests.reports_tests.effect_studies import default_grid, noisy, study
 

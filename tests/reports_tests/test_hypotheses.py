@@ -14,7 +14,7 @@ from reports.analysis.hypotheses import collect
 from reports.analysis.power import smallest_detectable_difference
 from reports.analysis.verdicts import Finding, Standing
 from reports.results.sources import load_study
-from reports.sections.hypotheses import SECTION
+from reports.sections.hypotheses.section import SECTION
 from studies.digests import EVALUATION_DATA
 from studies.plan import Choice
 from studies.records import Leak, Outcome

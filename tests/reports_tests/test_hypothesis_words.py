@@ -9,7 +9,7 @@ import pytest
 from reports.analysis.hypotheses import collect
 from reports.analysis.verdicts import Finding, Standing
 from reports.results.frame import StudyResults
-from reports.sections.hypotheses import SECTION, render
+from reports.sections.hypotheses.section import SECTION, render
 from tests.reports_tests.hypothesis_studies import (
     NOISE,
     RELU,

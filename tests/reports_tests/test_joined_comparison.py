@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reports.analysis.against_baseline import BaselineTest, Reading
-from reports.analysis.joined_comparison import (
+from reports.analysis.joined.comparison import (
     JoinedComparison,
     JoinedReading,
     compare_joined,
@@ -17,8 +17,8 @@ from reports.analysis.joined_comparison import (
     sign_of,
 )
 from reports.exhibits import Exhibits
-from reports.sections import joined_cells
-from reports.sections.joined_words import joined_sentences, joined_verdict
+from reports.sections.joined import cells as joined_cells
+from reports.sections.joined.words import joined_sentences, joined_verdict
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic
 from tests.reports_tests.joined_studies import CODE, joined, study, without_runs

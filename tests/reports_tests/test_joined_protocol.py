@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports.analysis.joined_protocol import ProtocolDifferences, collect_protocol
-from reports.sections import joined_protocol
+from reports.analysis.joined.protocol import ProtocolDifferences, collect_protocol
+from reports.sections.joined import protocol as joined_protocol
 from tests.reports_tests.joined_studies import CODE, SIX, joined, study, without_runs
 
 SWEEP = {"search": {"kind": "sweep", "values": {"training.learning_rate": [1e-3, 3e-3]}}}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.analysis.joined_ranks import collect_ranks
-from reports.sections import joined_ranks
+from reports.analysis.joined.ranks import collect_ranks
+from reports.sections.joined import ranks as joined_ranks
 from studies.records import Leak, Outcome
 from tests.reports_tests.conftest import Synthetic
 from tests.reports_tests.joined_studies import CODE, joined, study

@@ -17,7 +17,7 @@ from reports.links import JoinedLinks, RunLinks
 from reports.results.frame import UnreadableResults
 from reports.results.joined import JoinedResults
 from reports.results.sources import load_study
-from reports.sections.joined_contents import joined_sections
+from reports.sections.joined.contents import joined_sections
 from reports.verify import verify_report
 from studies.metrics import FINAL_LOSS
 from studies.records import Outcome

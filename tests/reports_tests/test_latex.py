@@ -10,7 +10,7 @@ from reports.exhibits import Cell, Column, Row, Table
 from reports.figures.venues import VENUES
 from reports.results.frame import StudyResults
 from reports.sections.contents import SECTIONS
-from reports.sections.main_table import render
+from reports.sections.main_table.section import render
 from reports.tex import escape
 from reports.writers.latex import is_wide, table_tex
 

@@ -14,7 +14,7 @@ from reports.analysis.comparison import compare
 from reports.analysis.costs import cost_of, machines
 from reports.results.frame import StudyResults
 from reports.results.sources import load_study
-from reports.sections.main_table import render
+from reports.sections.main_table.section import render
 from studies.metrics import EARLY_LOSS, FINAL_LOSS, FLOPS_PER_TOKEN, PARAMETERS_NON_EMBEDDING
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, column_of, grid_study, write_study

@@ -9,7 +9,7 @@ import pytest
 
 from reports.analysis.comparison import compare
 from reports.results.frame import StudyResults
-from reports.sections.main_table import render
+from reports.sections.main_table.section import render
 from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome
 from tests.reports_tests.conftest import column_of

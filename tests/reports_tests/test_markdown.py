@@ -3,7 +3,7 @@ import pandas as pd
 from reports.analysis.comparison import compare
 from reports.exhibits import Cell, Column, Row, Table
 from reports.results.frame import StudyResults
-from reports.sections.main_table import render
+from reports.sections.main_table.section import render
 from reports.writers.markdown import table_md
 
 

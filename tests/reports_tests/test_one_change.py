@@ -8,7 +8,7 @@ import pytest
 from reports.analysis.comparison import VariantRow, compare
 from reports.analysis.one_change import OneChange, changes_of, collect
 from reports.results.frame import StudyResults
-from reports.sections.one_change import SECTION, render
+from reports.sections.one_change.section import SECTION, render
 from studies.records import Outcome
 from tests.reports_tests.conftest import grid_study
 from tests.reports_tests.effect_studies import noisy, study

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.analysis.joined_protocol import RECORDED, ProtocolDifferences, Setting
+from reports.analysis.joined.protocol import RECORDED, ProtocolDifferences, Setting
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.results.joined import legend
 from reports.tex import escape

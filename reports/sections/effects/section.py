@@ -10,8 +10,8 @@ from reports.analysis.effects import Effects, collect
 from reports.exhibits import Exhibits
 from reports.figures.interaction_plot import interaction_figure
 from reports.sections.base import Section
-from reports.sections.effects_tables import tables_of
-from reports.sections.effects_words import sentences
+from reports.sections.effects.tables import tables_of
+from reports.sections.effects.words import sentences
 from reports.words import decimals_for
 
 

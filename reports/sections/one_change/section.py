@@ -12,10 +12,10 @@ from reports.analysis.one_change import Change, OneChange, collect
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.sections.base import Section
 from reports.sections.contrast_cells import bar_limit
-from reports.sections.main_table_cells import marked_label
-from reports.sections.main_table_columns import result_entries
-from reports.sections.main_table_numbers import variant_numbers
-from reports.sections.one_change_words import caption, sentences
+from reports.sections.main_table.cells import marked_label
+from reports.sections.main_table.columns import result_entries
+from reports.sections.main_table.numbers import variant_numbers
+from reports.sections.one_change.words import caption, sentences
 from reports.words import decimals_for
 
 BASELINE = Change("", "baseline")

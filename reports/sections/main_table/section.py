@@ -10,10 +10,10 @@ from reports.analysis.against_baseline import Reading
 from reports.analysis.comparison import Comparison, compare
 from reports.exhibits import Cell, Exhibits, Row, Table
 from reports.sections.base import Section
-from reports.sections.main_table_caption import caption
-from reports.sections.main_table_columns import Entry, entries
-from reports.sections.main_table_numbers import numbers
-from reports.sections.main_table_words import sentences
+from reports.sections.main_table.caption import caption
+from reports.sections.main_table.columns import Entry, entries
+from reports.sections.main_table.numbers import numbers
+from reports.sections.main_table.words import sentences
 from reports.words import decimals_for, number
 from studies.records import Outcome
 

@@ -9,7 +9,7 @@ from functools import partial
 import pandas as pd
 
 from reports.analysis.comparison import VariantRow
-from reports.analysis.joined_comparison import JoinedComparison, JoinedRow, sign_of
+from reports.analysis.joined.comparison import JoinedComparison, JoinedRow, sign_of
 from reports.analysis.statistics import PairedDifference
 from reports.exhibits import Figure
 from reports.figures.forest_plot import Estimate, Forest, ForestPanel, draw_forest_plot

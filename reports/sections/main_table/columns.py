@@ -11,7 +11,7 @@ import numpy as np
 from reports.analysis.comparison import Comparison, VariantRow
 from reports.analysis.statistics import LEAST_FLIPS
 from reports.exhibits import Cell, Column
-from reports.sections.main_table_cells import (
+from reports.sections.main_table.cells import (
     causal_cell,
     chosen_cell,
     completed_cell,

@@ -14,7 +14,7 @@ from reports.analysis.verdicts import Finding, HypothesisRow
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.sections.base import Section
 from reports.sections.contrast_cells import difference_cell, p_cell
-from reports.sections.hypothesis_words import (
+from reports.sections.hypotheses.words import (
     NOTHING_DECLARED,
     caption,
     contrast,

@@ -8,7 +8,7 @@ from functools import partial
 
 import pandas as pd
 
-from reports.analysis.joined_ranks import FEWEST, RankAgreement, collect_ranks
+from reports.analysis.joined.ranks import FEWEST, RankAgreement, collect_ranks
 from reports.exhibits import Cell, Column, Exhibits, Figure, Row, Table
 from reports.figures.rank_plot import draw_rank_plot
 from reports.results.joined import JoinedResults

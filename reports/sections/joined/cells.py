@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.comparison import VariantRow
-from reports.analysis.joined_comparison import JoinedComparison, JoinedRow, sign_of
+from reports.analysis.joined.comparison import JoinedComparison, JoinedRow, sign_of
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.results.joined import legend
 from reports.sections.contrast_cells import difference_cell, p_cell
-from reports.sections.joined_forest import (
+from reports.sections.joined.forest import (
     difference_of,
     forest_figure,
     interval_text,
     leak_notes,
     marked_label,
 )
-from reports.sections.joined_words import joined_sentences, joined_verdict
+from reports.sections.joined.words import joined_sentences, joined_verdict
 from reports.words import ABSENT, counts_caption, decimals_for, number, outcome_text
 from studies.records import Outcome
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reports.analysis.joined_comparison import (
+from reports.analysis.joined.comparison import (
     JoinedComparison,
     JoinedReading,
     JoinedRow,

@@ -12,7 +12,7 @@ from reports.analysis.effects import Effects, GridEffects
 from reports.analysis.level_effects import Contrast, LevelMean
 from reports.exhibits import Cell, Column, Row, Table
 from reports.sections.contrast_cells import bar_limit, difference_cell, p_cell
-from reports.sections.effects_words import counted, scope_caption
+from reports.sections.effects.words import counted, scope_caption
 from reports.words import ABSENT, any_of, number
 
 

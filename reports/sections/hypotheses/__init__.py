@@ -1,0 +1,1 @@
+"""The declared hypotheses and their verdicts."""

@@ -1,0 +1,1 @@
+"""The main table: what each variant reached, and how sure that is."""
