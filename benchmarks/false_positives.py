@@ -38,7 +38,8 @@ from reports.analysis.against_baseline import (
 from reports.analysis.anova import balanced_anova
 from reports.analysis.comparison import compare
 from reports.analysis.statistics import LEAST_FLIPS, noise_floor
-from reports.results.frame import StudyResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from reports.sections.readings import verdict_of
 from studies.metrics import FINAL_LOSS
 from studies.planning import make_plan

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
 
 from studies.diagnostics import TAPS
 from studies.metrics import Metric
@@ -37,6 +39,9 @@ FINISHED = (Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED)
 
 UNFINISHED = (Outcome.FAILED, Outcome.MISSING)
 """Outcomes of runs that have yet to be run, or run again."""
+
+SCOPE = "under this protocol at this scale"
+"""Said with every verdict that there is a difference."""
 
 UNEVEN = 0.05
 """Relative difference between the steps of one variant's runs that is worth a word."""
@@ -77,6 +82,12 @@ def tap_label(tap: str) -> str:
     return TAPS[tap].label if tap in TAPS else tap.replace("_", " ")
 
 
+def listed(names: Sequence[str], most: int = 6) -> list[str]:
+    """The first names, and how many more there are."""
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return [*names[:most], *more]
+
+
 def any_of(names: Sequence[str], word: str) -> str:
     """Names in a sentence: "a, b or c"."""
     *first, last = names or ("",)
@@ -114,6 +125,19 @@ def decimals_for(spread: float, *, fallback: int = 3) -> int:
     if not math.isfinite(spread) or spread <= 0:
         return fallback
     return min(5, max(2, 1 - math.floor(math.log10(spread))))
+
+
+def decimals_of(spreads: Iterable[float]) -> int:
+    """Decimals for the numbers of a column, by the middle one of their spreads that are known."""
+    known = [spread for spread in spreads if math.isfinite(spread)]
+    return decimals_for(float(np.median(known)) if known else math.nan)
+
+
+def spread_column(spreads: Iterable[float], decimals: int) -> str:
+    """Siunitx column of numbers with their spreads in brackets, wide enough for the largest."""
+    largest = max((spread for spread in spreads if math.isfinite(spread)), default=0.0)
+    digits = len(str(round(largest * 10**decimals)))
+    return f"S[table-format=1.{decimals}({digits})]"
 
 
 def outcome_text(counts: Mapping[Outcome, int]) -> str:

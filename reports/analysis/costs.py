@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -40,9 +39,9 @@ def cost_of(results: StudyResults, variant: str) -> Cost:
     cell = results.plan.cell(variant)
     tokens = results.values(TOKENS_PER_S, variant)
     return Cost(
-        parameters=_counted(results, variant, PARAMETERS, cell.parameters),
-        non_embedding=_counted(results, variant, PARAMETERS_NON_EMBEDDING, None),
-        flops_per_token=_counted(results, variant, FLOPS_PER_TOKEN, cell.flops_per_token),
+        parameters=results.counted(PARAMETERS, variant, cell.parameters),
+        non_embedding=results.counted(PARAMETERS_NON_EMBEDDING, variant, None),
+        flops_per_token=results.counted(FLOPS_PER_TOKEN, variant, cell.flops_per_token),
         steps_per_s=float((tokens / _tokens_per_step(results, variant)).median()),
         tokens_per_s=float(tokens.median()),
     )
@@ -57,16 +56,6 @@ def machines(results: StudyResults) -> int:
             if record.outcome is Outcome.COMPLETED and TOKENS_PER_S in record.summary
         }
     )
-
-
-def _counted(
-    results: StudyResults, variant: str, metric: str, estimated: float | int | None
-) -> float:
-    counted = (
-        record.summary[metric] for record in results.records_of(variant) if metric in record.summary
-    )
-    found = next(counted, estimated)
-    return math.nan if found is None else float(found)
 
 
 def _tokens_per_step(results: StudyResults, variant: str) -> pd.Series[float]:

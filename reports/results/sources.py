@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
-from reports.results.frame import HISTORY_SCHEMA, StudyResults, UnreadableResults, assemble
+from reports.results.assembly import HISTORY_SCHEMA, assemble
+from reports.results.frame import StudyResults, UnreadableResults
 from studies.plan import Plan
 from studies.records import RunRecord
 from studies.registration import REGISTRATION_FILE, Registration

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from functools import partial
 
-import numpy as np
 import pandas as pd
 
 from reports.analysis.comparison import VariantRow
@@ -19,11 +18,12 @@ from reports.words import (
     EDGE_MARK,
     any_of,
     counts_caption,
-    decimals_for,
+    decimals_of,
     grouped,
     headed,
     outcome_text,
     si_text,
+    spread_column,
 )
 from studies.records import Leak, Outcome
 
@@ -63,9 +63,8 @@ def _sentences(data: CostComparison) -> list[str]:
 def _table(data: CostComparison) -> Table:
     rows = data.comparison.rows
     spreads = [s.sd for row in rows for s in (row.loss, row.early) if math.isfinite(s.sd)]
-    decimals = decimals_for(float(np.median(spreads)) if spreads else math.nan)
-    digits = len(str(round(max(spreads, default=0.0) * 10**decimals)))
-    loss = f"S[table-format=1.{decimals}({digits})]"
+    decimals = decimals_of(spreads)
+    loss = spread_column(spreads, decimals)
     spread = ", SD" if spreads else ""
     early = f"validation loss {data.comparison.early}, nats/token: mean over completed runs{spread}"
     final = f"validation loss at the last step, nats/token: mean{spread}"

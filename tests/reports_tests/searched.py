@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from reports.results.frame import StudyResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from studies.metrics import FINAL_LOSS, INITIAL_LOSS, PARAMETERS, PEAK_MEMORY_GIB
 from studies.plan import Plan, PlannedRun
 from studies.records import Leak, Outcome, RunRecord

@@ -14,6 +14,7 @@ from reports.results.frame import StudyResults
 from reports.results.sources import load_study
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
+from tests.tex import run_tex
 
 HOSTILE = "<script>alert(1)</script> a_b & 5% $x^2$ #{~}\\"
 
@@ -24,13 +25,8 @@ def report(grid: StudyResults, tmp_path_factory: pytest.TempPathFactory) -> Repo
 
 
 def compile_tex(files: ReportFiles, tmp_path: Path) -> Path:
-    if shutil.which("pdflatex") is None:
-        pytest.skip("pdflatex is not installed")
     folder = shutil.copytree(files.tex.parent, tmp_path / "tex")
-    done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
-        cwd=folder, capture_output=True, text=True, errors="replace", timeout=120, check=False,
-    )  # fmt: skip
+    done = run_tex(folder, "report")
     assert done.returncode == 0, done.stdout[-3000:]
     return folder / "report.pdf"
 

@@ -6,7 +6,8 @@ import pytest
 from reports.analysis.loss_by_cost import collect
 from reports.figures.cost_panels import unit_for
 from reports.figures.drawing import PAGE, PAPER, draw_files
-from reports.results.frame import StudyResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from reports.results.sources import load_study
 from reports.sections import cost, learning_curves
 from reports.sections.main_table.section import SECTION as MAIN

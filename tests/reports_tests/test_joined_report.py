@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from studies.metrics import FINAL_LOSS
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic
 from tests.reports_tests.joined_studies import CODE, joined, study, without_runs
+from tests.tex import run_tex
 
 PDF = ReportOptions(formats=("pdf",))
 
@@ -130,7 +129,6 @@ def test_figures_are_drawn_at_every_width(both: JoinedResults, width_in: float) 
             assert b"RMSNorm" in first["svg"]
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
 def test_the_document_compiles(tmp_path: Path) -> None:
     studies = [
         study(tmp_path, name, seeds=(0, 1), question="50% of $x_1$ & more?", **settings)
@@ -142,8 +140,7 @@ def test_the_document_compiles(tmp_path: Path) -> None:
     ]
     output = tmp_path / "report"
     build_report(joined(*studies), output, PDF)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
-    found = subprocess.run(command, cwd=output, capture_output=True, text=True, check=False)
+    found = run_tex(output, "report")
     assert found.returncode == 0, found.stdout[-2000:]
     inside = re.findall(r"\(\./tables/(\w+)\.tex(.*?)\n?\[?\)", found.stdout, re.DOTALL)
     assert {name for name, _ in inside} >= {"studies", "protocols", "shared"}

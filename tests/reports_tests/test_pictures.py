@@ -15,6 +15,7 @@ from reports.figures.drawing import DPI, Theme, plain
 from reports.figures.venues import VENUES, Venue
 from reports.writers.pictures import draw_all, has_tex, known_formats
 from studies.errors import AblationError
+from tests.tex import run_tex
 
 HOSTILE = "50% of a_b & c #1 {x} \\y ~ $z^2$ β₁ · no\xa0norm ±"
 
@@ -72,10 +73,7 @@ def test_pgf_compiles_in_a_paper_whatever_the_names_are(tmp_path: Path) -> None:
         "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{mathptmx,textcomp,pgf}\n"
         "\\begin{document}\\input{f.pgf}\\end{document}\n"
     )
-    done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
-        cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120, check=False,
-    )  # fmt: skip
+    done = run_tex(tmp_path, "paper")
     assert done.returncode == 0, done.stdout[-2000:]
     if shutil.which("pdftotext"):
         text = subprocess.run(

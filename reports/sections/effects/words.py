@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 
 from reports.analysis.anova import LARGE_OMEGA_SQUARED, Term
-from reports.analysis.effects import Counted, Effects, GridEffects, listed
+from reports.analysis.effects import Counted, Effects, GridEffects
 from reports.analysis.level_effects import Contrast
 from reports.sections.contrast_cells import difference_words, p_words
-from reports.words import any_of, counts_caption, headed, number
+from reports.words import SCOPE, any_of, counts_caption, headed, listed, number
 
-SCOPE = "under this protocol at this scale"
 NAMED = 4
 """Contrasts that a sentence gives; the table has all."""
 

@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
 from reports.analysis.comparison import Comparison, VariantRow
 from reports.analysis.statistics import LEAST_FLIPS
 from reports.exhibits import Cell, Column
@@ -29,7 +27,7 @@ from reports.sections.main_table.cells import (
     speed_cell,
     win_cell,
 )
-from reports.words import decimals_for, factor_label, settings_text
+from reports.words import decimals_of, factor_label, settings_text, spread_column
 
 
 class Entry(NamedTuple):
@@ -66,9 +64,8 @@ def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
 def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     """The variant, its loss, and how it stands to the baseline."""
     level = f"{data.confidence:.0%}"
-    sds = [row.loss.sd for row in data.rows if math.isfinite(row.loss.sd)]
     finer = _decimals_of_differences(data, decimals)
-    digits = len(str(round(max(sds, default=0.0) * 10**decimals)))
+    sds = [row.loss.sd for row in data.rows]
     several = any(row.loss.n > 1 for row in data.rows)
     loss = "validation loss at the last step, nats/token: mean over completed runs"
     loss += ", SD over seeds" * several
@@ -81,7 +78,7 @@ def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     return (
         Entry(Column("Variant", name), name_cell),
         Entry(
-            Column("Final loss", loss, True, f"S[table-format=1.{decimals}({digits})]"),
+            Column("Final loss", loss, True, spread_column(sds, decimals)),
             lambda row: loss_cell(row, decimals),
         ),
         Entry(
@@ -104,7 +101,7 @@ def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
 def _decimals_of_differences(data: Comparison, decimals: int) -> int:
     """At least those of losses; more where pairing by seed takes most of the spread away."""
     sds = [row.difference.sd for row in data.rows if row.difference and row.difference.sd > 0]
-    return max(decimals, decimals_for(float(np.median(sds))) if sds else 0)
+    return max(decimals, decimals_of(sds)) if sds else decimals
 
 
 def _search_entries(data: Comparison, decimals: int) -> list[Entry]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 
 from reports.analysis.against_baseline import UNTESTED, BaselineTest, Reading
-from reports.analysis.effects import listed
 from reports.analysis.one_change import OneChange
 from reports.sections.contrast_cells import difference_words, p_words
-from reports.sections.readings import SCOPE
-from reports.words import EDGE_MARK, LEAK_MARKS, any_of, counts_caption
+from reports.words import EDGE_MARK, LEAK_MARKS, SCOPE, any_of, counts_caption, listed
 from studies.records import Leak
 
 _SIDES = (
