@@ -12,9 +12,13 @@ import pytest
 from reports.build import ReportFiles, _remove_stale, build_report
 from reports.results.frame import StudyResults
 from reports.results.sources import load_study
+from studies.errors import AblationError
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
 from tests.tex import run_tex
+from tests.undrawn import undrawn
+
+__all__ = ["undrawn"]
 
 HOSTILE = "<script>alert(1)</script> a_b & 5% $x^2$ #{~}\\"
 
@@ -133,3 +137,15 @@ def test_tables_that_only_an_earlier_report_had_are_removed(tmp_path: Path) -> N
     _remove_stale(tmp_path, {"tables/main.csv": b"new"})
     left = sorted(path.name for path in (tmp_path / "tables").iterdir())
     assert left == ["main.csv", "my_notes.txt"]
+
+
+def test_a_file_that_cannot_be_written_is_named_and_leaves_no_half(
+    small: StudyResults, tmp_path: Path, undrawn: None
+) -> None:
+    blocked = tmp_path / "report.html"
+    blocked.mkdir()
+    with pytest.raises(AblationError, match=r"report\.html cannot be written: Is a directory"):
+        build_report(small, tmp_path)
+    assert not list(tmp_path.rglob(".*.tmp"))
+    blocked.rmdir()
+    build_report(small, tmp_path)
