@@ -114,8 +114,10 @@ def _interactions(analysis: GridEffects, data: Effects) -> list[str]:
 
 
 def term_words(term: Term, *, adjusted: bool = False) -> str:
-    """The test of a term: "F(2, 92) = 18.01, p < 0.001, partial omega² 0.22"."""
+    """The test of a term: "F(2, 92) = 18.01, epsilon 0.87, p < 0.001, partial omega² 0.22"."""
     f = f"F({term.df}, {term.error_df}) = {number(term.f, 2)}, " if math.isfinite(term.f) else ""
+    if term.df > 1 and f:
+        f += f"epsilon {number(term.epsilon, 2)}, "
     p = p_words(term.holm_p, "Holm p") if adjusted else p_words(term.p)
     return f"{f}{p}, partial omega² {number(term.omega_squared, 2)}"
 
