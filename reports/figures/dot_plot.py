@@ -16,7 +16,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from reports.analysis.pairwise import FinalLosses
 from reports.figures.drawing import LETTER, MARK_COLOR, MUTED, Theme, plain
-from reports.figures.line_panels import wrapped
+from reports.figures.panel_grid import wrapped
 from reports.figures.style import INK
 from reports.words import LEAK_MARKS
 from studies.records import Outcome

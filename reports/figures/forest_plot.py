@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reports.figures.dot_plot import LOST
 from reports.figures.drawing import LETTER, MUTED, Theme, plain
-from reports.figures.line_panels import wrapped
+from reports.figures.panel_grid import wrapped
 from reports.figures.style import COLORS, MARKERS
 from studies.records import Outcome
 

@@ -11,17 +11,8 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.factor_plot import FactorPlot, PlotCell, PlotLine
 from reports.exhibits import Figure
-from reports.figures.drawing import (
-    LETTER,
-    MUTED,
-    Theme,
-    add_legend,
-    divergence_marks,
-    hide_unused,
-    panel_axes,
-    plain,
-)
-from reports.figures.line_panels import PANELS_PER_ROW, wrapped
+from reports.figures.drawing import LETTER, MUTED, Theme, divergence_marks, plain
+from reports.figures.panel_grid import PANELS_PER_ROW, PanelGrid
 from reports.figures.style import DASHES, INK, MARKERS, Layout, VariantStyle
 from reports.words import LEAK_MARKS, any_of, counts_caption
 from studies.records import Leak, Outcome
@@ -79,17 +70,17 @@ def _draw(data: FactorPlot, theme: Theme) -> Drawing:
     panels = len(data.panels)
     columns = max(1, min(PANELS_PER_ROW, panels, int(free_in / (label_in + letter_in))))
     columns = math.ceil(panels / math.ceil(panels / columns))  # no row with a single panel left
-    rows = math.ceil(panels / columns)
     is_tilted = label_in > free_in / columns
     height = max(1.6, theme.width_in * (0.5 if columns == 1 else 1.0 / columns))
     height = min(height, 3.6 * font / 9.5) + (0.3 if is_tilted else 0.0)
-    figure, axes = panel_axes(theme, rows, columns, rows * height + 3 * font / 72)
+    grid = PanelGrid(
+        [panel.title for panel in data.panels], theme, columns=columns,
+        height_in=math.ceil(panels / columns) * height + 3 * font / 72,
+    )  # fmt: skip
     limits = _limits(data)
-    for ax, panel in zip([ax for row in axes for ax in row], data.panels, strict=False):
+    for ax, panel in zip(grid.axes, data.panels, strict=True):
         for line in panel.lines:
             _draw_line(ax, line, max(1, len(data.lines)), theme)
-        title = wrapped(panel.title, " · ", free_in / columns / letter_in)
-        ax.set_title(plain(title), linespacing=1.1)
         ax.set_xticks(range(len(data.x_levels)), [plain(level) for level in data.x_levels])
         if is_tilted:
             ax.tick_params(axis="x", labelrotation=35)
@@ -99,13 +90,11 @@ def _draw(data: FactorPlot, theme: Theme) -> Drawing:
         ax.set_ylim(*limits)
         _draw_crosses(ax, panel.lines, max(1, len(data.lines)), theme)
         ax.grid(color=MUTED, alpha=0.25, linewidth=0.5, axis="y")
-        ax.spines[["top", "right"]].set_visible(False)
-    hide_unused(axes, panels)
-    figure.supxlabel(plain(data.factors[0]), fontsize=font)
-    figure.supylabel("final loss (nats/token)", fontsize=font)
     legend = tuple((label, _style(place)) for place, label in enumerate(data.lines))
-    add_legend(figure, Layout((), {}, legend), theme, diverged=_most_diverged(data) > 0)
-    return figure
+    return grid.labelled(
+        data.factors[0], "final loss (nats/token)", Layout((), {}, legend),
+        diverged=_most_diverged(data) > 0,
+    )  # fmt: skip
 
 
 def _style(place: int) -> VariantStyle:
