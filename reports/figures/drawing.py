@@ -23,9 +23,8 @@ from matplotlib.backends.backend_pgf import FigureCanvasPgf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from reports.figures.style import INK, Layout
+from reports.figures.style import INK
 from reports.tex import escape
 
 MUTED = "#808080"
@@ -170,15 +169,6 @@ def inline_svg(draw: Callable[[Theme], Figure], prefix: str) -> str:
     return svg.replace(INK, "currentColor")
 
 
-def panel_axes(
-    theme: Theme, rows: int, columns: int, height_in: float
-) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of the theme's width with rows of axes that share their scales."""
-    figure = Figure(figsize=(theme.width_in, height_in), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    return figure, [list(row) for row in axes]
-
-
 def hide_unused(axes: list[list[Axes]], used: int) -> None:
     """Take away the axes after the last used one; the ones above show their ticks."""
     columns = len(axes[0])
@@ -202,28 +192,6 @@ def divergence_marks(ax: Axes, x: Sequence[float], y: Sequence[float], theme: Th
         color=MARK_COLOR, clip_on=False, zorder=5,
     )  # fmt: skip
     crosses.set_in_layout(False)
-
-
-def add_legend(figure: Figure, layout: Layout, theme: Theme, *, diverged: bool) -> None:
-    """One legend over the panels: colours and markers, dashes, and the mark of divergence."""
-    handles = [
-        Line2D(
-            [], [], color=style.color, linestyle=style.dash, marker=style.marker or "None",
-            markersize=theme.font_size_pt * 0.45, linewidth=theme.line_pt, label=plain(label),
-        )
-        for label, style in layout.legend
-    ]  # fmt: skip
-    if diverged:
-        handles.append(
-            Line2D([], [], linestyle="none", marker="x", color=MARK_COLOR, label="diverged")
-        )
-    longest = max((len(label) for label, _ in layout.legend), default=1)
-    # A letter is about half as wide as its height; a handle takes about 6 letters.
-    fitting = int(theme.width_in * 144 / theme.font_size_pt / (longest + 7))
-    figure.legend(
-        handles=handles, loc="outside upper center", frameon=False, handlelength=2.6,
-        ncols=max(1, min(len(handles), fitting)), columnspacing=1.4,
-    )  # fmt: skip
 
 
 def plain(text: str) -> str:

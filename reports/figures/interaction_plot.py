@@ -73,10 +73,8 @@ def _draw(data: FactorPlot, theme: Theme) -> Drawing:
     is_tilted = label_in > free_in / columns
     height = max(1.6, theme.width_in * (0.5 if columns == 1 else 1.0 / columns))
     height = min(height, 3.6 * font / 9.5) + (0.3 if is_tilted else 0.0)
-    grid = PanelGrid(
-        [panel.title for panel in data.panels], theme, columns=columns,
-        height_in=math.ceil(panels / columns) * height + 3 * font / 72,
-    )  # fmt: skip
+    titles = [panel.title for panel in data.panels]
+    grid = PanelGrid(titles, theme, columns=columns, panel_in=height)
     limits = _limits(data)
     for ax, panel in zip(grid.axes, data.panels, strict=True):
         for line in panel.lines:

@@ -8,21 +8,18 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from reports.figures.drawing import (
-    LETTER,
-    MUTED,
-    Theme,
-    add_legend,
-    hide_unused,
-    panel_axes,
-    plain,
-)
+from reports.figures.drawing import LETTER, MARK_COLOR, MUTED, Theme, hide_unused, plain
 from reports.figures.style import Layout
 
 PANELS_PER_ROW = 4
+ASPECTS = (2.2, 1.55, 1.35, 1.15)
+"""Width of the axes of a panel over their height, by the number of panels in a row."""
 NOTE_FONT = 0.85
 """Size of the notes over panels, of that of the figure's text."""
+TITLE_LINE, NOTE_LINE, LEGEND_LINE = 1.3, 1.25 * NOTE_FONT, 1.55
+"""Heights of a line of text over the size of the font."""
 
 
 def wrapped(text: str, separator: str, letters: float) -> str:
@@ -39,9 +36,9 @@ class PanelGrid:
         titles: Sequence[str],
         theme: Theme,
         *,
-        notes: Sequence[str] | None = None,
+        notes: Sequence[str] = (),
         columns: int = PANELS_PER_ROW,
-        height_in: float | None = None,
+        panel_in: float | None = None,
     ) -> None:
         """Make the axes.
 
@@ -50,23 +47,27 @@ class PanelGrid:
             theme: size and type.
             notes: a line below each title, if there are any.
             columns: panels in a row, at most.
-            height_in: of the whole figure; else what fits the number of columns.
+            panel_in: height of a panel with all that belongs to it; else what fits the number of
+                columns.
         """
         font = theme.font_size_pt
         columns = min(columns, len(titles))
         rows = math.ceil(len(titles) / columns)
-        letters = (theme.width_in * 72 - 4 * font) / columns / (font * LETTER)
-        below = [wrapped(note, ", ", letters / NOTE_FONT) for note in notes or ()]
-        lines = max((note.count("\n") + bool(note) for note in below), default=0)
-        if height_in is None:
-            height = theme.width_in * (0.55 if columns == 1 else 1.15 / columns)
-            height_in = (height + lines * font / 72) * rows + (0 if notes is None else 0.08 * font)
+        free_pt = (theme.width_in * 72 - 4 * font) / columns
+        letters = free_pt / (font * LETTER)
+        heads = [wrapped(title, " · ", letters) for title in titles]
+        below = [wrapped(note, ", ", letters / NOTE_FONT) for note in notes]
+        note_lines = _most_lines(below)
+        if panel_in is None:
+            lines_pt = (TITLE_LINE * _most_lines(heads) + NOTE_LINE * note_lines + 1.5) * font
+            panel_in = ((free_pt - 1.5 * font) / ASPECTS[columns - 1] + lines_pt) / 72
         self._theme = theme
-        self.figure, self._rows = panel_axes(theme, rows, columns, height_in)
+        self.figure = Figure((theme.width_in, rows * panel_in), layout="constrained")
+        self._rows = self.figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         self.axes: list[Axes] = [ax for row in self._rows for ax in row][: len(titles)]
-        pad = None if notes is None else font * (0.7 + 1.25 * NOTE_FONT * lines)
-        for ax, title in zip(self.axes, titles, strict=True):
-            ax.set_title(plain(wrapped(title, " · ", letters)), linespacing=1.1, pad=pad)
+        pad = font * (0.7 + NOTE_LINE * note_lines)
+        for ax, head in zip(self.axes, heads, strict=True):
+            ax.set_title(plain(head), linespacing=1.1, pad=pad)
         for ax, note in zip(self.axes, below, strict=False):
             ax.annotate(
                 note, (0.5, 1), (0, font * 0.4), xycoords="axes fraction",
@@ -83,10 +84,42 @@ class PanelGrid:
             layout: has the entries of the legend.
             diverged: whether the legend explains the mark of divergence.
         """
+        font = self._theme.font_size_pt
         for ax in self.axes:
             ax.spines[["top", "right"]].set_visible(False)
-        hide_unused(self._rows, len(self.axes))
-        self.figure.supxlabel(plain(x_label), fontsize=self._theme.font_size_pt)
-        self.figure.supylabel(plain(y_label), fontsize=self._theme.font_size_pt)
-        add_legend(self.figure, layout, self._theme, diverged=diverged)
+        hide_unused([list(row) for row in self._rows], len(self.axes))
+        self.figure.supxlabel(plain(x_label), fontsize=font)
+        self.figure.supylabel(plain(y_label), fontsize=font)
+        lines = self._add_legend(layout, diverged=diverged)
+        height = self.figure.get_figheight() + (LEGEND_LINE * lines + 3.5) * font / 72
+        self.figure.set_figheight(height)
         return self.figure
+
+    def _add_legend(self, layout: Layout, *, diverged: bool) -> int:
+        """Colours and markers, dashes, and the mark of divergence, in so many lines."""
+        theme = self._theme
+        handles = [
+            Line2D(
+                [], [], color=style.color, linestyle=style.dash, marker=style.marker or "None",
+                markersize=theme.font_size_pt * 0.45, linewidth=theme.line_pt, label=plain(label),
+            )
+            for label, style in layout.legend
+        ]  # fmt: skip
+        if diverged:
+            handles.append(
+                Line2D([], [], linestyle="none", marker="x", color=MARK_COLOR, label="diverged")
+            )
+        longest = max((len(label) for label, _ in layout.legend), default=1)
+        # A letter is about half as wide as its height; a handle takes about 6 letters.
+        fitting = int(theme.width_in * 144 / theme.font_size_pt / (longest + 7))
+        columns = max(1, min(len(handles), fitting))
+        self.figure.legend(
+            handles=handles, loc="outside upper center", frameon=False, handlelength=2.6,
+            ncols=columns, columnspacing=1.4,
+        )  # fmt: skip
+        return math.ceil(len(handles) / columns)
+
+
+def _most_lines(texts: Sequence[str]) -> int:
+    """Lines of the tallest text; none where all are empty."""
+    return max((text.count("\n") + bool(text) for text in texts), default=0)
