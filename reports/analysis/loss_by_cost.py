@@ -77,11 +77,17 @@ def _panels(
         return None
     means = pd.DataFrame(
         [
-            (row.variant, costs[row.variant], *_with_interval(row, comparison), row.ranked)
+            (
+                row.variant,
+                costs[row.variant],
+                *_with_interval(row, comparison),
+                row.ranked,
+                row.variant in results.plan.at_edge,
+            )
             for row in comparison.rows
             if row.variant in costs.index and row.loss.n
         ],
-        columns=["variant", "x", "y", "half", "ranked"],
+        columns=["variant", "x", "y", "half", "ranked", "at_edge"],
     )
     return CostPanels(
         measure=measure,

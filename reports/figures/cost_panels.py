@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures.drawing import MUTED, Theme
+from reports.figures.drawing import MUTED, Theme, edge_mark, run_marks
 from reports.figures.panel_grid import PanelGrid
 from reports.figures.style import INK, Layout
 
@@ -39,7 +39,7 @@ class CostPanels:
     """One row per completed run: variant, label, run_key, seed, x (FLOPs or hours), y."""
     means: pd.DataFrame
     """One row per variant: variant, x, y, half (of the t interval of the mean, NaN for one run),
-    ranked."""
+    ranked, at_edge (whether its search chose a value at the edge of what was tried)."""
     front: pd.DataFrame
     """The ranked variants that no other beats at their cost, by cost: variant, x, y."""
     layout: Layout
@@ -112,10 +112,7 @@ def _draw_panel(ax: Axes, data: CostPanels, variants: tuple[str, ...], theme: Th
     for variant in variants:
         style = data.layout.styles[variant]
         runs = data.points[data.points["variant"] == variant]
-        ax.plot(
-            runs["x"], runs["y"], linestyle="none", marker=".", color=style.color, alpha=0.5,
-            markersize=theme.font_size_pt * 0.55, markeredgewidth=0,
-        )  # fmt: skip
+        run_marks(ax, runs["x"].tolist(), runs["y"].tolist(), style.color, theme, size=0.3)
         for mean in data.means[data.means["variant"] == variant].to_dict("records"):
             half = 0.0 if np.isnan(mean["half"]) else mean["half"]
             ax.plot(
@@ -126,7 +123,10 @@ def _draw_panel(ax: Axes, data: CostPanels, variants: tuple[str, ...], theme: Th
                 mean["x"], mean["y"], marker=style.marker or "o", color=style.color,
                 markersize=theme.font_size_pt * 0.55, markeredgewidth=theme.line_pt * 0.7,
                 markerfacecolor=style.color if mean["ranked"] else "none", linestyle="none",
+                zorder=4,
             )  # fmt: skip
+            if mean["at_edge"]:
+                edge_mark(ax, mean["x"], mean["y"], theme)
     ax.grid(color=MUTED, alpha=0.25, linewidth=0.5)
 
 

@@ -15,7 +15,7 @@ from reports.figures.cell_marks import dot_cells, hatch_boxes
 from reports.figures.color_bars import add_color_bar
 from reports.figures.color_scales import ColorScale, color_scale
 from reports.figures.drawing import LETTER, MUTED, Theme, plain
-from reports.words import LEAK_MARKS, decimals_for, number
+from reports.words import decimals_for, number
 
 PITCH = 1.3
 """Height of a cell over the size of the font, at least."""
@@ -94,8 +94,7 @@ def _mark(
 def _label(ax: Axes, data: FinalLosses, theme: Theme, width_pt: float) -> None:
     font = theme.font_size_pt
     labels = [
-        f"{row.label}{LEAK_MARKS[row.leak]}  {index}"
-        for index, row in enumerate(data.means.values(), 1)
+        f"{row.label}{row.marks}  {index}" for index, row in enumerate(data.means.values(), 1)
     ]
     ax.set_yticks(range(len(labels)), labels=[plain(label) for label in labels])
     every = math.ceil(font * 0.9 * LETTER * (len(str(len(labels))) + 0.8) / width_pt)

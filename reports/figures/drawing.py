@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 
 from reports.figures.style import INK
 from reports.tex import escape
+from reports.words import EDGE_MARK
 
 MUTED = "#808080"
 MARK_COLOR = "#d62839"
@@ -182,6 +183,35 @@ def hide_unused(axes: list[list[Axes]], used: int) -> None:
 def seed_lines(ax: Axes, curves: Sequence[npt.NDArray[np.float64]], **style: Any) -> None:
     """Thin lines, one per run. Each curve is (points, 2): x, y."""
     ax.add_collection(LineCollection(list(curves), **style))
+
+
+def run_marks(
+    ax: Axes, x: Sequence[float], y: Sequence[float], color: str, theme: Theme, *,
+    marker: str = "o", size: float = 0.42,
+) -> None:  # fmt: skip
+    """A small mark per run, with a rim that stands out from light and dark paper and from bands.
+
+    Args:
+        ax: drawn into.
+        x: positions.
+        y: positions.
+        color: of the variant.
+        theme: size.
+        marker: shape.
+        size: diameter over the size of the font.
+    """
+    ax.plot(
+        x, y, linestyle="none", marker=marker, markersize=theme.font_size_pt * size,
+        color=color, markeredgecolor=INK, markeredgewidth=theme.line_pt * 0.3, zorder=3,
+    )  # fmt: skip
+
+
+def edge_mark(ax: Axes, x: float, y: float, theme: Theme) -> None:
+    """The mark of a choice at an edge, at the upper right of the mark of a variant."""
+    ax.annotate(
+        EDGE_MARK, (x, y), (theme.font_size_pt * 0.28, 0), textcoords="offset points",
+        fontsize=theme.font_size_pt * 1.1, zorder=5,
+    )  # fmt: skip
 
 
 def divergence_marks(ax: Axes, x: Sequence[float], y: Sequence[float], theme: Theme) -> None:

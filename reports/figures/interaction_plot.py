@@ -5,16 +5,23 @@ from __future__ import annotations
 import math
 from functools import partial
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.factor_plot import FactorPlot, PlotCell, PlotLine
 from reports.exhibits import Figure
-from reports.figures.drawing import LETTER, MUTED, Theme, divergence_marks, plain
+from reports.figures.drawing import (
+    LETTER,
+    MUTED,
+    Theme,
+    divergence_marks,
+    edge_mark,
+    plain,
+    run_marks,
+)
 from reports.figures.panel_grid import PANELS_PER_ROW, PanelGrid
 from reports.figures.style import DASHES, INK, MARKERS, Layout, VariantStyle
-from reports.words import LEAK_MARKS, any_of, counts_caption
+from reports.words import EDGE_NOTE, LEAK_MARKS, any_of, counts_caption
 from studies.records import Leak, Outcome
 
 LANE = 0.6
@@ -46,6 +53,8 @@ def interaction_figure(data: FactorPlot, counts: dict[Outcome, int], *, searchin
         parts.append(" Crosses at the top: diverged runs.")
     if data.leaks_in_training:
         parts.append(f" {LEAK_MARKS[Leak.IN_TRAINING]} later tokens leak in training.")
+    if any(cell.at_edge for cell in _cells(data)):
+        parts.append(f" {EDGE_NOTE}")
     parts.append(f" {counts_caption(counts, searching=searching)}")
     wide = len(data.panels) > 1 or len(data.x_levels) * len(data.lines) > 8
     return Figure(
@@ -124,15 +133,17 @@ def _draw_line(ax: Axes, line: PlotLine, lines: int, theme: Theme) -> None:
     )  # fmt: skip
     for cell in cells:
         x = _x(cell, line, lines)
-        ax.plot(
-            np.full(len(cell.losses), x), cell.losses, linestyle="none", marker=style.marker,
-            markersize=font * 0.28, color=cell.color, alpha=0.6, markeredgewidth=0, zorder=3,
+        run_marks(
+            ax, [x] * len(cell.losses), cell.losses, cell.color, theme, marker=style.marker,
+            size=0.32,
         )  # fmt: skip
         face = "none" if cell.is_of_survivors else cell.color
         ax.plot(
             [x], [cell.mean], marker=style.marker, markersize=font * 0.55, zorder=4,
             markerfacecolor=face, markeredgecolor=INK, markeredgewidth=0.6,
         )  # fmt: skip
+        if cell.at_edge:
+            edge_mark(ax, x, cell.mean, theme)
         if cell.is_of_survivors and cell.losses:
             ended = len(cell.losses) + cell.outcomes[Outcome.DIVERGED]
             ax.annotate(

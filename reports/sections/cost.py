@@ -15,7 +15,7 @@ from reports.sections.base import Section
 from reports.sections.main_table.cells import marked_label, summary_cell
 from reports.words import (
     ABSENT,
-    EDGE_MARK,
+    EDGE_NOTE,
     any_of,
     counts_caption,
     decimals_of,
@@ -101,7 +101,7 @@ def _caption(data: CostComparison) -> str:
     if any(row.strong for row in comparison.rows):
         parts.append("Bold as in the main table.")
     if any(row.chosen and row.chosen.edges for row in comparison.rows):
-        parts.append(f"{EDGE_MARK} At the edge of what was tried: the best may lie beyond.")
+        parts.append(EDGE_NOTE)
     if any(_lost(row) for row in comparison.rows):
         parts.append("A mean over survivors is not ranked.")
     if any(row.leak is Leak.IN_TRAINING for row in comparison.rows):
@@ -161,7 +161,7 @@ def _numbers(row: VariantRow) -> dict[str, object]:
 def _figure(data: CostComparison, panels: CostPanels) -> Figure:
     level = f"{data.comparison.confidence:.0%}"
     parts = [
-        f"Final loss against {MEASURES[panels.measure]}. Faint: each completed run. Marks: mean"
+        f"Final loss against {MEASURES[panels.measure]}. Small dots: completed runs. Marks: mean"
         + (
             f", with the {level} t interval of the mean where there are two seeds or more, not "
             "paired."
@@ -173,6 +173,8 @@ def _figure(data: CostComparison, panels: CostPanels) -> Figure:
         parts.append("Some intervals run off the axis.")
     if not panels.means["ranked"].all():
         parts.append("Hollow: not ranked.")
+    if panels.means["at_edge"].any():
+        parts.append(EDGE_NOTE)
     if not panels.front.empty:
         parts.append(
             "Dotted steps: the lowest mean of ranked variants of all panels at the cost or less, "
