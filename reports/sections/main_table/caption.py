@@ -6,7 +6,14 @@ import math
 
 from reports.analysis.against_baseline import Reading
 from reports.analysis.comparison import Comparison, VariantRow
-from reports.words import EDGE_NOTE, any_of, counts_caption, settings_text, uneven_text
+from reports.words import (
+    EDGE_NOTE,
+    OTHER_LOAD,
+    any_of,
+    counts_caption,
+    settings_text,
+    uneven_text,
+)
 from studies.records import Leak, Outcome
 
 _LOST = (Outcome.DIVERGED, Outcome.FAILED, Outcome.PRUNED)
@@ -130,7 +137,7 @@ def _columns_in_caption(data: Comparison) -> list[str]:
     if data.machines:
         where = "on one machine" if data.machines == 1 else f"on {data.machines} machines"
         alike = "" if data.machines == 1 else ", so that variants differ by these too"
-        parts.append(f"Steps/s: median over runs, {where}{alike}.")
+        parts.append(f"Steps/s: median over runs, {where}{alike}. {OTHER_LOAD}")
     return parts
 
 
