@@ -29,6 +29,8 @@ LEAK_WORDS: dict[Leak | None, str] = {
     Leak.LEAKY: "no",
     None: "not measured",
 }
+BEHIND = "its own, the baseline's and, where it is ranked, those of the variant of lowest mean"
+"""Whose the runs of a row are."""
 
 
 def name_cell(row: VariantRow) -> Cell:
