@@ -106,7 +106,8 @@ def _draw(data: FactorPlot, theme: Theme) -> Drawing:
 
 def _style(place: int) -> VariantStyle:
     """Dash and marker of a line; its marks have the colours of the variants."""
-    return VariantStyle(INK, MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)])
+    dash = place + place // len(MARKERS)  # another one when markers come round
+    return VariantStyle(INK, MARKERS[place % len(MARKERS)], DASHES[dash % len(DASHES)])
 
 
 def _limits(data: FactorPlot) -> tuple[float, float]:

@@ -165,7 +165,7 @@ def _draw_panel(ax: Axes, data: LinePanels, variants: tuple[str, ...], theme: Th
         style = data.layout.styles[variant]
         seed_lines(
             ax, _curves(data.lines[data.lines["variant"] == variant]), colors=style.color,
-            linewidths=theme.line_pt * 0.4, alpha=0.4, **as_image,
+            linewidths=theme.line_pt * 0.45, alpha=0.55, **as_image,
         )  # fmt: skip
         mean = data.means[data.means["variant"] == variant]
         ax.plot(

@@ -18,13 +18,16 @@ ASPECTS = (2.2, 1.55, 1.35, 1.15)
 """Width of the axes of a panel over their height, by the number of panels in a row."""
 NOTE_FONT = 0.85
 """Size of the notes over panels, of that of the figure's text."""
+LEGEND_LETTERS = 28
+"""Length from which on an entry of the legend has further lines, so that others stay beside it."""
 TITLE_LINE, NOTE_LINE, LEGEND_LINE = 1.3, 1.25 * NOTE_FONT, 1.55
 """Heights of a line of text over the size of the font."""
 
 
 def wrapped(text: str, separator: str, letters: float) -> str:
-    """A text in lines of so many letters, broken at separators only."""
-    whole = separator.join(part.replace(" ", "\xa0") for part in text.split(separator))
+    """A text in lines of so many letters, broken behind separators only."""
+    behind = separator.rstrip().replace(" ", "\xa0") + " "
+    whole = behind.join(part.replace(" ", "\xa0") for part in text.split(separator))
     return textwrap.fill(whole, int(letters), break_long_words=False, break_on_hyphens=False)
 
 
@@ -98,18 +101,19 @@ class PanelGrid:
     def _add_legend(self, layout: Layout, *, diverged: bool) -> int:
         """Colours and markers, dashes, and the mark of divergence, in so many lines."""
         theme = self._theme
+        labels = [wrapped(label, " · ", LEGEND_LETTERS) for label, _ in layout.legend]
         handles = [
             Line2D(
                 [], [], color=style.color, linestyle=style.dash, marker=style.marker or "None",
                 markersize=theme.font_size_pt * 0.45, linewidth=theme.line_pt, label=plain(label),
             )
-            for label, style in layout.legend
+            for label, (_, style) in zip(labels, layout.legend, strict=True)
         ]  # fmt: skip
         if diverged:
             handles.append(
                 Line2D([], [], linestyle="none", marker="x", color=MARK_COLOR, label="diverged")
             )
-        longest = max((len(label) for label, _ in layout.legend), default=1)
+        longest = max((len(line) for label in labels for line in label.split("\n")), default=1)
         # A letter is about half as wide as its height; a handle takes about 6 letters.
         fitting = int(theme.width_in * 144 / theme.font_size_pt / (longest + 7))
         columns = max(1, min(len(handles), fitting))
@@ -117,7 +121,7 @@ class PanelGrid:
             handles=handles, loc="outside upper center", frameon=False, handlelength=2.6,
             ncols=columns, columnspacing=1.4,
         )  # fmt: skip
-        return math.ceil(len(handles) / columns)
+        return math.ceil(len(handles) / columns) + max(0, _most_lines(labels) - 1)
 
 
 def _most_lines(texts: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.search_results import SearchResults, VariantSearch, trial_means, whole_trials
 from reports.exhibits import Figure
-from reports.figures.drawing import MUTED, Theme, divergence_marks
+from reports.figures.drawing import MUTED, Theme, divergence_marks, run_marks
 from reports.figures.panel_grid import PanelGrid
 from reports.words import counts_caption, factor_label
 from studies.records import Outcome
@@ -24,7 +24,7 @@ def search_figure(data: SearchResults) -> Figure | None:
     others = [factor_label(key) for key in data.keys if key != data.axis]
     at_best = f", at the best {' and '.join(others)} tried with each" if others else ""
     parts = [
-        f"Final loss against the {factor_label(data.axis)} on the search seeds. Dots: runs.",
+        f"Final loss against the {factor_label(data.axis)} on the search seeds. Small marks: runs.",
         f"Lines: mean over the search seeds{at_best}." if data.is_sweep else "",
         "Rings: what was chosen. Dashed: loss at initialisation, above which a run counts as it.",
         "Crosses: diverged runs, which count as that, too." if _has_diverged(data) else "",
@@ -59,9 +59,9 @@ def _draw_variant(ax: Axes, data: SearchResults, row: VariantSearch, theme: Them
     style, axis = data.layout.styles[row.variant], data.axis
     points = data.points[data.points["variant"] == row.variant]
     ended = points[~points["outcome"].isin([Outcome.DIVERGED, Outcome.PRUNED])]
-    ax.plot(
-        ended[axis], ended["loss"], linestyle="none", marker=style.marker or "o",
-        markersize=theme.font_size_pt * 0.3, color=style.color, alpha=0.5, markeredgewidth=0,
+    run_marks(
+        ax, ended[axis].tolist(), ended["loss"].tolist(), style.color, theme,
+        marker=style.marker or "o", size=0.38,
     )  # fmt: skip
     pruned = points[points["outcome"] == Outcome.PRUNED]
     ax.plot(
