@@ -97,7 +97,7 @@ def loss_limits(data: FinalLosses) -> tuple[float, float]:
 def shows_interval(data: FinalLosses) -> bool:
     """Whether the baseline's interval is a band too: where it does not cover most runs."""
     row = data.means[data.baseline]
-    return row.n > 1 and row.high - row.low < WIDEST_BAND * _spread(data)
+    return row.n > 1 and bool(row.high - row.low < WIDEST_BAND * _spread(data))
 
 
 def shows_noise(data: FinalLosses) -> bool:

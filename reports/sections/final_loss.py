@@ -113,7 +113,8 @@ def _n(data: FinalLosses) -> str:
 def _matrix_caption(data: FinalLosses) -> str:
     parts = [
         "Difference of the mean final loss in nats/token, row minus column, paired by seed "
-        f"(n = {_pairs_n(data)}); blue, and a minus: the row is lower. Columns have the numbers of the rows."
+        f"(n = {_pairs_n(data)}); blue, and a minus: the row is lower. Columns have the numbers of "
+        "the rows."
     ]
     if data.pairs["p"].notna().any():
         found = "" if len(data.significant) else "; there is none"
