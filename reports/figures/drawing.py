@@ -226,4 +226,6 @@ def divergence_marks(ax: Axes, x: Sequence[float], y: Sequence[float], theme: Th
 
 def plain(text: str) -> str:
     """Text that is drawn as it is: a dollar sign starts no formula."""
-    return escape(text) if _WRITES_LATEX.get() else text.replace("$", r"\$")
+    if not _WRITES_LATEX.get():
+        return text.replace("$", r"\$")
+    return "\n".join(map(escape, text.split("\n")))

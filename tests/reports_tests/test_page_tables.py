@@ -84,6 +84,23 @@ def test_a_click_on_a_heading_sorts_and_absent_numbers_stay_last(opened: Chrome)
     assert ask(opened, "document.querySelector('[aria-sort]').ariaSort") == "descending"
 
 
+def test_a_table_is_sorted_from_the_keyboard(opened: Chrome) -> None:
+    opened.find_element("css selector", "#table-fairness th:first-child button").send_keys("\n")
+    labels = [row[0].partition("\n")[0] for row in rows(opened, "fairness")]
+    assert labels == sorted(labels, key=str.lower)
+    assert ask(opened, "document.querySelector('#table-fairness th').ariaSort") == "ascending"
+
+
+def test_no_two_links_of_one_name_lead_to_different_files(opened: Chrome) -> None:
+    files = ask(
+        opened,
+        "[...document.querySelectorAll('.files a:not(.behind)')]"
+        ".map((link) => [link.ariaLabel, link.getAttribute('href')])",
+    )
+    assert len(files) > 4
+    assert len({name for name, _ in files}) == len({address for _, address in files}) == len(files)
+
+
 def behind(browser: Chrome, results: StudyResults, table: str, row: int) -> set[str]:
     """Follows the link of a row, and gives the runs that it leads to."""
     link = browser.find_element("css selector", f"#table-{table} tbody tr:nth-child({row}) .behind")
