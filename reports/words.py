@@ -32,7 +32,12 @@ LEAK_MARKS: dict[Leak | None, str] = {
 }
 
 EDGE_MARK = "*"
-"""Behind a chosen value at the edge of what was tried."""
+"""Behind a chosen value at the edge of what was tried, and behind a variant that has one."""
+EDGE_NOTE = f"{EDGE_MARK} At the edge of what was tried: the best may lie beyond."
+"""What a caption says of it."""
+
+OTHER_LOAD = "Time also depends on what else a machine did, other workers of the study included."
+"""What has to be said wherever variants are told apart by time."""
 
 FINISHED = (Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED)
 """Outcomes that are a result; a failed run has to be run again."""

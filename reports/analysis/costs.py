@@ -30,6 +30,9 @@ class Cost:
     """Forward and backward."""
     steps_per_s: float
     """Median over completed runs; evaluations and diagnostics left out."""
+    least_steps_per_s: float
+    """Of the slowest completed run."""
+    most_steps_per_s: float
     tokens_per_s: float
     """Median over completed runs."""
 
@@ -38,11 +41,14 @@ def cost_of(results: StudyResults, variant: str) -> Cost:
     """As the runs counted and timed it; sizes as the plan estimates them where none has."""
     cell = results.plan.cell(variant)
     tokens = results.values(TOKENS_PER_S, variant)
+    steps = tokens / _tokens_per_step(results, variant)
     return Cost(
         parameters=results.counted(PARAMETERS, variant, cell.parameters),
         non_embedding=results.counted(PARAMETERS_NON_EMBEDDING, variant, None),
         flops_per_token=results.counted(FLOPS_PER_TOKEN, variant, cell.flops_per_token),
-        steps_per_s=float((tokens / _tokens_per_step(results, variant)).median()),
+        steps_per_s=float(steps.median()),
+        least_steps_per_s=float(steps.min()),
+        most_steps_per_s=float(steps.max()),
         tokens_per_s=float(tokens.median()),
     )
 

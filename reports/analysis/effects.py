@@ -228,7 +228,7 @@ def _analysis(
         f.levels.index(level) if (level := f.level_of(baseline)) in f.levels else 0
         for f in grid.factors
     )
-    at_edge = frozenset(v for v, choice in results.plan.choices.items() if choice.edges)
+    at_edge = results.plan.at_edge
     of_cells = results.runs[results.runs["variant"].isin(grid.variants.ravel())]
     waits = of_cells["outcome"].isin([Outcome.MISSING, Outcome.FAILED]).any()
     is_final = results.plan.is_settled and not waits

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reports.build import ReportOptions, build_report, compose
-from reports.figures.drawing import PAPER, draw_files
+from reports.figures.drawing import PAPER, draw_files, themed
 from reports.links import JoinedLinks, RunLinks
 from reports.results.frame import UnreadableResults
 from reports.results.joined import JoinedResults
@@ -21,6 +21,7 @@ from studies.metrics import FINAL_LOSS
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic
 from tests.reports_tests.joined_studies import CODE, joined, study, without_runs
+from tests.reports_tests.searched import at_edge
 from tests.tex import run_tex
 
 PDF = ReportOptions(formats=("pdf",))
@@ -68,8 +69,21 @@ def test_the_page_leads_to_studies_and_runs(both: JoinedResults) -> None:
     assert page.count("http://ui/#/experiments/a/runs/") == len(keys["a"])
     assert page.count("http://ui/#/experiments/b/runs/") == len(keys["b"])
     assert "<title>a + b · joint report</title>" in page
-    shown = re.findall(r'<a class="behind" href="#runs=\w+:[\d,-]+">(\d+) runs</a>', page)
+    shown = re.findall(r'<a class="behind" href="#runs=\w+:[\d,-]+"[^>]*>(\d+) runs</a>', page)
     assert len(shown) > 10
+
+
+def test_a_choice_at_an_edge_is_marked_in_the_panel_of_its_study(both: JoinedResults) -> None:
+    first, *others = both.studies
+    marked = replace(both, studies=(at_edge(first, "relu-rms"), *others))
+    for results, marks in ((marked, [1, 0]), (both, [0, 0])):
+        figures = [f for _, _, exhibits in joined_sections(results, {}) for f in exhibits.figures]
+        forest = next(figure for figure in figures if figure.name == "shared_differences")
+        with themed(PAPER):
+            axes = forest.draw(PAPER).axes[:2]
+        assert [[t.get_text() for t in ax.texts].count("*") for ax in axes] == marks
+        assert ("* At the edge" in forest.caption) == bool(sum(marks))
+        assert forest.data["at_edge"].sum() == sum(marks)
 
 
 def test_a_report_is_verified_and_a_changed_run_is_named(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def _table(data: JoinedComparison, decimals: int) -> Table:
         rows=tuple(_row(data, row, decimals) for row in data.rows),
         data=pd.DataFrame([_numbers(data, row) for row in data.rows]),
         paper=any(column.paper for column in columns[1:]),
+        behind="its own and those of the baseline, of all studies",
     )
 
 

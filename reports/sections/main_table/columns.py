@@ -25,6 +25,7 @@ from reports.sections.main_table.cells import (
     reading_cell,
     shared_cell,
     speed_cell,
+    speed_decimals,
     win_cell,
 )
 from reports.words import decimals_of, factor_label, settings_text, spread_column
@@ -139,6 +140,7 @@ def _search_entries(data: Comparison, decimals: int) -> list[Entry]:
 def _cost_entries(data: Comparison) -> tuple[Entry, ...]:
     where = "all on one machine" if data.machines < 2 else f"on {data.machines} machines"
     speed = f"training steps, median over completed runs, {where}"
+    decimals = speed_decimals(data.rows)
     return (
         _count_entry(
             data, "Parameters", "trainable, shared ones once", lambda r: r.cost.parameters
@@ -155,7 +157,7 @@ def _cost_entries(data: Comparison) -> tuple[Entry, ...]:
             "forward and backward; matrix products and attention scores",
             lambda row: row.cost.flops_per_token,
         ),
-        Entry(_number_column("Steps/s", speed), speed_cell),
+        Entry(_number_column("Steps/s", speed), lambda row: speed_cell(row, decimals)),
     )
 
 

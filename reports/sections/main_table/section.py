@@ -10,6 +10,7 @@ from reports.exhibits import Cell, Exhibits, Row, Table
 from reports.sections.base import Section
 from reports.sections.contrast_cells import bar_limit
 from reports.sections.main_table.caption import caption
+from reports.sections.main_table.cells import BEHIND
 from reports.sections.main_table.columns import Entry, entries
 from reports.sections.main_table.numbers import numbers
 from reports.sections.main_table.words import sentences
@@ -35,6 +36,7 @@ def render(data: Comparison) -> Exhibits:
         rows=tuple(rows),
         data=numbers(data, decimals),
         bar_limit=bar_limit([row.difference for row in data.rows if row.difference]),
+        behind=BEHIND,
     )
     return Exhibits(sentences=sentences(data, decimals), tables=(table,), methods=_methods(data))
 

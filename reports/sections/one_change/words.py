@@ -7,7 +7,7 @@ import math
 from reports.analysis.against_baseline import UNTESTED, BaselineTest, Reading
 from reports.analysis.one_change import OneChange
 from reports.sections.contrast_cells import difference_words, p_words
-from reports.words import EDGE_MARK, LEAK_MARKS, SCOPE, any_of, counts_caption, listed
+from reports.words import EDGE_NOTE, LEAK_MARKS, SCOPE, any_of, counts_caption, listed
 from studies.records import Leak
 
 _SIDES = (
@@ -108,6 +108,6 @@ def caption(data: OneChange) -> str:
     if comparison.tuned:
         parts.append("Each variant at the values that its search chose.")
     if any(row.chosen and row.chosen.edges for _, row in data.rows):
-        parts.append(f"{EDGE_MARK} At the edge of what was tried: the best may lie beyond.")
+        parts.append(EDGE_NOTE)
     counts = counts_caption(comparison.outcomes, searching=comparison.searching)
     return " ".join([*parts, counts])
