@@ -11,6 +11,9 @@ from reports.analysis.statistics import PairedDifference
 from reports.exhibits import Cell, IntervalBar
 from reports.words import ABSENT, LEAST_P, number, p_text
 
+FURTHEST = 4
+"""Scale of the bars of a column, at most, in distances of the middling interval's end from 0."""
+
 
 def p_cell(p: float) -> Cell:
     """A p; the absent mark where there is none."""
@@ -49,9 +52,10 @@ def difference_words(difference: PairedDifference, decimals: int) -> str:
 
 
 def bar_limit(differences: Sequence[PairedDifference]) -> float:
-    """Scale of the bars of a column; a few very wide intervals run off it, with an arrow."""
+    """Scale of the bars of a column; a few very wide or far ones run off it, with an arrow."""
     known = [d for d in differences if d.n > 1]
     if not known:
         return 0.0
-    half_widths = [d.high - d.mean for d in known]
-    return float(max(abs(d.mean) for d in known) + np.median(half_widths)) or 1.0
+    means, ends = [abs(d.mean) for d in known], [max(-d.low, d.high) for d in known]
+    roomy = max(means) + np.median([d.high - d.mean for d in known])
+    return float(min(roomy, FURTHEST * np.median(ends))) or 1.0

@@ -55,5 +55,7 @@ def test_bars_have_room_for_the_middling_interval() -> None:
     narrow = PairedDifference(5, 0.1, 0.01, 0.09, 0.11)
     wide = PairedDifference(5, -0.2, 1.0, -5.2, 4.8)
     assert bar_limit([narrow, narrow, wide]) == pytest.approx(0.21)
+    far = PairedDifference(5, 3.0, 0.01, 2.99, 3.01)
+    assert bar_limit([narrow, narrow, far]) == pytest.approx(4 * 0.11)
     assert bar_limit([]) == 0.0
     assert bar_limit([PairedDifference(1, 0.3, NAN, NAN, NAN)]) == 0.0
