@@ -11,7 +11,15 @@ from collections.abc import Iterable, Sequence
 from reports.methods_search import search_sentence
 from reports.references import cited, mark
 from reports.results.frame import StudyResults
-from reports.words import FINISHED, any_of, factor_label, grouped, plain_value, progress_text
+from reports.words import (
+    FINISHED,
+    any_of,
+    factor_label,
+    grouped,
+    percent,
+    plain_value,
+    progress_text,
+)
 from studies.budgets import length_text
 from studies.configuration import value_at
 from studies.design_kinds import OneAtATime
@@ -204,7 +212,7 @@ def _comparison(results: StudyResults, statistics: Iterable[str]) -> str:
         "The outcome is the validation loss at the last step on a fixed evaluation set"
         f"{size}, without selection of checkpoints, on {on}"
     )
-    level = f"{results.plan.study.report.confidence:.0%}"
+    level = percent(results.plan.study.report.confidence)
     names = [
         cited(row, f"{row.label} ({level})" if name in INTERVALS else row.label)
         for name, row in STATISTICS.items()

@@ -13,6 +13,7 @@ from reports.words import (
     factor_label,
     grouped,
     level_label,
+    percent,
     plain_value,
     progress_text,
 )
@@ -141,7 +142,7 @@ def _protocol(results: StudyResults) -> tuple[Fact, ...]:
         Fact("baseline", results.labels[results.plan.baseline]),
         Fact("seeds", f"{seeds}; differences are paired by seed"),
         Fact("primary outcome", "validation loss at the last step; no checkpoint is selected"),
-        Fact("interval", f"{study.report.confidence:.0%}, paired t by seed, uncorrected"),
+        Fact("interval", f"{percent(study.report.confidence)}, paired t by seed, uncorrected"),
         Fact(
             "corpus",
             f"{of('data.corpus')}, tokenizer {of('data.tokenizer')}; "

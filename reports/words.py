@@ -104,6 +104,11 @@ def p_text(p: float) -> str:
     return number(p, 4 if f"{p:.3f}" == "0.050" else 3)
 
 
+def percent(share: float) -> str:
+    """A share in full: "95%", "99.5%"; a level of confidence is never rounded to 100%."""
+    return f"{100 * share:.10g}%"
+
+
 def grouped(value: float) -> str:
     """A count with thin spaces between thousands: 1 234 567."""
     return f"{value:,.0f}".replace(",", "\u202f") if math.isfinite(value) else ABSENT

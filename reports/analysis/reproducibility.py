@@ -18,6 +18,7 @@ from reports.words import (
     factor_label,
     grouped,
     outcome_text,
+    percent,
     plain_value,
     settings_text,
 )
@@ -111,7 +112,7 @@ def _named(results: StudyResults, key: str) -> str:
 
 
 def _data(results: StudyResults) -> str:
-    fractions = [f"{v:.0%}" for v in _values(results, "data.validation_fraction")
+    fractions = [percent(v) for v in _values(results, "data.validation_fraction")
                  if isinstance(v, float)]  # fmt: skip
     held = f"the last {any_of(fractions, 'or')} of the text is held out"
     if any(str(v).startswith("hub:") for v in _values(results, "data.corpus")):
@@ -196,7 +197,7 @@ def _variability(results: StudyResults) -> str:
 
 
 def _intervals(results: StudyResults) -> str:
-    level = f"{results.plan.study.report.confidence:.0%}"
+    level = percent(results.plan.study.report.confidence)
     seeds = len(results.plan.study.seeds)
     if seeds == 1:
         return "none: there is one seed"

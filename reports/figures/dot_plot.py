@@ -18,7 +18,7 @@ from reports.analysis.pairwise import FinalLosses
 from reports.figures.drawing import LETTER, MARK_COLOR, MUTED, Theme, plain
 from reports.figures.line_panels import wrapped
 from reports.figures.style import INK
-from reports.words import LEAK_MARKS
+from reports.words import LEAK_MARKS, percent
 from studies.records import Outcome
 
 PITCH = 1.5
@@ -200,7 +200,7 @@ def _handles(data: FinalLosses, theme: Theme, lost: list[Outcome]) -> list[Artis
     """Entries of the legend, of what there is to see."""
     size = theme.font_size_pt * 0.5
     base = data.means[data.baseline].n if data.evaluation_sets < 2 else 0
-    level = f"{data.confidence:.0%}"
+    level = percent(data.confidence)
     found: list[Artist] = [
         Line2D(
             [],

@@ -12,6 +12,7 @@ from reports.analysis.comparison import VariantRow
 from reports.analysis.loss_by_cost import MEASURES, CostComparison, collect
 from reports.exhibits import Cell, Column, Exhibits, Figure, Row, Table
 from reports.figures.cost_panels import CostPanels, draw_costs
+from reports.references import formula, mark
 from reports.sections.base import Section
 from reports.sections.main_table.cells import marked_label, summary_cell
 from reports.words import (
@@ -23,8 +24,10 @@ from reports.words import (
     grouped,
     headed,
     outcome_text,
+    percent,
     si_text,
 )
+from studies.methods import STATISTICS
 from studies.records import Leak, Outcome
 
 
@@ -93,11 +96,13 @@ def _table(data: CostComparison) -> Table:
 def _caption(data: CostComparison) -> str:
     comparison = data.comparison
     several = any(row.loss.n > 1 or row.early.n > 1 for row in comparison.rows)
+    brackets = formula("", " in brackets, in units of the last digit")
+    spread = f" with the SD over seeds{brackets}" if several else ""
     early = f"Early loss: {comparison.early}. " if comparison.early else ""
     parts = [
-        "Cost and loss of each variant, in the columns of Narang et al. 2021. Ops: FLOPs per "
-        f"token, forward and backward. {early}Losses: mean over completed runs"
-        f"{' with the SD over seeds' * several}, nats/token, lower is better."
+        "Cost and loss of each variant, in the columns of an earlier comparison"
+        f"{mark(STATISTICS['early-loss'].cite)}. Ops: FLOPs per token, forward and backward. "
+        f"{early}Losses: mean over completed runs{spread}, nats/token, lower is better."
     ]
     if any(row.strong for row in comparison.rows):
         parts.append("Bold as in the main table.")
@@ -160,7 +165,7 @@ def _numbers(row: VariantRow) -> dict[str, object]:
 
 
 def _figure(data: CostComparison, panels: CostPanels) -> Figure:
-    level = f"{data.comparison.confidence:.0%}"
+    level = percent(data.comparison.confidence)
     parts = [
         f"Final loss against {MEASURES[panels.measure]}. Faint: each completed run. Marks: mean"
         + (

@@ -10,7 +10,7 @@ from reports.analysis.spending import NOT_KNOWN
 from reports.overview import provenance_values
 from reports.results.frame import StudyResults
 from reports.results.joined import JoinedResults, qualified
-from reports.words import ABSENT, factor_label, plain_value
+from reports.words import ABSENT, factor_label, percent, plain_value
 from studies.configuration import flatten
 from studies.protocol import Fixed, Range, Sweep
 from studies.vocabulary import VOCABULARIES, label_of
@@ -110,7 +110,7 @@ def _settings(results: StudyResults, baseline: str) -> Keyed:
         ("study", "cells"): str(len(results.plan.cells)),
         ("study", "seeds"): ", ".join(map(str, study.seeds)),
         ("study", "baseline"): baseline,
-        ("study", "confidence"): f"{study.report.confidence:.0%}",
+        ("study", "confidence"): percent(study.report.confidence),
         ("protocol", "learning_rate"): _how_rate_is_set(results),
         ("protocol", "search"): _search(results),
     }

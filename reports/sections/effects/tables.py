@@ -13,7 +13,7 @@ from reports.analysis.level_effects import Contrast, LevelMean
 from reports.exhibits import Cell, Column, Row, Table
 from reports.sections.contrast_cells import bar_limit, difference_cell, p_cell
 from reports.sections.effects.words import counted, scope_caption
-from reports.words import ABSENT, any_of, number
+from reports.words import ABSENT, any_of, number, percent
 
 
 def tables_of(analysis: GridEffects, data: Effects, decimals: int) -> Iterator[Table]:
@@ -154,7 +154,7 @@ def _level_caption(analysis: GridEffects, data: Effects, contrasts: Sequence[Con
 
 def _interval(analysis: GridEffects, data: Effects) -> str:
     n = len(analysis.seeds)
-    return f"{data.confidence:.0%} t interval (n = {n}, df = {n - 1})"
+    return f"{percent(data.confidence)} t interval (n = {n}, df = {n - 1})"
 
 
 def _level_numbers(row: LevelMean) -> dict[str, object]:
@@ -219,7 +219,7 @@ def _simple_caption(analysis: GridEffects, data: Effects) -> str:
 
 def _with_interval(analysis: GridEffects, data: Effects) -> str:
     """What stands beside a mean; nothing with one seed."""
-    return f", with its {data.confidence:.0%} t interval" if len(analysis.seeds) > 1 else ""
+    return f", with its {percent(data.confidence)} t interval" if len(analysis.seeds) > 1 else ""
 
 
 def _contrast_columns(interval: str, family: str) -> tuple[Column, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from reports.analysis.comparison import Comparison, VariantRow
-from reports.analysis.statistics import LEAST_FLIPS
+from reports.analysis.statistics import LEAST_FLIPS, Summary
 from reports.exhibits import Cell, Column
 from reports.sections.main_table.cells import (
     causal_cell,
@@ -18,7 +18,6 @@ from reports.sections.main_table.cells import (
     count_cell,
     difference_cell,
     diverged_cell,
-    estimate_cell,
     flip_cell,
     holm_cell,
     loss_cell,
@@ -27,9 +26,10 @@ from reports.sections.main_table.cells import (
     reading_cell,
     shared_cell,
     speed_cell,
+    summary_cell,
     win_cell,
 )
-from reports.words import decimals_for, factor_label, settings_text
+from reports.words import decimals_for, factor_label, percent, settings_text
 
 
 class Entry(NamedTuple):
@@ -47,8 +47,9 @@ def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     if data.early:
         spread = ", SD over seeds" if any(row.early.n > 1 for row in data.rows) else ""
         help_ = f"validation loss {data.early}, nats/token: mean{spread}"
-        column = _number_column("Early loss", help_)
-        found.append(Entry(column, lambda row: estimate_cell(row.early, decimals)))
+        kind = _loss_column([row.early for row in data.rows], decimals)
+        column = Column("Early loss", help_, True, kind, paper=False)
+        found.append(Entry(column, lambda row: summary_cell(row.early, decimals)))
     if any(row.loss.n >= LEAST_FLIPS for row in data.rows):
         help_ = "exact two-sided paired test by sign flips, not adjusted"
         found.append(Entry(_number_column("Sign-flip p", help_), flip_cell))
@@ -65,10 +66,8 @@ def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
 
 def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     """The variant, its loss, and how it stands to the baseline."""
-    level = f"{data.confidence:.0%}"
-    sds = [row.loss.sd for row in data.rows if math.isfinite(row.loss.sd)]
+    level = percent(data.confidence)
     finer = _decimals_of_differences(data, decimals)
-    digits = len(str(round(max(sds, default=0.0) * 10**decimals)))
     several = any(row.loss.n > 1 for row in data.rows)
     loss = "validation loss at the last step, nats/token: mean over completed runs"
     loss += ", SD over seeds" * several
@@ -81,7 +80,7 @@ def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     return (
         Entry(Column("Variant", name), name_cell),
         Entry(
-            Column("Final loss", loss, True, f"S[table-format=1.{decimals}({digits})]"),
+            Column("Final loss", loss, True, _loss_column([r.loss for r in data.rows], decimals)),
             lambda row: loss_cell(row, decimals),
         ),
         Entry(
@@ -99,6 +98,13 @@ def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
             completed_cell,
         ),
     )
+
+
+def _loss_column(losses: Sequence[Summary], decimals: int) -> str:
+    """Column of siunitx with room for the SD in brackets."""
+    sds = [loss.sd for loss in losses if math.isfinite(loss.sd)]
+    digits = len(str(round(max(sds, default=0.0) * 10**decimals)))
+    return f"S[table-format=1.{decimals}({digits})]"
 
 
 def _decimals_of_differences(data: Comparison, decimals: int) -> int:

@@ -10,14 +10,14 @@ from reports.analysis.power import POWER
 from reports.analysis.statistics import LEAST_FLIPS, least_flip_p
 from reports.sections.main_table.caption import DIFFERENT_SETS
 from reports.sections.readings import SCOPE
-from reports.words import number
+from reports.words import number, percent
 from studies.records import Leak, Outcome
 
 
 def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
     """What the table says, in words that a template picks from the numbers."""
     found = [*_best_sentences(data, decimals), *_baseline_sentences(data), *_verdicts(data)]
-    found += _unranked(data)
+    found += [*_declared(data), *_unranked(data)]
     if data.searching:
         compared = "some variants have no result yet" if data.tuned else "shared ones are compared"
         found.insert(0, f"The search has not chosen all values yet: {compared}.")
@@ -74,7 +74,7 @@ def _others_to_best(data: Comparison) -> list[str]:
         )
         text = f"{next(iter(found))} for {every}"
     return [
-        f"Against it, the {data.confidence:.0%} interval of the paired difference {text}"
+        f"Against it, the {percent(data.confidence)} interval of the paired difference {text}"
         f"{' so far' * data.partial} (not corrected, and these runs picked the lowest)."
     ]
 
@@ -175,6 +175,22 @@ def _verdicts(data: Comparison) -> list[str]:
         f"{alpha}), final loss is {' and '.join(named)}, {SCOPE}."
     )
     return [*found, *_beyond(tested)]
+
+
+def _declared(data: Comparison) -> list[str]:
+    """Which pairs a hypothesis is about: its verdict is another one."""
+    labels = {row.variant: row.label for row in data.rows}
+    named = [
+        f"{labels[pair.variant]} ({pair.hypothesis}"
+        f"{'' if pair.margin is None else f', with a declared margin of {pair.margin:g}'})"
+        for pair in data.declared
+    ]
+    if not named:
+        return []
+    return [
+        f"See Hypotheses as well: one was declared for {_listed(named)}. Its test is its own, and "
+        "its verdict may differ from the reading here."
+    ]
 
 
 _SIDES = {

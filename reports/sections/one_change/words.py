@@ -9,7 +9,7 @@ from reports.analysis.effects import listed
 from reports.analysis.one_change import OneChange
 from reports.sections.contrast_cells import difference_words, p_words
 from reports.sections.readings import SCOPE
-from reports.words import EDGE_MARK, LEAK_MARKS, any_of, counts_caption
+from reports.words import EDGE_MARK, LEAK_MARKS, any_of, counts_caption, percent
 from studies.records import Leak
 
 _SIDES = (
@@ -82,7 +82,7 @@ def _untested(tests: dict[str, BaselineTest]) -> list[str]:
 def caption(data: OneChange) -> str:
     """What the rows and columns are."""
     comparison = data.comparison
-    level = f"{comparison.confidence:.0%}"
+    level = percent(comparison.confidence)
     seeds = f"{comparison.seeds} {'seed' if comparison.seeds == 1 else 'seeds'}"
     listed_rows = [data.baseline, *(row for _, row in data.rows)]
     tests = [row.test for _, row in data.rows if row.test]
