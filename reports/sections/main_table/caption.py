@@ -144,7 +144,7 @@ def _bold_in_caption(data: Comparison) -> list[str]:
     if not any(row.strong for row in data.rows):
         return []
     fewest = min(row.to_best.n for row in data.rows if row.to_best is not None)
-    generous = f"; with n = {fewest} most do" if fewest in (2, 3) else ""
+    generous = f"; with {_n(fewest)} most do" if fewest in (2, 3) else ""
     return [
         "Bold: the lowest mean, and each variant whose paired interval against it includes 0 (not "
         f"corrected{generous})."
@@ -157,15 +157,20 @@ def _noise_in_caption(data: Comparison, *, paper: bool) -> list[str]:
         return []
     text = (
         f"Noise floor: {percent(data.confidence)} bound on the difference of two means of one "
-        f"variant over n = {noise.n} seeds each, of which they share none"
+        f"variant over {_n(noise.n)} seeds each, of which they share none"
     )
     if not paper:
+        sd = formula(f"s = {noise.sd:.2g}", f"$s = {noise.sd:.2g}$")
         bound = formula("t s √(2/n)", r"$t\,s\sqrt{2/n}$")
         text += (
-            f": {bound} with the pooled SD s = {noise.sd:.2g} and {noise.freedom:.1f} degrees of "
+            f": {bound} with the pooled SD {sd} and {noise.freedom:.1f} degrees of "
             f"freedom{mark(STATISTICS['noise-floor'].cite)}"
         )
     return [f"{text}."]
+
+
+def _n(seeds: int) -> str:
+    return formula(f"n = {seeds}", f"$n = {seeds}$")
 
 
 def _has_lost_runs(row: VariantRow) -> bool:
