@@ -80,6 +80,13 @@ def test_each_caption_counts_the_runs(report: ReportFiles) -> None:
 
 def test_the_document_compiles(report: ReportFiles, tmp_path: Path) -> None:
     assert compile_tex(report, tmp_path).stat().st_size > 10_000
+    tex = report.tex.read_text()
+    listed = set(re.findall(r"\\bibitem\[.*\]\{(\w+)\}", tex))
+    texts = [tex, *(p.read_text() for p in (report.tex.parent / "tables").glob("*.tex"))]
+    cited = {key for text in texts for keys in re.findall(r"\\citep\{(.*?)\}", text)
+             for key in keys.split(",")}  # fmt: skip
+    assert listed == cited
+    assert {"clopper1934use", "vaswani2017attention"} <= cited
 
 
 def test_figure_data_lies_beside_the_figure(report: ReportFiles) -> None:

@@ -201,7 +201,9 @@ def test_the_caption_for_a_paper_names_searches_that_ended_at_an_edge() -> None:
     sweep = {"kind": "sweep", "values": {RATE: [1e-3, 3e-3, 1e-2]}, "seeds": 1}
     factors = {"model.norm": ["layer", "rms"]}
     results = searched(loss, factors=factors, seeds=2, protocol={"search": sweep})
-    paper = render(compare(results)).tables[0].paper_caption
+    table = render(compare(results)).tables[0]
+    assert list(table.data["at_edge"]) == ["learning rate"] * 2
+    paper = table.paper_caption
     assert "The searches of LayerNorm and RMSNorm ended at the edge of what was tried" in paper
     assert "at shared values" not in paper
 

@@ -38,8 +38,12 @@ def _best_sentences(data: Comparison, decimals: int) -> list[str]:
         return [] if data.evaluation_sets > 1 else ["No variant can be ranked yet."]
     on, so_far = data.ranked_on, " so far" * data.partial
     if any(row.ranked and row.loss.n > on for row in data.rows):
-        seeds = "one seed" if on == 1 else f"{on} seeds"
-        found = [f"Lowest on the {seeds} that all ranked variants have so far: {best.label}."]
+        seeds, those = ("one seed", "it") if on == 1 else (f"{on} seeds", "these")
+        found = [
+            f"So far all ranked variants have {seeds} in common; on {those}, {best.label} is "
+            "lowest. The means in the table are over all completed runs of a variant, and may "
+            "order them otherwise."
+        ]
     elif on == 1:
         return [
             f"In one run{so_far}, {best.label} has the lowest final loss of the ranked variants, "
@@ -139,7 +143,7 @@ def _verdicts(data: Comparison) -> list[str]:
     """Which variants differ from the baseline by the adjusted p, and what the readings mean."""
     tests = {row.label: row.test for row in data.rows if row.test}
     tested = {label: test for label, test in tests.items() if test.reading not in UNTESTED}
-    short = (Reading.NO_PAIR, Reading.ONE_RUN, Reading.TOO_FEW)
+    short = (Reading.NO_PAIR, Reading.TOO_FEW)
     waiting = sum(test.reading in short for test in tests.values()) if data.seeds > 1 else 0
     found = []
     if waiting:
