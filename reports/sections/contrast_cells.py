@@ -7,7 +7,11 @@ from collections.abc import Sequence
 
 from reports.analysis.statistics import PairedDifference
 from reports.exhibits import Cell, IntervalBar
+from reports.references import formula
 from reports.words import ABSENT, LEAST_P, number, p_text
+
+SD_IN_BRACKETS = formula("", " in brackets, in units of the last digit")
+"""How LaTeX writes the SD of a mean, to stand in a caption; on a page it has its own line."""
 
 
 def p_cell(p: float) -> Cell:

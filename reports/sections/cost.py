@@ -12,8 +12,9 @@ from reports.analysis.comparison import VariantRow
 from reports.analysis.loss_by_cost import MEASURES, CostComparison, collect
 from reports.exhibits import Cell, Column, Exhibits, Figure, Row, Table
 from reports.figures.cost_panels import CostPanels, draw_costs
-from reports.references import formula, mark
+from reports.references import mark
 from reports.sections.base import Section
+from reports.sections.contrast_cells import SD_IN_BRACKETS
 from reports.sections.main_table.cells import marked_label, summary_cell
 from reports.words import (
     ABSENT,
@@ -96,8 +97,7 @@ def _table(data: CostComparison) -> Table:
 def _caption(data: CostComparison) -> str:
     comparison = data.comparison
     several = any(row.loss.n > 1 or row.early.n > 1 for row in comparison.rows)
-    brackets = formula("", " in brackets, in units of the last digit")
-    spread = f" with the SD over seeds{brackets}" if several else ""
+    spread = f" with the SD over seeds{SD_IN_BRACKETS}" if several else ""
     early = f"Early loss: {comparison.early}. " if comparison.early else ""
     parts = [
         "Cost and loss of each variant, in the columns of an earlier comparison"

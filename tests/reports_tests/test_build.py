@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports.build import ReportFiles, _remove_stale, build_report
+from reports.build import ReportFiles, ReportOptions, _remove_stale, build_report
 from reports.results.frame import StudyResults
 from reports.results.sources import load_study
 from studies.records import Outcome
@@ -106,12 +106,14 @@ def test_a_study_that_has_not_begun_has_a_report(tmp_path: Path) -> None:
     plan = grid_study((0, 1), {"model.activation": ("relu", "gelu")}, report={})
     fates = {(run.variant, run.seed): Outcome.MISSING for run in plan.runs}
     results = load_study(write_study(tmp_path / "study", plan, Synthetic(fates)))
-    files = build_report(results, tmp_path / "report")
+    files = build_report(results, tmp_path / "report", ReportOptions(venue="icml"))
     html = files.html.read_text()
     assert "0 of 4 runs finished; 4 missing" in html
     assert "No variant can be ranked yet." in html
     assert "No map of gradient_norm (report.layer_maps)" in html
-    compile_tex(files, tmp_path)
+    labels = compile_tex(files, tmp_path).with_suffix(".aux").read_text()
+    assert r"\begin{table*}" in (files.tex.parent / "tables/main.tex").read_text()
+    assert r"\newlabel{tab:main}" in labels, "a table over two columns is in the document"
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:

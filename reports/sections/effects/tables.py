@@ -132,7 +132,7 @@ def _level_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
 
 def _level_caption(analysis: GridEffects, data: Effects, contrasts: Sequence[Contrast]) -> str:
     caution = (
-        "Interactions are not negligible: these means are over unlike effects. "
+        "Interactions may not be negligible: these means may be over unlike effects. "
         if analysis.interacting(1 - data.confidence)
         else ""
     )
@@ -208,7 +208,7 @@ def _simple_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
 def _simple_caption(analysis: GridEffects, data: Effects) -> str:
     terms = [analysis.term_label(t) for t in analysis.interacting(1 - data.confidence)]
     return (
-        "Simple effects, in nats/token, of factors whose interaction is not negligible "
+        "Simple effects, in nats/token, of factors whose interaction may not be negligible "
         f"({any_of(terms, 'and')}): each level against the one of the baseline (the first where "
         "that is not in the grid), within each combination of the factors that it interacts with, "
         f"mean over the other cells, paired by seed, with the {_interval(analysis, data)}, which "

@@ -105,10 +105,10 @@ def _interactions(analysis: GridEffects, data: Effects) -> list[str]:
     rule = f"p < {alpha:.2g} or partial omega² of at least {LARGE_OMEGA_SQUARED}"
     named = any_of([f"{analysis.term_label(t)} ({term_words(t)})" for t in found], "and")
     if analysis.at_edge:
-        cells = "a cell" if analysis.at_edge == 1 else f"{analysis.at_edge} cells"
+        cells = "one cell" if analysis.at_edge == 1 else f"{analysis.at_edge} cells"
         return [
-            f"No verdict on an interaction of {named}: that of {cells} whose search ended at its "
-            f"edge may be what the rule ({rule}) answers to."
+            f"No verdict on {named}: the search of {cells} ended at its edge, and that alone may "
+            f"make an interaction by the rule here ({rule})."
         ]
     then = (
         "the level means of factors in it are averages over unlike effects"

@@ -7,6 +7,7 @@ import math
 from reports.analysis.against_baseline import Reading
 from reports.analysis.comparison import Comparison, VariantRow
 from reports.references import formula, mark
+from reports.sections.contrast_cells import SD_IN_BRACKETS
 from reports.words import EDGE_MARK, any_of, counts_caption, percent, settings_text, uneven_text
 from studies.methods import STATISTICS
 from studies.records import Leak, Outcome
@@ -33,7 +34,7 @@ def caption(data: Comparison, *, paper: bool = False) -> str:
     """
     spread = ", with the SD over seeds" if any(row.loss.n > 1 for row in data.rows) else ""
     if spread:
-        spread += formula("", " in brackets, in units of the last digit")
+        spread += SD_IN_BRACKETS
     parts = [
         "Final loss: validation loss at the last step in nats/token, lower is better; "
         f"{'of one run' if data.seeds == 1 else 'mean over completed runs'}{spread}.",
