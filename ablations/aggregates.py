@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reports.analysis import search_results
 from reports.analysis.statistics import summarize, t_quantile
-from reports.results.frame import assemble
+from reports.results.assembly import assemble
 from studies.budgets import seen_tokens
 from studies.configuration import leaf_name
 from studies.fairness import size_of

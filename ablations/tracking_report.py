@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from ablations.tracking import Tracking
@@ -58,7 +59,8 @@ def log_report(tracking: Tracking, study: str, manifest: Path, folder: str = FOL
 def _remove(tracking: Tracking, run: Run, folder: str) -> None:
     """Take an earlier report away: a figure that the new one has not would still lie there."""
     repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=tracking.uri)
-    with contextlib.suppress(NotImplementedError):  # not every store can
+    # Some stores cannot delete, and each says so in its own way; new files are written over old.
+    with contextlib.suppress(MlflowException, RuntimeError):
         repository.delete_artifacts(folder)  # type: ignore[no-untyped-call]
 
 

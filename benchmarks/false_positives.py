@@ -7,7 +7,8 @@ effect of its seed that all variants share, plus noise of its own. Their final l
 code of the main table: `compare`, and the tests and readings that it is made of, called directly
 after the first of every hundred studies, for which both must agree. The noise is normal; or skewed
 (exponential, skewness 2) in every variant; or skewed in every second variant and normal in the
-baseline, so that paired differences are skewed too.
+baseline, so that paired differences are skewed too; or normal, with five times the SD in the two
+variants of one activation.
 
 In a second simulation every variant is worse than the baseline by as much as the baseline's true SD
 over seeds, and "equivalent within ±x" is false where x is no larger than that.
@@ -38,7 +39,8 @@ from reports.analysis.against_baseline import (
 from reports.analysis.anova import balanced_anova
 from reports.analysis.comparison import compare
 from reports.analysis.statistics import LEAST_FLIPS, noise_floor
-from reports.results.frame import StudyResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from reports.sections.readings import verdict_of
 from studies.metrics import FINAL_LOSS
 from studies.planning import make_plan
@@ -54,7 +56,9 @@ FACTORS = {
 }
 """Eight variants, seven comparisons with the baseline."""
 SEED_COUNTS = (3, 5, 10)
-NOISES = ("normal", "skewed", "skewed in every second variant")
+NOISES = ("normal", "skewed", "skewed in every second variant", "wider in two variants")
+WIDER = 5
+"""Times the SD, in both variants of the last activation."""
 LOSS, SEED_SD, OWN_SD = 2.0, 0.018, 0.01
 """Nats per token, of the size that small models show."""
 CHECKED = 100
@@ -113,6 +117,9 @@ def simulated(case: Case, variants: int, random: np.random.Generator) -> Losses:
     if case.noise == NOISES[2]:
         is_skewed = np.arange(variants) % 2 == 1
     own = np.where(is_skewed, skewed, normal)
+    if case.noise == NOISES[3]:
+        own[:, -1] *= WIDER
+        own[:, variants // 2 - 1] *= WIDER
     shifts = np.where(np.arange(variants) > 0, case.shift * math.hypot(SEED_SD, OWN_SD), 0.0)
     seeds = random.normal(0, SEED_SD, (shape[0], 1))
     return np.asarray(LOSS + shifts + seeds + OWN_SD * own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from reports.writers.markdown import table_md
 from reports.writers.numbers import numbers_tex
 from reports.writers.page import page_html
 from reports.writers.pictures import draw_all, known_formats, prepare_processes
+from studies.errors import AblationError
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ def build_report(
         results: the plan and what is known about its runs.
         output: folder; files of an earlier report are replaced one by one, the manifest last.
         options: for what it is written.
+
+    Raises:
+        AblationError: a file cannot be written.
     """
     contents = compose(results, options or ReportOptions())
     for name, content in contents.items():
@@ -134,7 +139,15 @@ def _remove_stale(output: Path, contents: Mapping[str, bytes]) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     """Write under a temporary name, then rename, so that no reader sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise AblationError(
+            f"{path} cannot be written: {error.strerror}. The report there is not whole: make room "
+            "or name another folder, and write it again; the runs are as they were."
+        ) from error

@@ -97,6 +97,8 @@ class Table:
     """What the LaTeX table of text width says instead, for it has fewer columns to explain."""
     named_by: int = 1
     """How many of the first columns of `data` name a row."""
+    behind: str = ""
+    """Whose the runs of a row are, where they are not only those of what the row is named by."""
 
 
 @dataclass(frozen=True)

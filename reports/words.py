@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
 
 from studies.diagnostics import TAPS
 from studies.metrics import Metric
@@ -30,13 +32,21 @@ LEAK_MARKS: dict[Leak | None, str] = {
 }
 
 EDGE_MARK = "*"
-"""Behind a chosen value at the edge of what was tried."""
+"""Behind a chosen value at the edge of what was tried, and behind a variant that has one."""
+EDGE_NOTE = f"{EDGE_MARK} At the edge of what was tried: the best may lie beyond."
+"""What a caption says of it."""
+
+OTHER_LOAD = "Time also depends on what else a machine did, other workers of the study included."
+"""What has to be said wherever variants are told apart by time."""
 
 FINISHED = (Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED)
 """Outcomes that are a result; a failed run has to be run again."""
 
 UNFINISHED = (Outcome.FAILED, Outcome.MISSING)
 """Outcomes of runs that have yet to be run, or run again."""
+
+SCOPE = "under this protocol at this scale"
+"""Said with every verdict that there is a difference."""
 
 UNEVEN = 0.05
 """Relative difference between the steps of one variant's runs that is worth a word."""
@@ -75,6 +85,12 @@ def factor_label(key: str) -> str:
 def tap_label(tap: str) -> str:
     """A tap for a reader: "residual stream"; one that is not known by its name."""
     return TAPS[tap].label if tap in TAPS else tap.replace("_", " ")
+
+
+def listed(names: Sequence[str], most: int = 6) -> list[str]:
+    """The first names, and how many more there are."""
+    more = [f"{len(names) - most} more"] if len(names) > most else []
+    return [*names[:most], *more]
 
 
 def any_of(names: Sequence[str], word: str) -> str:
@@ -127,6 +143,19 @@ def decimals_for(spread: float, *, fallback: int = 3) -> int:
     if not math.isfinite(spread) or spread <= 0:
         return fallback
     return min(5, max(2, 1 - math.floor(math.log10(spread))))
+
+
+def decimals_of(spreads: Iterable[float]) -> int:
+    """Decimals for the numbers of a column, by the middle one of their spreads that are known."""
+    known = [spread for spread in spreads if math.isfinite(spread)]
+    return decimals_for(float(np.median(known)) if known else math.nan)
+
+
+def spread_column(spreads: Iterable[float], decimals: int) -> str:
+    """Siunitx column of numbers with their spreads in brackets, wide enough for the largest."""
+    largest = max((spread for spread in spreads if math.isfinite(spread)), default=0.0)
+    digits = len(str(round(largest * 10**decimals)))
+    return f"S[table-format=1.{decimals}({digits})]"
 
 
 def outcome_text(counts: Mapping[Outcome, int]) -> str:

@@ -114,9 +114,9 @@ STATISTICS: Registry[Level] = Registry(
         ),
         "anova": Level(
             "analysis of variance with the seed as block, with partial eta squared",
-            "each term against its own interaction with the seed",
-            "Winer 1971; Cohen 1973",
-            cite="winer1971statistical,cohen1973eta",
+            "each term against its own interaction with the seed, df by Greenhouse and Geisser",
+            "Winer 1971; Greenhouse & Geisser 1959; Cohen 1973",
+            cite="winer1971statistical,greenhouse1959methods,cohen1973eta",
         ),
         "sensitivity": Level(
             "sensitivity S to the learning rate",

@@ -151,6 +151,11 @@ class Plan(Section):
         """Whether the search has chosen for every variant, so that the list of runs is final."""
         return not self.nuisance or len(self.choices) == len(self.cells)
 
+    @property
+    def at_edge(self) -> frozenset[str]:
+        """Variants whose search chose a value at the edge of what was tried."""
+        return frozenset(variant for variant, choice in self.choices.items() if choice.edges)
+
     def pruner(self, stage: Stage) -> str | None:
         """Digest of what the study says of pruning the runs of a stage; None where none is."""
         pruning = self.study.protocol.pruning

@@ -33,7 +33,11 @@ class Term:
     """Of how the term differs from seed to seed: its interaction with the seed."""
     f: float
     """Infinite where there is an effect and no error at all, NaN where there is neither."""
+    epsilon: float
+    """How far the error is from spherical (Greenhouse and Geisser): 1 where it is, or where df is
+    1; at least 1 / df. 1 without an error."""
     p: float
+    """Of F with both degrees of freedom times epsilon."""
     holm_p: float
     """Adjusted over all terms of the analysis; one without a p counts as 1."""
     eta_squared: float
@@ -66,13 +70,15 @@ def balanced_anova(losses: Losses) -> Anova:
     centred along each of its own. It is held against its own interaction with the seed, as in
     repeated measures: one pooled error would take an effect of the seed on, say, the norms for
     nothing, and reject far too often where there is one. Of a factor of two levels F is the square
-    of the paired t of their means. The error is taken for normal; that of a term of more than one
-    degree of freedom for one of equal variances and correlations (sphericity).
+    of the paired t of their means. The error is taken for normal. That of a term of more than one
+    degree of freedom is spherical only if all levels vary alike over seeds, and a norm that is
+    less stable does not: so the degrees of freedom are those of Greenhouse and Geisser.
 
     Args:
         losses: at least two cells and two seeds; an axis of one level has no term.
 
-    Source: Winer 1971, chapter 7; as `statsmodels.stats.anova.AnovaRM`.
+    Source: Winer 1971, chapter 7; Greenhouse and Geisser 1959. F as of
+    `statsmodels.stats.anova.AnovaRM`, which takes the error for spherical.
     """
     seed_axis, seeds = losses.ndim - 1, losses.shape[-1]
     axes = [axis for axis in range(seed_axis) if losses.shape[axis] > 1]
@@ -110,10 +116,12 @@ def _term(losses: Losses, factors: tuple[int, ...]) -> Term:
     df = math.prod(losses.shape[axis] - 1 for axis in factors)
     error_df = df * (seeds - 1)
     squares = _sum_of_squares(_effect(losses, factors), losses)
-    error = _sum_of_squares(_effect(losses, (*factors, seed_axis)), losses)
+    errors = _effect(losses, (*factors, seed_axis))
+    error = _sum_of_squares(errors, losses)
     mean_error = error / error_df
     without_error = math.inf if squares else math.nan
     f = squares / df / mean_error if mean_error else without_error
+    epsilon = _epsilon(errors, df) if mean_error else 1.0
     known = bool(squares or error)
     biased = df * mean_error
     return Term(
@@ -123,10 +131,22 @@ def _term(losses: Losses, factors: tuple[int, ...]) -> Term:
         error_df=error_df,
         error_sum_of_squares=error,
         f=f,
-        p=float(stats.f.sf(f, df, error_df)),
+        epsilon=epsilon,
+        p=float(stats.f.sf(f, df * epsilon, error_df * epsilon)),
         holm_p=math.nan,
         eta_squared=squares / (squares + error) if known else math.nan,
         omega_squared=(squares - biased) / (squares - biased + losses.size * mean_error)
         if known
         else math.nan,
     )
+
+
+def _epsilon(errors: Losses, df: int) -> float:
+    """Greenhouse and Geisser's, of the errors of a term: tr(S)² / (df tr(S²)).
+
+    S is the covariance over seeds of the term's contrasts. The errors are their projection, so that
+    traces are those of the seeds' inner products, a small matrix.
+    """
+    by_seed = errors.reshape(-1, errors.shape[-1])
+    products = by_seed.T @ by_seed
+    return float(np.trace(products) ** 2 / (df * (products**2).sum()))

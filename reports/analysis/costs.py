@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -31,6 +30,9 @@ class Cost:
     """Forward and backward."""
     steps_per_s: float
     """Median over completed runs; evaluations and diagnostics left out."""
+    least_steps_per_s: float
+    """Of the slowest completed run."""
+    most_steps_per_s: float
     tokens_per_s: float
     """Median over completed runs."""
 
@@ -39,11 +41,14 @@ def cost_of(results: StudyResults, variant: str) -> Cost:
     """As the runs counted and timed it; sizes as the plan estimates them where none has."""
     cell = results.plan.cell(variant)
     tokens = results.values(TOKENS_PER_S, variant)
+    steps = tokens / _tokens_per_step(results, variant)
     return Cost(
-        parameters=_counted(results, variant, PARAMETERS, cell.parameters),
-        non_embedding=_counted(results, variant, PARAMETERS_NON_EMBEDDING, None),
-        flops_per_token=_counted(results, variant, FLOPS_PER_TOKEN, cell.flops_per_token),
-        steps_per_s=float((tokens / _tokens_per_step(results, variant)).median()),
+        parameters=results.counted(PARAMETERS, variant, cell.parameters),
+        non_embedding=results.counted(PARAMETERS_NON_EMBEDDING, variant, None),
+        flops_per_token=results.counted(FLOPS_PER_TOKEN, variant, cell.flops_per_token),
+        steps_per_s=float(steps.median()),
+        least_steps_per_s=float(steps.min()),
+        most_steps_per_s=float(steps.max()),
         tokens_per_s=float(tokens.median()),
     )
 
@@ -57,16 +62,6 @@ def machines(results: StudyResults) -> int:
             if record.outcome is Outcome.COMPLETED and TOKENS_PER_S in record.summary
         }
     )
-
-
-def _counted(
-    results: StudyResults, variant: str, metric: str, estimated: float | int | None
-) -> float:
-    counted = (
-        record.summary[metric] for record in results.records_of(variant) if metric in record.summary
-    )
-    found = next(counted, estimated)
-    return math.nan if found is None else float(found)
 
 
 def _tokens_per_step(results: StudyResults, variant: str) -> pd.Series[float]:

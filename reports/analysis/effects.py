@@ -16,7 +16,7 @@ from reports.analysis.factor_grid import Factor, FactorGrid, factors_of, joined,
 from reports.analysis.factor_plot import FactorPlot, collect_plot
 from reports.analysis.level_effects import Contrast, GridLosses, LevelMean
 from reports.results.frame import StudyResults
-from reports.words import any_of
+from reports.words import any_of, listed
 from studies.design_kinds import FullFactorial
 from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome
@@ -228,7 +228,7 @@ def _analysis(
         f.levels.index(level) if (level := f.level_of(baseline)) in f.levels else 0
         for f in grid.factors
     )
-    at_edge = frozenset(v for v, choice in results.plan.choices.items() if choice.edges)
+    at_edge = results.plan.at_edge
     of_cells = results.runs[results.runs["variant"].isin(grid.variants.ravel())]
     waits = of_cells["outcome"].isin([Outcome.MISSING, Outcome.FAILED]).any()
     is_final = results.plan.is_settled and not waits
@@ -288,9 +288,3 @@ def _left_out(
             else:
                 reason = "the study has not all its combinations"
             yield LeftOut(label, reason)
-
-
-def listed(names: Sequence[str], most: int = 6) -> list[str]:
-    """The first names, and how many more there are."""
-    more = [f"{len(names) - most} more"] if len(names) > most else []
-    return [*names[:most], *more]

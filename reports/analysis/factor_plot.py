@@ -32,6 +32,8 @@ class PlotCell:
     losses: tuple[float, ...]
     """Final losses of the completed runs, nats per token."""
     outcomes: dict[Outcome, int]
+    at_edge: bool
+    """Whether its search chose a value at the edge of what was tried."""
 
     @property
     def mean(self) -> float:
@@ -130,6 +132,7 @@ def _lines(
                 place=first.levels.index(first.level_of(cell)),
                 losses=tuple(float(loss) for loss in results.values(FINAL_LOSS, cell.variant)),
                 outcomes=results.outcomes(cell.variant),
+                at_edge=cell.variant in results.plan.at_edge,
             )
         )
     return tuple(

@@ -14,7 +14,7 @@ from reports.words import plain_value
 from studies.budgets import length_text, seen_tokens, training_tokens
 from studies.edges import Span
 from studies.fairness import Size, budget_difference, budget_unit, size_against
-from studies.metrics import FLOPS_PER_TOKEN, PARAMETERS, PEAK_MEMORY_GIB, STEPS
+from studies.metrics import FLOPS_PER_TOKEN, PARAMETERS, STEPS
 from studies.plan import Cell, Plan
 from studies.protocol import Fixed, Protocol
 from studies.records import Outcome
@@ -87,8 +87,13 @@ def collect(results: StudyResults) -> FairnessLedger:
     """The ledger of a study, from all its runs."""
     plan = results.plan
     styles, search = layout_of(results).styles, plan.study.protocol.search
-    costs = run_costs(results)
-    accounts = [_account(results, c, styles[c.variant].color, costs) for c in plan.cells]
+    costs: dict[str, list[RunCost]] = {}
+    for cost in run_costs(results):
+        costs.setdefault(cost.variant, []).append(cost)
+    accounts = [
+        _account(results, cell, styles[cell.variant].color, costs.get(cell.variant, ()))
+        for cell in plan.cells
+    ]
     accounts = _with_sizes(accounts, plan)
     return FairnessLedger(
         accounts=tuple(accounts),
@@ -123,20 +128,19 @@ def _account(results: StudyResults, cell: Cell, color: str, costs: Sequence[RunC
     runs = results.runs_of(cell.variant)
     outcomes = results.compared.outcomes(cell.variant)
     choice = plan.choices.get(cell.variant)
-    summaries = [r.summary for r in results.records_of(cell.variant)]
     return Account(
         variant=cell.variant,
         label=results.labels[cell.variant],
         color=color,
-        parameters=_first(summaries, PARAMETERS, cell.parameters),
-        flops_per_token=_first(summaries, FLOPS_PER_TOKEN, cell.flops_per_token),
+        parameters=results.counted(PARAMETERS, cell.variant, cell.parameters),
+        flops_per_token=results.counted(FLOPS_PER_TOKEN, cell.variant, cell.flops_per_token),
         size=None,
         tokens=_tokens(results, cell),
-        tokens_in_all=total(cost.tokens for cost in costs if cost.variant == cell.variant),
+        tokens_in_all=total(cost.tokens for cost in costs),
         trials=sum(trial.variant == cell.variant for trial in plan.trials),
         edges=tuple(choice.edges) if choice else (),
         wall_time_h=float(runs["wall_time_s"].sum()) / 3600,
-        peak_memory_gib=max((s[PEAK_MEMORY_GIB] for s in summaries if PEAK_MEMORY_GIB in s),
+        peak_memory_gib=max((m for c in costs if math.isfinite(m := c.peak_memory_gib)),
                             default=math.nan),
         seeds=sum(outcomes.values()),
         outcomes=outcomes,
@@ -176,12 +180,6 @@ def _uneven(results: StudyResults, cell: Cell) -> float:
     if training_tokens(cell.configuration) is not None or steps.empty:
         return 0.0
     return float(steps.max() / steps.min()) - 1
-
-
-def _first(summaries: list[dict[str, float]], metric: str, estimated: float | int | None) -> float:
-    """As a run counted it; as estimated in the plan where none has."""
-    counted = next((s[metric] for s in summaries if metric in s), estimated)
-    return math.nan if counted is None else float(counted)
 
 
 def _tried(plan: Plan, key: str) -> str:

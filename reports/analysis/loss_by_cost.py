@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -20,6 +20,8 @@ from studies.records import Outcome
 
 ALIKE = 0.01
 """Relative difference in cost below which variants cost the same, and a figure says nothing."""
+BRIEF_S = 60.0
+"""Length of a run below which its time says more of the machine than of the variant."""
 MEASURES: Mapping[str, str] = {"flops": "training FLOPs", "hours": "time of training steps"}
 """What costs are counted in, to how an axis calls it."""
 
@@ -33,6 +35,13 @@ class CostComparison:
     """Variant to the keys of its compared runs."""
     figures: dict[str, CostPanels]
     """Loss against what costs differ in, by measure."""
+    shortest_s: float
+    """Training steps of the shortest completed run; NaN where no time is known."""
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether runs are too short to rank variants by time."""
+        return self.shortest_s < BRIEF_S
 
 
 def collect(results: StudyResults) -> CostComparison:
@@ -40,15 +49,17 @@ def collect(results: StudyResults) -> CostComparison:
     comparison = compare(results)
     compared = results.compared
     points = _points(compared)
+    shortest_s = float(points["hours"].min()) * 3600
     figures = {}
     for measure in MEASURES:
         if measure == "hours" and comparison.machines != 1:
             continue
         panels = _panels(compared, comparison, points, measure)
         if panels is not None:
-            figures[measure] = panels
+            brief = measure == "hours" and shortest_s < BRIEF_S
+            figures[measure] = replace(panels, front=panels.front[:0]) if brief else panels
     runs = {str(v): tuple(keys) for v, keys in compared.runs.groupby("variant")["run_key"]}
-    return CostComparison(comparison, runs, figures)
+    return CostComparison(comparison, runs, figures, shortest_s)
 
 
 def _points(results: StudyResults) -> pd.DataFrame:
@@ -77,11 +88,17 @@ def _panels(
         return None
     means = pd.DataFrame(
         [
-            (row.variant, costs[row.variant], *_with_interval(row, comparison), row.ranked)
+            (
+                row.variant,
+                costs[row.variant],
+                *_with_interval(row, comparison),
+                row.ranked,
+                row.variant in results.plan.at_edge,
+            )
             for row in comparison.rows
             if row.variant in costs.index and row.loss.n
         ],
-        columns=["variant", "x", "y", "half", "ranked"],
+        columns=["variant", "x", "y", "half", "ranked", "at_edge"],
     )
     return CostPanels(
         measure=measure,

@@ -22,6 +22,7 @@ from reports.analysis.statistics import (
 )
 from reports.figures.style import RowGroup, VariantStyle, layout_of, row_groups
 from reports.results.frame import StudyResults
+from reports.words import EDGE_MARK, LEAK_MARKS
 from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome
 
@@ -41,6 +42,13 @@ class VariantMean(NamedTuple):
     """Of the t interval of the mean, NaN with fewer than 2 seeds."""
     high: float
     ranked: bool
+    at_edge: bool
+    """Whether its search chose a value at the edge of what was tried."""
+
+    @property
+    def marks(self) -> str:
+        """What stands behind its label: the marks of a leak and of a choice at an edge."""
+        return LEAK_MARKS[self.leak] + EDGE_MARK * self.at_edge
 
 
 @dataclass(frozen=True)
@@ -118,6 +126,7 @@ def _mean(results: StudyResults, variant: str, ranked: bool) -> VariantMean:
         found.mean - half,
         found.mean + half,
         ranked,
+        variant in results.plan.at_edge,
     )
 
 
@@ -130,14 +139,13 @@ def _pairs(results: StudyResults, ranked: tuple[str, ...]) -> pd.DataFrame:
     if not 1 < len(results.variants) <= MOST_VARIANTS:
         return pd.DataFrame(columns=columns)
     plan = results.plan
-    confidence, seeds = plan.study.report.confidence, len(plan.study.seeds)
+    confidence, seeds, at_edge = plan.study.report.confidence, len(plan.study.seeds), plan.at_edge
     values = {v: results.values(FINAL_LOSS, v) for v in results.variants}
     rows = []
     for row, column in combinations(results.variants, 2):
         found = paired_difference(values[row], values[column], confidence)
         comparable = row in ranked and column in ranked and found.n > 0
-        higher = column if found.mean < 0 else row
-        may_turn = higher in plan.choices and bool(plan.choices[higher].edges)
+        may_turn = (column if found.mean < 0 else row) in at_edge
         tested = comparable and found.n == seeds and plan.is_settled and not may_turn
         numbers = found.mean, found.low, found.high, two_sided_p(found) if tested else math.nan
         known = numbers if comparable else (math.nan,) * 4

@@ -1,4 +1,4 @@
-"""Marks on coloured cells, seen on light and on dark colours: a hatch, and a dot."""
+"""Marks on coloured cells, seen on light and on dark colours: a hatch, a minus, and a dot."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ def hatch_boxes(ax: Axes, boxes: npt.NDArray[np.float64], light: npt.NDArray[np.
                 PolyCollection(corners, facecolor="none", edgecolor=ink, linewidth=0, hatch=HATCH),
                 autolim=False,
             )
+
+
+def minus_cells(
+    ax: Axes, centers: npt.NDArray[np.float64], light: npt.NDArray[np.bool_], size_pt: float
+) -> None:
+    """Minus signs at centers (n, 2) of x, y, for both ends of a scale are alike without colour."""
+    for is_light, ink in HATCH_INKS.items():
+        chosen = centers[light == is_light]
+        if len(chosen):
+            ax.plot(
+                *chosen.T, linestyle="none", marker="_", markersize=size_pt,
+                markeredgecolor=ink, markeredgewidth=0.7,
+            )  # fmt: skip
 
 
 def dot_cells(

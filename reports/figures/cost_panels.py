@@ -12,16 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures.drawing import (
-    LETTER,
-    MUTED,
-    Theme,
-    add_legend,
-    hide_unused,
-    panel_axes,
-    plain,
-)
-from reports.figures.line_panels import NOTE_FONT, PANELS_PER_ROW, wrapped
+from reports.figures.drawing import MUTED, Theme, edge_mark, run_marks
+from reports.figures.panel_grid import PanelGrid
 from reports.figures.style import INK, Layout
 
 
@@ -47,7 +39,7 @@ class CostPanels:
     """One row per completed run: variant, label, run_key, seed, x (FLOPs or hours), y."""
     means: pd.DataFrame
     """One row per variant: variant, x, y, half (of the t interval of the mean, NaN for one run),
-    ranked."""
+    ranked, at_edge (whether its search chose a value at the edge of what was tried)."""
     front: pd.DataFrame
     """The ranked variants that no other beats at their cost, by cost: variant, x, y."""
     layout: Layout
@@ -104,32 +96,11 @@ def draw_costs(data: CostPanels, theme: Theme) -> Figure:
     data = _scaled(data, unit)
     shown = set(data.means["variant"])
     panels = [p for p in data.layout.panels if shown & {*p.variants}]
-    columns = min(PANELS_PER_ROW, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    font = theme.font_size_pt
-    letters = (theme.width_in * 72 - 4 * font) / columns / (font * LETTER)
-    notes = {
-        p.title: wrapped(data.notes.get(p.title, ""), ", ", letters / NOTE_FONT) for p in panels
-    }
-    note_lines = max(note.count("\n") + bool(note) for note in notes.values())
-    height = theme.width_in * (0.55 if columns == 1 else 1.15 / columns) + note_lines * font / 72
-    figure, axes = panel_axes(theme, rows, columns, max(height, 1.3) * rows + 0.08 * font)
-    for ax, panel in zip([ax for line in axes for ax in line], panels, strict=False):
+    notes = [data.notes.get(panel.title, "") for panel in panels]
+    grid = PanelGrid([panel.title for panel in panels], theme, notes=notes)
+    for ax, panel in zip(grid.axes, panels, strict=True):
         _draw_panel(ax, data, panel.variants, theme)
-        ax.set_title(
-            plain(wrapped(panel.title, " · ", letters)), linespacing=1.1,
-            pad=font * (0.7 + 1.25 * NOTE_FONT * note_lines),
-        )  # fmt: skip
-        ax.annotate(
-            notes[panel.title], (0.5, 1), (0, font * 0.4), xycoords="axes fraction",
-            textcoords="offset points", ha="center", va="bottom", color=MUTED,
-            fontsize=font * NOTE_FONT, linespacing=1.15,
-        )  # fmt: skip
-    hide_unused(axes, len(panels))
-    figure.supxlabel(f"{unit.label} of a run", fontsize=font)
-    figure.supylabel(data.y_label, fontsize=font)
-    add_legend(figure, data.layout, theme, diverged=False)
-    return figure
+    return grid.labelled(f"{unit.label} of a run", data.y_label, data.layout, diverged=False)
 
 
 def _draw_panel(ax: Axes, data: CostPanels, variants: tuple[str, ...], theme: Theme) -> None:
@@ -141,10 +112,7 @@ def _draw_panel(ax: Axes, data: CostPanels, variants: tuple[str, ...], theme: Th
     for variant in variants:
         style = data.layout.styles[variant]
         runs = data.points[data.points["variant"] == variant]
-        ax.plot(
-            runs["x"], runs["y"], linestyle="none", marker=".", color=style.color, alpha=0.5,
-            markersize=theme.font_size_pt * 0.55, markeredgewidth=0,
-        )  # fmt: skip
+        run_marks(ax, runs["x"].tolist(), runs["y"].tolist(), style.color, theme, size=0.3)
         for mean in data.means[data.means["variant"] == variant].to_dict("records"):
             half = 0.0 if np.isnan(mean["half"]) else mean["half"]
             ax.plot(
@@ -155,9 +123,11 @@ def _draw_panel(ax: Axes, data: CostPanels, variants: tuple[str, ...], theme: Th
                 mean["x"], mean["y"], marker=style.marker or "o", color=style.color,
                 markersize=theme.font_size_pt * 0.55, markeredgewidth=theme.line_pt * 0.7,
                 markerfacecolor=style.color if mean["ranked"] else "none", linestyle="none",
+                zorder=4,
             )  # fmt: skip
+            if mean["at_edge"]:
+                edge_mark(ax, mean["x"], mean["y"], theme)
     ax.grid(color=MUTED, alpha=0.25, linewidth=0.5)
-    ax.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_front(ax: Axes, data: CostPanels, right: float, theme: Theme) -> None:

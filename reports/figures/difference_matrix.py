@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports.analysis.pairwise import FinalLosses
-from reports.figures.cell_marks import dot_cells, hatch_boxes
+from reports.figures.cell_marks import dot_cells, hatch_boxes, minus_cells
 from reports.figures.color_bars import add_color_bar
 from reports.figures.color_scales import ColorScale, color_scale
 from reports.figures.drawing import LETTER, MUTED, Theme, plain
-from reports.words import LEAK_MARKS, decimals_for, number
+from reports.words import decimals_for, number
 
 PITCH = 1.3
 """Height of a cell over the size of the font, at least."""
@@ -71,7 +71,7 @@ def _mark(
     theme: Theme,
     width_pt: float,
 ) -> None:
-    """Dots where Holm's p reaches the level, and the numbers where they fit."""
+    """Dots where Holm's p reaches the level, and numbers where they fit, else a minus."""
     font = theme.font_size_pt
     reached = _square(data, (data.pairs["holm_p"] <= 1 - data.confidence).astype(float), 1) == 1
     decimals = decimals_for(float(np.nanmedian(np.abs(means))) if np.isfinite(means).any() else 0)
@@ -82,6 +82,9 @@ def _mark(
     centers = np.column_stack([columns, rows + (0.3 if written else 0.0)])
     dot_cells(ax, centers, light[rows, columns], font * 0.35)
     if not written:
+        rows, columns = np.nonzero(means < 0)
+        below = np.column_stack([columns, rows]).astype(float)
+        minus_cells(ax, below, light[rows, columns], min(font, width_pt) * 0.6)
         return
     for row, column in zip(*np.nonzero(np.isfinite(means)), strict=True):
         ax.text(
@@ -94,8 +97,7 @@ def _mark(
 def _label(ax: Axes, data: FinalLosses, theme: Theme, width_pt: float) -> None:
     font = theme.font_size_pt
     labels = [
-        f"{row.label}{LEAK_MARKS[row.leak]}  {index}"
-        for index, row in enumerate(data.means.values(), 1)
+        f"{row.label}{row.marks}  {index}" for index, row in enumerate(data.means.values(), 1)
     ]
     ax.set_yticks(range(len(labels)), labels=[plain(label) for label in labels])
     every = math.ceil(font * 0.9 * LETTER * (len(str(len(labels))) + 0.8) / width_pt)

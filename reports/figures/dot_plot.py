@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,10 +14,10 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from reports.analysis.pairwise import FinalLosses
-from reports.figures.drawing import LETTER, MARK_COLOR, MUTED, Theme, plain
-from reports.figures.line_panels import wrapped
+from reports.figures.drawing import LETTER, MARK_COLOR, MUTED, Theme, plain, run_marks
+from reports.figures.panel_grid import wrapped
 from reports.figures.style import INK
-from reports.words import LEAK_MARKS, percent
+from reports.words import percent
 from studies.records import Outcome
 
 PITCH = 1.5
@@ -29,8 +28,12 @@ LABEL_SHARE = 0.36
 """Share of the width that labels of rows may take."""
 OVERHANG = 0.6
 """How far intervals widen the axis, over the range of the runs; longer ones are cut."""
-FLOOR_SHADE, INTERVAL_SHADE = 0.12, 0.24
-"""Opacity of the bands of the noise floor and of the baseline's interval."""
+INTERVAL_SHADE = 0.18
+"""Opacity of the band of the baseline's interval."""
+WIDEST_BAND = 0.5
+"""Width of that band over the range of all runs, from which on it would hide more than it says."""
+FLOOR_DASH = (0, (1, 1.6))
+"""Of the lines at the ends of the noise floor."""
 LOST: dict[Outcome, dict[str, Any]] = {
     Outcome.DIVERGED: {"marker": "x", "color": MARK_COLOR},
     Outcome.PRUNED: {"marker": "o", "color": INK, "fillstyle": "left"},
@@ -92,11 +95,21 @@ def loss_limits(data: FinalLosses) -> tuple[float, float]:
     return low - pad, high + pad
 
 
+def shows_interval(data: FinalLosses) -> bool:
+    """Whether the baseline's interval is a band too: where it does not cover most runs."""
+    row = data.means[data.baseline]
+    return row.n > 1 and bool(row.high - row.low < WIDEST_BAND * _spread(data))
+
+
 def shows_noise(data: FinalLosses) -> bool:
-    """Whether the noise floor is drawn: where it is known, and narrower than the axis."""
-    low, high = loss_limits(data)
+    """Whether the noise floor is drawn: where it is known, and narrower than all runs lie apart."""
     half = data.noise.half_width
-    return data.means[data.baseline].n > 0 and math.isfinite(half) and 2 * half < high - low
+    return data.means[data.baseline].n > 0 and math.isfinite(half) and 2 * half < _spread(data)
+
+
+def _spread(data: FinalLosses) -> float:
+    losses = data.runs["loss"].dropna()
+    return float(losses.max() - losses.min())
 
 
 def _lines(data: FinalLosses, letters: float) -> list[_Line]:
@@ -107,7 +120,7 @@ def _lines(data: FinalLosses, letters: float) -> list[_Line]:
             texts.append((None, group.title))
         for variant, label in group.labels.items():
             base = " (baseline)" if variant == data.baseline else ""
-            name = f"{label}{LEAK_MARKS[data.means[variant].leak]}{base}"
+            name = f"{label}{data.means[variant].marks}{base}"
             texts.append((variant, wrapped(name, " · ", letters)))
     found: list[_Line] = []
     below = 0.0
@@ -129,14 +142,14 @@ def _label_lines(ax: Axes, lines: list[_Line], font: float) -> None:
 
 
 def _draw_baseline(ax: Axes, data: FinalLosses) -> None:
-    """Its mean as a line, its interval as a band, and the noise floor around it as another."""
+    """Its mean as a line, its interval as a band, and lines at the ends of the noise floor."""
     row = data.means[data.baseline]
     if not row.n:
         return
     if shows_noise(data):
-        half = data.noise.half_width
-        ax.axvspan(row.mean - half, row.mean + half, color=MUTED, alpha=FLOOR_SHADE, linewidth=0)
-    if row.n > 1:
+        for end in (row.mean - data.noise.half_width, row.mean + data.noise.half_width):
+            ax.axvline(end, color=MUTED, linewidth=0.8, linestyle=FLOOR_DASH)
+    if shows_interval(data):
         ax.axvspan(row.low, row.high, color=MUTED, alpha=INTERVAL_SHADE, linewidth=0)
     ax.axvline(row.mean, color=MUTED, linewidth=0.8, linestyle=(0, (4, 2)))
 
@@ -152,11 +165,7 @@ def _draw_variant(
     row = data.means[variant]
     losses = data.runs[data.runs["variant"] == variant]["loss"].dropna()
     color, size = data.styles[variant].color, theme.font_size_pt
-    ax.plot(
-        losses, np.full(len(losses), y - LIFT if row.n > 1 else y), linestyle="none",
-        marker="o", markersize=size * 0.42, color=color, alpha=0.5 if row.n > 1 else 1.0,
-        markeredgewidth=0,
-    )  # fmt: skip
+    run_marks(ax, losses.tolist(), [y - LIFT * (row.n > 1)] * len(losses), color, theme)
     if row.n < 2:
         return
     low, high = max(row.low, limits[0]), min(row.high, limits[1])
@@ -239,12 +248,14 @@ def _handles(data: FinalLosses, theme: Theme, lost: list[Outcome]) -> list[Artis
                 label="baseline" if base < 2 else "baseline's mean",
             )
         )
-    if base > 1:
+    if base and shows_interval(data):
         found.append(
             Patch(color=MUTED, alpha=INTERVAL_SHADE, linewidth=0, label=f"its {level} interval")
         )
-    if shows_noise(data):
-        found.append(Patch(color=MUTED, alpha=FLOOR_SHADE, linewidth=0, label="noise floor"))
+    if base and shows_noise(data):
+        found.append(
+            Line2D([], [], color=MUTED, linestyle=FLOOR_DASH, linewidth=0.8, label="noise floor")
+        )
     return found + [
         Line2D([], [], linestyle="none", markersize=size, label=outcome.value, **LOST[outcome])
         for outcome in lost

@@ -23,10 +23,10 @@ from matplotlib.backends.backend_pgf import FigureCanvasPgf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from reports.figures.style import INK, Layout
+from reports.figures.style import INK
 from reports.tex import escape
+from reports.words import EDGE_MARK
 
 MUTED = "#808080"
 MARK_COLOR = "#d62839"
@@ -170,15 +170,6 @@ def inline_svg(draw: Callable[[Theme], Figure], prefix: str) -> str:
     return svg.replace(INK, "currentColor")
 
 
-def panel_axes(
-    theme: Theme, rows: int, columns: int, height_in: float
-) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of the theme's width with rows of axes that share their scales."""
-    figure = Figure(figsize=(theme.width_in, height_in), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    return figure, [list(row) for row in axes]
-
-
 def hide_unused(axes: list[list[Axes]], used: int) -> None:
     """Take away the axes after the last used one; the ones above show their ticks."""
     columns = len(axes[0])
@@ -194,6 +185,35 @@ def seed_lines(ax: Axes, curves: Sequence[npt.NDArray[np.float64]], **style: Any
     ax.add_collection(LineCollection(list(curves), **style))
 
 
+def run_marks(
+    ax: Axes, x: Sequence[float], y: Sequence[float], color: str, theme: Theme, *,
+    marker: str = "o", size: float = 0.42,
+) -> None:  # fmt: skip
+    """A small mark per run, with a rim that stands out from light and dark paper and from bands.
+
+    Args:
+        ax: drawn into.
+        x: positions.
+        y: positions.
+        color: of the variant.
+        theme: size.
+        marker: shape.
+        size: diameter over the size of the font.
+    """
+    ax.plot(
+        x, y, linestyle="none", marker=marker, markersize=theme.font_size_pt * size,
+        color=color, markeredgecolor=INK, markeredgewidth=theme.line_pt * 0.3, zorder=3,
+    )  # fmt: skip
+
+
+def edge_mark(ax: Axes, x: float, y: float, theme: Theme) -> None:
+    """The mark of a choice at an edge, at the upper right of the mark of a variant."""
+    ax.annotate(
+        EDGE_MARK, (x, y), (theme.font_size_pt * 0.28, 0), textcoords="offset points",
+        fontsize=theme.font_size_pt * 1.1, zorder=5,
+    )  # fmt: skip
+
+
 def divergence_marks(ax: Axes, x: Sequence[float], y: Sequence[float], theme: Theme) -> None:
     """Crosses where runs diverged, drawn over the edge of the axes too."""
     (crosses,) = ax.plot(
@@ -204,28 +224,8 @@ def divergence_marks(ax: Axes, x: Sequence[float], y: Sequence[float], theme: Th
     crosses.set_in_layout(False)
 
 
-def add_legend(figure: Figure, layout: Layout, theme: Theme, *, diverged: bool) -> None:
-    """One legend over the panels: colours and markers, dashes, and the mark of divergence."""
-    handles = [
-        Line2D(
-            [], [], color=style.color, linestyle=style.dash, marker=style.marker or "None",
-            markersize=theme.font_size_pt * 0.45, linewidth=theme.line_pt, label=plain(label),
-        )
-        for label, style in layout.legend
-    ]  # fmt: skip
-    if diverged:
-        handles.append(
-            Line2D([], [], linestyle="none", marker="x", color=MARK_COLOR, label="diverged")
-        )
-    longest = max((len(label) for label, _ in layout.legend), default=1)
-    # A letter is about half as wide as its height; a handle takes about 6 letters.
-    fitting = int(theme.width_in * 144 / theme.font_size_pt / (longest + 7))
-    figure.legend(
-        handles=handles, loc="outside upper center", frameon=False, handlelength=2.6,
-        ncols=max(1, min(len(handles), fitting)), columnspacing=1.4,
-    )  # fmt: skip
-
-
 def plain(text: str) -> str:
     """Text that is drawn as it is: a dollar sign starts no formula."""
-    return escape(text) if _WRITES_LATEX.get() else text.replace("$", r"\$")
+    if not _WRITES_LATEX.get():
+        return text.replace("$", r"\$")
+    return "\n".join(map(escape, text.split("\n")))

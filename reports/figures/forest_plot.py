@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from reports.figures.dot_plot import LOST
-from reports.figures.drawing import LETTER, MUTED, Theme, plain
-from reports.figures.line_panels import wrapped
+from reports.figures.drawing import LETTER, MUTED, Theme, edge_mark, plain
+from reports.figures.panel_grid import wrapped
 from reports.figures.style import COLORS, MARKERS
 from studies.records import Outcome
 
@@ -39,6 +39,8 @@ class Estimate:
     """Outcomes of runs that left no final loss."""
     planned: bool
     """Whether the study compares the cell with its baseline."""
+    at_edge: bool = False
+    """Whether the search of the cell chose a value at the edge of what was tried."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,8 @@ def _draw_panel(
                 markersize=size * 0.55, markeredgewidth=theme.line_pt * 0.8,
                 fillstyle="full" if estimate.reached else "none",
             )  # fmt: skip
+            if estimate.at_edge:
+                edge_mark(ax, estimate.mean, y, theme)
         elif not estimate.planned:
             ax.annotate(
                 "not in study", (0.5, y), xycoords=("axes fraction", "data"), ha="center",

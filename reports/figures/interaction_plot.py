@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from functools import partial
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
@@ -15,15 +14,14 @@ from reports.figures.drawing import (
     LETTER,
     MUTED,
     Theme,
-    add_legend,
     divergence_marks,
-    hide_unused,
-    panel_axes,
+    edge_mark,
     plain,
+    run_marks,
 )
-from reports.figures.line_panels import PANELS_PER_ROW, wrapped
+from reports.figures.panel_grid import PANELS_PER_ROW, PanelGrid
 from reports.figures.style import DASHES, INK, MARKERS, Layout, VariantStyle
-from reports.words import LEAK_MARKS, any_of, counts_caption
+from reports.words import EDGE_NOTE, LEAK_MARKS, any_of, counts_caption
 from studies.records import Leak, Outcome
 
 LANE = 0.6
@@ -55,6 +53,8 @@ def interaction_figure(data: FactorPlot, counts: dict[Outcome, int], *, searchin
         parts.append(" Crosses at the top: diverged runs.")
     if data.leaks_in_training:
         parts.append(f" {LEAK_MARKS[Leak.IN_TRAINING]} later tokens leak in training.")
+    if any(cell.at_edge for cell in _cells(data)):
+        parts.append(f" {EDGE_NOTE}")
     parts.append(f" {counts_caption(counts, searching=searching)}")
     wide = len(data.panels) > 1 or len(data.x_levels) * len(data.lines) > 8
     return Figure(
@@ -79,17 +79,15 @@ def _draw(data: FactorPlot, theme: Theme) -> Drawing:
     panels = len(data.panels)
     columns = max(1, min(PANELS_PER_ROW, panels, int(free_in / (label_in + letter_in))))
     columns = math.ceil(panels / math.ceil(panels / columns))  # no row with a single panel left
-    rows = math.ceil(panels / columns)
     is_tilted = label_in > free_in / columns
     height = max(1.6, theme.width_in * (0.5 if columns == 1 else 1.0 / columns))
     height = min(height, 3.6 * font / 9.5) + (0.3 if is_tilted else 0.0)
-    figure, axes = panel_axes(theme, rows, columns, rows * height + 3 * font / 72)
+    titles = [panel.title for panel in data.panels]
+    grid = PanelGrid(titles, theme, columns=columns, panel_in=height)
     limits = _limits(data)
-    for ax, panel in zip([ax for row in axes for ax in row], data.panels, strict=False):
+    for ax, panel in zip(grid.axes, data.panels, strict=True):
         for line in panel.lines:
             _draw_line(ax, line, max(1, len(data.lines)), theme)
-        title = wrapped(panel.title, " · ", free_in / columns / letter_in)
-        ax.set_title(plain(title), linespacing=1.1)
         ax.set_xticks(range(len(data.x_levels)), [plain(level) for level in data.x_levels])
         if is_tilted:
             ax.tick_params(axis="x", labelrotation=35)
@@ -99,18 +97,17 @@ def _draw(data: FactorPlot, theme: Theme) -> Drawing:
         ax.set_ylim(*limits)
         _draw_crosses(ax, panel.lines, max(1, len(data.lines)), theme)
         ax.grid(color=MUTED, alpha=0.25, linewidth=0.5, axis="y")
-        ax.spines[["top", "right"]].set_visible(False)
-    hide_unused(axes, panels)
-    figure.supxlabel(plain(data.factors[0]), fontsize=font)
-    figure.supylabel("final loss (nats/token)", fontsize=font)
     legend = tuple((label, _style(place)) for place, label in enumerate(data.lines))
-    add_legend(figure, Layout((), {}, legend), theme, diverged=_most_diverged(data) > 0)
-    return figure
+    return grid.labelled(
+        data.factors[0], "final loss (nats/token)", Layout((), {}, legend),
+        diverged=_most_diverged(data) > 0,
+    )  # fmt: skip
 
 
 def _style(place: int) -> VariantStyle:
     """Dash and marker of a line; its marks have the colours of the variants."""
-    return VariantStyle(INK, MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)])
+    dash = place + place // len(MARKERS)  # another one when markers come round
+    return VariantStyle(INK, MARKERS[place % len(MARKERS)], DASHES[dash % len(DASHES)])
 
 
 def _limits(data: FactorPlot) -> tuple[float, float]:
@@ -137,15 +134,17 @@ def _draw_line(ax: Axes, line: PlotLine, lines: int, theme: Theme) -> None:
     )  # fmt: skip
     for cell in cells:
         x = _x(cell, line, lines)
-        ax.plot(
-            np.full(len(cell.losses), x), cell.losses, linestyle="none", marker=style.marker,
-            markersize=font * 0.28, color=cell.color, alpha=0.6, markeredgewidth=0, zorder=3,
+        run_marks(
+            ax, [x] * len(cell.losses), cell.losses, cell.color, theme, marker=style.marker,
+            size=0.32,
         )  # fmt: skip
         face = "none" if cell.is_of_survivors else cell.color
         ax.plot(
             [x], [cell.mean], marker=style.marker, markersize=font * 0.55, zorder=4,
             markerfacecolor=face, markeredgecolor=INK, markeredgewidth=0.6,
         )  # fmt: skip
+        if cell.at_edge:
+            edge_mark(ax, x, cell.mean, theme)
         if cell.is_of_survivors and cell.losses:
             ended = len(cell.losses) + cell.outcomes[Outcome.DIVERGED]
             ax.annotate(

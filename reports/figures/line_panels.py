@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,17 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.figures.drawing import (
-    LETTER,
-    MUTED,
-    Theme,
-    add_legend,
-    divergence_marks,
-    hide_unused,
-    panel_axes,
-    plain,
-    seed_lines,
-)
+from reports.figures.drawing import MUTED, Theme, divergence_marks, seed_lines
+from reports.figures.panel_grid import PanelGrid
 from reports.figures.style import Layout, layout_of
 from reports.results.frame import StudyResults
 from reports.words import with_unit
@@ -37,9 +27,6 @@ MOST_VECTOR_POINTS = 50_000
 Every run is drawn all the same. 28 cells of 5 runs stay below; as vectors the lines of 10,000 runs
 are 25 MB in each file.
 """
-PANELS_PER_ROW = 4
-NOTE_FONT = 0.85
-"""Size of the notes over panels, of that of the figure's text."""
 
 
 @dataclass(frozen=True)
@@ -163,38 +150,12 @@ def _means_of(lines: pd.DataFrame) -> pd.DataFrame:
 def draw_lines(data: LinePanels, theme: Theme) -> Figure:
     """Draw the panels."""
     panels = data.layout.panels
-    columns = min(PANELS_PER_ROW, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    font = theme.font_size_pt
-    letters = (theme.width_in * 72 - 4 * font) / columns / (font * LETTER)
-    notes = {
-        p.title: wrapped(data.notes.get(p.title, ""), ", ", letters / NOTE_FONT) for p in panels
-    }
-    note_lines = max(note.count("\n") + bool(note) for note in notes.values())
-    height = theme.width_in * (0.55 if columns == 1 else 1.15 / columns) + note_lines * font / 72
-    figure, axes = panel_axes(theme, rows, columns, height * rows + 0.08 * font)
-    for ax, panel in zip([ax for line in axes for ax in line], panels, strict=False):
+    notes = [data.notes.get(panel.title, "") for panel in panels]
+    grid = PanelGrid([panel.title for panel in panels], theme, notes=notes)
+    for ax, panel in zip(grid.axes, panels, strict=True):
         _draw_panel(ax, data, panel.variants, theme)
-        ax.set_title(
-            plain(wrapped(panel.title, " · ", letters)), linespacing=1.1,
-            pad=font * (0.7 + 1.25 * NOTE_FONT * note_lines),
-        )  # fmt: skip
-        ax.annotate(
-            notes[panel.title], (0.5, 1), (0, font * 0.4), xycoords="axes fraction",
-            textcoords="offset points", ha="center", va="bottom", color=MUTED,
-            fontsize=font * NOTE_FONT, linespacing=1.15,
-        )  # fmt: skip
-    hide_unused(axes, len(panels))
-    figure.supxlabel(data.x_label, fontsize=theme.font_size_pt)
-    figure.supylabel(plain(data.y_label), fontsize=theme.font_size_pt)
-    add_legend(figure, data.layout, theme, diverged=not data.crosses.empty)
-    return figure
-
-
-def wrapped(text: str, separator: str, letters: float) -> str:
-    """A text in lines of so many letters, broken at separators only."""
-    whole = separator.join(part.replace(" ", "\xa0") for part in text.split(separator))
-    return textwrap.fill(whole, int(letters), break_long_words=False, break_on_hyphens=False)
+    diverged = not data.crosses.empty
+    return grid.labelled(data.x_label, data.y_label, data.layout, diverged=diverged)
 
 
 def _draw_panel(ax: Axes, data: LinePanels, variants: tuple[str, ...], theme: Theme) -> None:
@@ -204,7 +165,7 @@ def _draw_panel(ax: Axes, data: LinePanels, variants: tuple[str, ...], theme: Th
         style = data.layout.styles[variant]
         seed_lines(
             ax, _curves(data.lines[data.lines["variant"] == variant]), colors=style.color,
-            linewidths=theme.line_pt * 0.4, alpha=0.4, **as_image,
+            linewidths=theme.line_pt * 0.45, alpha=0.55, **as_image,
         )  # fmt: skip
         mean = data.means[data.means["variant"] == variant]
         ax.plot(
@@ -215,7 +176,6 @@ def _draw_panel(ax: Axes, data: LinePanels, variants: tuple[str, ...], theme: Th
     if data.y_limits:
         ax.set_ylim(*data.y_limits)
     ax.grid(color=MUTED, alpha=0.25, linewidth=0.5)
-    ax.spines[["top", "right"]].set_visible(False)
     _draw_crosses(ax, data.crosses[data.crosses["variant"].isin(variants)], theme)
 
 

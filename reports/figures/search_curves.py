@@ -11,17 +11,8 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.search_results import SearchResults, VariantSearch, trial_means, whole_trials
 from reports.exhibits import Figure
-from reports.figures.drawing import (
-    LETTER,
-    MUTED,
-    Theme,
-    add_legend,
-    divergence_marks,
-    hide_unused,
-    panel_axes,
-    plain,
-)
-from reports.figures.line_panels import PANELS_PER_ROW, wrapped
+from reports.figures.drawing import MUTED, Theme, divergence_marks, run_marks
+from reports.figures.panel_grid import PanelGrid
 from reports.words import counts_caption, factor_label
 from studies.records import Outcome
 
@@ -33,7 +24,7 @@ def search_figure(data: SearchResults) -> Figure | None:
     others = [factor_label(key) for key in data.keys if key != data.axis]
     at_best = f", at the best {' and '.join(others)} tried with each" if others else ""
     parts = [
-        f"Final loss against the {factor_label(data.axis)} on the search seeds. Dots: runs.",
+        f"Final loss against the {factor_label(data.axis)} on the search seeds. Small marks: runs.",
         f"Lines: mean over the search seeds{at_best}." if data.is_sweep else "",
         "Rings: what was chosen. Dashed: loss at initialisation, above which a run counts as it.",
         "Crosses: diverged runs, which count as that, too." if _has_diverged(data) else "",
@@ -47,14 +38,9 @@ def search_figure(data: SearchResults) -> Figure | None:
 
 def _draw(data: SearchResults, theme: Theme) -> Drawing:
     panels = data.layout.panels
-    columns = min(PANELS_PER_ROW, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    font = theme.font_size_pt
-    letters = (theme.width_in * 72 - 4 * font) / columns / (font * LETTER)
-    height = theme.width_in * (0.55 if columns == 1 else 1.15 / columns)
-    figure, axes = panel_axes(theme, rows, columns, height * rows)
+    grid = PanelGrid([panel.title for panel in panels], theme)
     by_variant = {row.variant: row for row in data.rows}
-    for ax, panel in zip([ax for line in axes for ax in line], panels, strict=False):
+    for ax, panel in zip(grid.axes, panels, strict=True):
         for variant in panel.variants:
             _draw_variant(ax, data, by_variant[variant], theme)
         initial = [by_variant[v].initial for v in panel.variants]
@@ -62,25 +48,20 @@ def _draw(data: SearchResults, theme: Theme) -> Drawing:
         if known:
             level = sum(known) / len(known)
             ax.axhline(level, color=MUTED, linewidth=0.7 * theme.line_pt, linestyle=(0, (4, 2)))
-        ax.set_title(plain(wrapped(panel.title, " · ", letters)), linespacing=1.1)
         ax.grid(color=MUTED, alpha=0.25, linewidth=0.5)
-        ax.spines[["top", "right"]].set_visible(False)
     if (data.points[data.axis] > 0).all():
-        axes[0][0].set_xscale("log")  # axes are shared
-    hide_unused(axes, len(panels))
-    figure.supxlabel(factor_label(str(data.axis)), fontsize=font)
-    figure.supylabel("final loss (nats/token)", fontsize=font)
-    add_legend(figure, data.layout, theme, diverged=_has_diverged(data))
-    return figure
+        grid.axes[0].set_xscale("log")  # axes are shared
+    x_label, diverged = factor_label(str(data.axis)), _has_diverged(data)
+    return grid.labelled(x_label, "final loss (nats/token)", data.layout, diverged=diverged)
 
 
 def _draw_variant(ax: Axes, data: SearchResults, row: VariantSearch, theme: Theme) -> None:
     style, axis = data.layout.styles[row.variant], data.axis
     points = data.points[data.points["variant"] == row.variant]
     ended = points[~points["outcome"].isin([Outcome.DIVERGED, Outcome.PRUNED])]
-    ax.plot(
-        ended[axis], ended["loss"], linestyle="none", marker=style.marker or "o",
-        markersize=theme.font_size_pt * 0.3, color=style.color, alpha=0.5, markeredgewidth=0,
+    run_marks(
+        ax, ended[axis].tolist(), ended["loss"].tolist(), style.color, theme,
+        marker=style.marker or "o", size=0.38,
     )  # fmt: skip
     pruned = points[points["outcome"] == Outcome.PRUNED]
     ax.plot(

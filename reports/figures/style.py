@@ -151,16 +151,19 @@ def _title(cell: Cell, factors: Sequence[str]) -> str:
     return "\n".join(level_label(key, level) for key, level in shown if level is not None)
 
 
-def _style(index: int, dash: int = 0) -> VariantStyle:
-    color = COLORS[index % len(COLORS)]
-    round_ = index // len(COLORS)
-    return VariantStyle(
-        color, MARKERS[(index + round_) % len(MARKERS)], DASHES[(dash + round_) % 4]
-    )
+def _style(index: int, dash: int) -> VariantStyle:
+    """Colours come round sooner than pairs of a colour and a marker."""
+    color, round_ = COLORS[index % len(COLORS)], index // len(COLORS)
+    return VariantStyle(color, MARKERS[(index + round_) % len(MARKERS)], DASHES[dash % len(DASHES)])
+
+
+def _own_style(index: int) -> VariantStyle:
+    """A style of a marker and a dash that no other has, up to 32 of them: colour is not needed."""
+    return _style(index, index)
 
 
 def _color_per_variant(results: StudyResults) -> Layout:
-    styles = {v: _style(i, i % 4) for i, v in enumerate(results.variants)}
+    styles = {v: _own_style(i) for i, v in enumerate(results.variants)}
     legend = tuple((results.labels[v], style) for v, style in styles.items())
     return Layout((Panel("", results.variants),), styles, legend)
 
@@ -175,7 +178,7 @@ def _one_panel_per_factor(results: StudyResults, varied: dict[str, list[Scalar]]
         changed = [k for k in varied if cell.levels.get(k) != base.levels.get(k)]
         if cell.variant != base.variant and changed:
             group = members[changed[0]]
-            styles[cell.variant] = _style(len(styles) - 1, (len(styles) - 1) % 4)
+            styles[cell.variant] = _own_style(len(styles) - 1)
             legend.append((results.labels[cell.variant], styles[cell.variant]))
             group.append(cell.variant)
     panels = tuple(
@@ -199,9 +202,13 @@ def _factorial(results: StudyResults, varied: dict[str, list[Scalar]]) -> Layout
     def style(cell: Cell) -> VariantStyle:
         level = cell.levels.get(dash) if dash else None
         position = varied[dash].index(level) if dash and level is not None else 0
-        return _style(hues.index(cell.levels.get(hue)), position)
+        return of_hue(hues.index(cell.levels.get(hue)), position)
 
-    legend = [(level_label(hue, level), _style(i)) for i, level in enumerate(hues)]
+    def of_hue(index: int, position: int = 0) -> VariantStyle:
+        """Dashes that no factor needs help to tell many levels apart."""
+        return _style(index, position if dash else index // len(MARKERS))
+
+    legend = [(level_label(hue, level), of_hue(i)) for i, level in enumerate(hues)]
     if dash is not None:
         legend += [
             (level_label(dash, level), VariantStyle(marker="", dash=DASHES[i]))

@@ -200,7 +200,8 @@ def draw_tap_panels(data: TapPanels, theme: Theme) -> Figure:
     widths = [float(len(panel.layers)) for panel in data.panels]
     widths = [max(width, 0.6 * max(widths)) for width in widths]
     free = theme.width_in - longest * font * LETTER / 72
-    letters = [int(free * w / sum(widths) * 72 / (font * LETTER)) for w in widths]
+    # A space of two letters between titles, for they are of several words themselves.
+    letters = [int(free * w / sum(widths) * 72 / (font * LETTER)) - 2 for w in widths]
     titles = [
         textwrap.fill(panel.title, max(8, fitting), break_long_words=False)
         for panel, fitting in zip(data.panels, letters, strict=True)

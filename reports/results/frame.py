@@ -5,6 +5,7 @@ Whatever the runs are read from, the report sees one `StudyResults`.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -12,24 +13,16 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from reports.words import level_label
 from studies.design_kinds import OneAtATime
 from studies.diagnostics import TAPS
 from studies.digests import EVALUATION_DATA
 from studies.errors import AblationError
-from studies.metrics import METRICS, Metric, split_series
+from studies.metrics import Metric, split_series
 from studies.plan import Column, Plan
 from studies.records import Leak, Outcome, RunRecord, worst_leak
 from studies.registration import Registration
-
-_NAMES = pa.dictionary(pa.int32(), pa.string())
-HISTORY_SCHEMA = pa.schema([("metric", _NAMES), ("step", pa.int64()), ("value", pa.float64())])
-"""Columns of `history.parquet`: a long table, one row per recorded number. As words, and not as
-numbers of words, the names would take most of the memory."""
-
-HISTORY_COLUMNS = ["run_key", *HISTORY_SCHEMA.names]
 
 
 class UnreadableResults(AblationError):
@@ -99,12 +92,6 @@ class StudyResults:
     def _runs_by_variant(self) -> dict[str, pd.DataFrame]:
         """Once for all: a look through all runs for each variant would be slow with many."""
         return {str(v): runs for v, runs in self.runs.groupby("variant", sort=False)}
-
-    @cached_property
-    def _completed_by_variant(self) -> dict[str, pd.DataFrame]:
-        """The completed runs of each variant that has any, by seed."""
-        done = self.runs[self.runs["outcome"] == Outcome.COMPLETED].set_index("seed")
-        return {str(v): runs for v, runs in done.groupby("variant", sort=False)}
 
     @cached_property
     def _counts_by_variant(self) -> dict[str, Counter[str]]:
@@ -179,8 +166,15 @@ class StudyResults:
         """A summary metric of a variant's completed runs, by seed."""
         if metric not in self.runs:
             return pd.Series(dtype=float, index=pd.Index([], dtype="int64", name="seed"))
-        done = self._completed_by_variant.get(variant, self.runs.iloc[:0].set_index("seed"))
+        runs = self.runs_of(variant)
+        done = runs[runs["outcome"] == Outcome.COMPLETED].set_index("seed")
         return done[metric].astype(float).dropna()
+
+    def counted(self, metric: str, variant: str, estimated: float | None) -> float:
+        """What a variant's runs counted alike; as estimated where none has, NaN without both."""
+        found = (r.summary[metric] for r in self.records_of(variant) if metric in r.summary)
+        value = next(found, estimated)
+        return math.nan if value is None else float(value)
 
     def curves(self, metric: str) -> pd.DataFrame:
         """One curve of every run that has it: run_key, variant, seed, outcome, step, value."""
@@ -223,82 +217,3 @@ class StudyResults:
         own = self.runs[["variant", "seed", "outcome"]].take(places).reset_index(drop=True)
         rows = rows.drop(columns="metric").astype({"run_key": str}).reset_index(drop=True)
         return pd.concat([rows, own], axis=1)
-
-
-def assemble(
-    plan: Plan,
-    records: Mapping[str, RunRecord],
-    histories: Mapping[str, pa.Table],
-    registration: Registration | None = None,
-    attempts: Mapping[str, int] | None = None,
-) -> StudyResults:
-    """Join a plan with the records and histories found for it; runs outside the plan are left out.
-
-    Raises:
-        UnreadableResults: a history has other columns than metric, step and value.
-    """
-    planned = {run.run_key: run for run in plan.runs}
-    records = {
-        key: record.as_planned(plan, planned[key])
-        for key, record in sorted(records.items())
-        if key in planned
-    }
-    definitions = dict(METRICS)
-    for record in records.values():
-        definitions.update(record.definitions)
-    kept = {key: table for key, table in sorted(histories.items()) if key in planned}
-    runs, curves = _run_frame(plan, records), _history_frame(kept)
-    tried = {key: count for key, count in (attempts or {}).items() if key in planned}
-    return StudyResults(plan, runs, curves, definitions, records, registration, tried)
-
-
-def _run_frame(plan: Plan, records: Mapping[str, RunRecord]) -> pd.DataFrame:
-    found = [records.get(run.run_key) for run in plan.runs]
-    rows = [
-        {
-            "run_key": run.run_key,
-            "variant": run.variant,
-            "seed": run.seed,
-            "stage": run.stage,
-            "outcome": record.outcome.value if record else Outcome.MISSING.value,
-            "leak": record.leak.value if record and record.leak else None,
-            "attempt": record.attempt if record else None,
-            "wall_time_s": record.wall_time_s if record else None,
-            "error": record.error if record else None,
-        }
-        for run, record in zip(plan.runs, found, strict=True)
-    ]
-    runs = pd.DataFrame(rows).astype({"attempt": "Int64", "wall_time_s": float})
-    by_variant = {cell.variant: cell.levels for cell in plan.cells}
-    # Whole numbers stay whole beside a null.
-    levels = pd.DataFrame(
-        [
-            {**by_variant[run.variant], **plan.settings(run.variant, run.settings)}
-            for run in plan.runs
-        ]
-    ).convert_dtypes()
-    summaries = pd.DataFrame([record.summary if record else {} for record in found])
-    return pd.concat([runs, levels, summaries[sorted(summaries.columns)]], axis=1)
-
-
-def _history_frame(histories: Mapping[str, pa.Table]) -> pd.DataFrame:
-    tables = []
-    for key, table in histories.items():
-        if set(table.column_names) != set(HISTORY_SCHEMA.names):
-            raise UnreadableResults(
-                f"history of run {key} has the columns {', '.join(table.column_names)}; "
-                f"allowed: {', '.join(HISTORY_SCHEMA.names)}. "
-                "Delete the file and run the study again."
-            )
-        table = table.select(HISTORY_SCHEMA.names).cast(HISTORY_SCHEMA)
-        metric = table["metric"].combine_chunks()
-        keys = pa.DictionaryArray.from_arrays(np.zeros(len(table), dtype="int32"), [key])
-        tables.append(
-            pa.table([keys, metric, table["step"], table["value"]], names=HISTORY_COLUMNS)
-        )
-    if not tables:
-        frame = pd.DataFrame(columns=HISTORY_COLUMNS)
-        return frame.astype({"run_key": "category", "metric": "category", "value": float})
-    # Dictionaries, joined into one, keep millions of rows of repeated names small.
-    joined: pd.DataFrame = pa.concat_tables(tables).unify_dictionaries().to_pandas()
-    return joined

@@ -17,7 +17,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from reports.links import RunLinks
-from reports.results.frame import StudyResults, UnreadableResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults, UnreadableResults
 from reports.results.sources import (
     HISTORY_FILE,
     PLAN_FILE,

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
-from reports.results.frame import HISTORY_SCHEMA, StudyResults, UnreadableResults, assemble
+from reports.results.assembly import HISTORY_SCHEMA, assemble
+from reports.results.frame import StudyResults, UnreadableResults
 from studies.plan import Plan
 from studies.records import RunRecord
 from studies.registration import REGISTRATION_FILE, Registration
@@ -90,7 +91,8 @@ def read_history(path: Path) -> pa.Table:
             table = file.read(use_threads=False)
     except pa.ArrowInvalid as error:
         raise UnreadableResults(
-            f"{path} is no parquet file: {error}. Delete it and run the study again."
+            f"{path} is no parquet file: {str(error).rstrip('.')}. Delete it and run the study "
+            "again."
         ) from error
     known = set(table.column_names) == set(HISTORY_SCHEMA.names)
     return table.select(HISTORY_SCHEMA.names).cast(HISTORY_SCHEMA) if known else table

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from reports.analysis.statistics import PairedDifference
 from reports.exhibits import Cell, IntervalBar
 from reports.references import formula
@@ -53,6 +55,7 @@ def difference_words(difference: PairedDifference, decimals: int) -> str:
 def bar_limit(differences: Sequence[PairedDifference]) -> float:
     """Scale of the bars of a column; a few very wide intervals run off it, with an arrow."""
     known = [d for d in differences if d.n > 1]
-    halves = sorted(d.high - d.mean for d in known)
-    middle = halves[len(halves) // 2] if halves else 0.0
-    return max((abs(d.mean) for d in known), default=0.0) + middle or (1.0 if known else 0.0)
+    if not known:
+        return 0.0
+    half_widths = [d.high - d.mean for d in known]
+    return float(max(abs(d.mean) for d in known) + np.median(half_widths)) or 1.0

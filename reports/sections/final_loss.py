@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import pandas as pd
@@ -9,9 +10,9 @@ import pandas as pd
 from reports.analysis.pairwise import MOST_VARIANTS, FinalLosses, collect
 from reports.exhibits import Exhibits, Figure
 from reports.figures.difference_matrix import draw_difference_matrix
-from reports.figures.dot_plot import draw_dot_plot, shows_noise
+from reports.figures.dot_plot import draw_dot_plot, shows_interval, shows_noise
 from reports.sections.base import Section
-from reports.words import FINISHED, counts_caption, percent
+from reports.words import EDGE_NOTE, FINISHED, counts_caption, percent
 from studies.records import Leak, Outcome
 
 
@@ -72,21 +73,34 @@ def _dots_caption(data: FinalLosses) -> str:
     if data.evaluation_sets > 1:
         parts.append(f"On {data.evaluation_sets} evaluation sets: losses do not compare.")
     elif base > 1:
-        parts.append(
-            f"Dashed: mean of the completed runs of the baseline, in its {level} interval."
-        )
+        inside = f", in a band of its {level} interval" * shows_interval(data)
+        parts.append(f"Dashed: mean of the completed runs of the baseline{inside}.")
     elif base:
         parts.append("Dashed: the baseline.")
-    if shows_noise(data):
-        parts.append(
-            "Lighter band: noise floor, which the difference of two means of one variant over "
-            f"n = {data.noise.n} seeds each exceeds in {percent(1 - data.confidence)} of cases."
-        )
+    if data.evaluation_sets < 2:
+        parts += _noise_words(data)
     if any(row.n > 1 and not row.ranked for row in data.means.values()):
         parts.append("Hollow: not ranked.")
     if data.outcomes[Outcome.COMPLETED] < sum(data.outcomes.values()):
         parts.append("At the right: runs without a final loss, counted.")
-    return " ".join([*parts, *_leak_notes(data), _counts(data)])
+    return " ".join([*parts, *_mark_notes(data), _counts(data)])
+
+
+def _noise_words(data: FinalLosses) -> list[str]:
+    """What is drawn of the noise floor, or why nothing is."""
+    half = data.noise.half_width
+    if not math.isfinite(half) or not data.means[data.baseline].n:
+        return []
+    exceeded = (
+        "which the difference of two means of one variant over "
+        f"n = {data.noise.n} seeds each exceeds in {percent(1 - data.confidence)} of cases"
+    )
+    if shows_noise(data):
+        return [f"Dotted: noise floor, {exceeded}."]
+    return [
+        f"The noise floor (±{half:.2g}), {exceeded}, is not drawn: it is wider than all runs lie "
+        "apart."
+    ]
 
 
 def _n(data: FinalLosses) -> str:
@@ -99,7 +113,8 @@ def _n(data: FinalLosses) -> str:
 def _matrix_caption(data: FinalLosses) -> str:
     parts = [
         "Difference of the mean final loss in nats/token, row minus column, paired by seed "
-        f"(n = {_pairs_n(data)}); blue: the row is lower. Columns have the numbers of the rows."
+        f"(n = {_pairs_n(data)}); blue, and a minus: the row is lower. Columns have the numbers of "
+        "the rows."
     ]
     if data.pairs["p"].notna().any():
         found = "" if len(data.significant) else "; there is none"
@@ -115,7 +130,7 @@ def _matrix_caption(data: FinalLosses) -> str:
         parts.append("No pair is tested: that takes all planned seeds, at least two.")
     if not data.pairs["comparable"].all():
         parts.append("Hatched: not comparable, for one of the two is not ranked or has no run.")
-    return " ".join([*parts, *_leak_notes(data), _counts(data)])
+    return " ".join([*parts, *_mark_notes(data), _counts(data)])
 
 
 def _pairs_n(data: FinalLosses) -> str:
@@ -124,13 +139,14 @@ def _pairs_n(data: FinalLosses) -> str:
     return " to ".join(map(str, ends))
 
 
-def _leak_notes(data: FinalLosses) -> list[str]:
+def _mark_notes(data: FinalLosses) -> list[str]:
     leaks = {row.leak for row in data.means.values()}
     notes = {
         Leak.IN_TRAINING: "† leaks in training; its evaluation is causal.",
         Leak.LEAKY: "‡ the evaluation leaks: not ranked.",
     }
-    return [note for leak, note in notes.items() if leak in leaks]
+    at_edge = [EDGE_NOTE] * any(row.at_edge for row in data.means.values())
+    return [*(note for leak, note in notes.items() if leak in leaks), *at_edge]
 
 
 def _counts(data: FinalLosses) -> str:

@@ -6,10 +6,7 @@ import math
 from typing import NamedTuple
 
 from reports.analysis.against_baseline import BaselineTest, Reading
-from reports.words import number, p_text
-
-SCOPE = "under this protocol at this scale"
-"""Said with every verdict that there is a difference."""
+from reports.words import SCOPE, number, p_text
 
 _VERDICTS = {
     Reading.UNRANKED: "no verdict",

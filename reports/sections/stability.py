@@ -6,12 +6,11 @@ import math
 
 import pandas as pd
 
-from reports.analysis.effects import listed
 from reports.analysis.stability import Stability, StabilityRow, collect
 from reports.exhibits import Cell, Column, Document, Exhibits, Row, Table
 from reports.references import mark
 from reports.sections.base import Section
-from reports.words import ABSENT, any_of, counts_caption, headed, outcome_text, percent
+from reports.words import ABSENT, any_of, counts_caption, headed, listed, outcome_text, percent
 from studies.methods import STATISTICS
 from studies.records import Outcome
 

@@ -24,6 +24,8 @@ SCRIPTS = ("sort.js", "filter.js", "runs.js", "columns.js", "zoom.js", "navigati
 """Each a block of its own; the page has their sum as one element."""
 FEW_ROWS = 8
 """Rows of a table that need no filter."""
+MANY_ROWS = 100
+"""Rows of a table from which on the page shows the first ones only, until it is asked for all."""
 BAR_WIDTH = 120
 """Units of the view box of an interval bar; 0 is in the middle."""
 
@@ -55,7 +57,7 @@ def page_html(
     )  # fmt: skip
     environment.globals.update(
         bar=interval_bar, marks=OUTCOME_MARKS, outcomes=list(Outcome), width=BAR_WIDTH, ink=INK,
-        few=FEW_ROWS, all_runs=RUNS, links=links, entries=bibliography(),
+        few=FEW_ROWS, many=MANY_ROWS, all_runs=RUNS, links=links, entries=bibliography(),
         references=RunReferences(exhibits for _, _, exhibits in sections),
         drawings={name: Markup(svg) for name, svg in drawings.items()},
     )  # fmt: skip

@@ -11,19 +11,13 @@ from ablations.cli import main
 from ablations.tracking import Tracking
 from ablations.tracking_report import DIGEST, log_report
 from ablations.tracking_store import default_tracking_uri
-from reports.writers.pictures import Pictures
 from studies.errors import AblationError
 from tests.finished_study import FinishedStudy, finished, run_study
+from tests.undrawn import undrawn
 
-__all__ = ["finished"]
+__all__ = ["finished", "undrawn"]
 
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    def draw_all(figures: list[object], *_: object) -> list[Pictures]:
-        return [Pictures({f"figures/{f.name}.pdf": b"%PDF"}, "<svg/>") for f in figures]  # type: ignore[attr-defined]
-
-    monkeypatch.setattr("reports.build.draw_all", draw_all)
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def report(study: FinishedStudy, output: Path, *options: str) -> int:

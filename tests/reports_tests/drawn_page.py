@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -32,8 +33,7 @@ def wide_table(results: StudyResults) -> Table:
     return Table("wide", "A wide table.", tuple(columns), rows, pd.DataFrame())
 
 
-@pytest.fixture(scope="module")
-def page(grid: StudyResults, tmp_path_factory: pytest.TempPathFactory) -> str:
+def write_page(grid: StudyResults, folder: Path) -> str:
     """Address of a page of the grid: some sections, a wide table, links to MLflow."""
     shown = [(name, SECTIONS[name].title, SECTIONS[name].exhibits(grid)) for name in SHOWN]
     sections = [(name, title, found) for name, title, found in shown if found]
@@ -41,9 +41,15 @@ def page(grid: StudyResults, tmp_path_factory: pytest.TempPathFactory) -> str:
     figures = [figure for _, _, exhibits in sections for figure in exhibits.figures]
     drawings = {figure.name: inline_svg(figure.draw, figure.name) for figure in figures}
     links = RunLinks("http://mlflow.example", "3", {key: f"id-{key}" for key in grid.records})
-    file = tmp_path_factory.mktemp("page") / "report.html"
+    file = folder / "report.html"
     file.write_text(page_html(collect_overview(grid), sections, drawings, links))
     return file.as_uri()
+
+
+@pytest.fixture(scope="module")
+def page(grid: StudyResults, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Address of a page of the grid."""
+    return write_page(grid, tmp_path_factory.mktemp("page"))
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from reports.results.frame import StudyResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from studies.digests import EVALUATION_DATA
 from studies.metrics import DIVERGED_AT_STEP, FINAL_LOSS, INITIAL_LOSS
 from studies.records import Leak, Outcome

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from reports.results.frame import StudyResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from studies.metrics import FINAL_LOSS, INITIAL_LOSS, PARAMETERS, PEAK_MEMORY_GIB
-from studies.plan import Plan, PlannedRun
+from studies.plan import Choice, Plan, PlannedRun
 from studies.records import Leak, Outcome, RunRecord
 from studies.search import advance
 from tests.studies_tests.helpers import plan_of
@@ -17,6 +19,17 @@ INITIAL = 5.5
 
 Loss = Callable[[str, Mapping[str, Any], int], float | None]
 """Final loss of a variant at a setting with a seed; None where the run diverges."""
+
+
+def at_edge(results: StudyResults, *variants: str) -> StudyResults:
+    """The results with choices for all variants, of which these are at an edge."""
+    choices = {
+        v: Choice(
+            settings={RATE: 1e-2}, trial=0, loss=2.0, edges={RATE: "high"} if v in variants else {}
+        )
+        for v in results.variants
+    }
+    return replace(results, plan=results.plan.model_copy(update={"choices": choices}))
 
 
 def record_of(plan: Plan, run: PlannedRun, loss: float | None) -> RunRecord:

@@ -12,8 +12,13 @@ import pytest
 from reports.build import ReportFiles, ReportOptions, _remove_stale, build_report
 from reports.results.frame import StudyResults
 from reports.results.sources import load_study
+from studies.errors import AblationError
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
+from tests.tex import run_tex
+from tests.undrawn import undrawn
+
+__all__ = ["undrawn"]
 
 HOSTILE = "<script>alert(1)</script> a_b & 5% $x^2$ #{~}\\"
 
@@ -24,13 +29,8 @@ def report(grid: StudyResults, tmp_path_factory: pytest.TempPathFactory) -> Repo
 
 
 def compile_tex(files: ReportFiles, tmp_path: Path) -> Path:
-    if shutil.which("pdflatex") is None:
-        pytest.skip("pdflatex is not installed")
     folder = shutil.copytree(files.tex.parent, tmp_path / "tex")
-    done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
-        cwd=folder, capture_output=True, text=True, errors="replace", timeout=120, check=False,
-    )  # fmt: skip
+    done = run_tex(folder, "report")
     assert done.returncode == 0, done.stdout[-3000:]
     return folder / "report.pdf"
 
@@ -146,3 +146,15 @@ def test_tables_that_only_an_earlier_report_had_are_removed(tmp_path: Path) -> N
     _remove_stale(tmp_path, {"tables/main.csv": b"new"})
     left = sorted(path.name for path in (tmp_path / "tables").iterdir())
     assert left == ["main.csv", "my_notes.txt"]
+
+
+def test_a_file_that_cannot_be_written_is_named_and_leaves_no_half(
+    small: StudyResults, tmp_path: Path, undrawn: None
+) -> None:
+    blocked = tmp_path / "report.html"
+    blocked.mkdir()
+    with pytest.raises(AblationError, match=r"report\.html cannot be written: Is a directory"):
+        build_report(small, tmp_path)
+    assert not list(tmp_path.rglob(".*.tmp"))
+    blocked.rmdir()
+    build_report(small, tmp_path)

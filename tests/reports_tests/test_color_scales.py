@@ -37,6 +37,13 @@ def test_a_scale_is_never_empty(kind: str, values: list[float]) -> None:
     assert scale.low < scale.high
 
 
+@pytest.mark.parametrize("kind", ["linear", "log"])
+def test_one_end_of_a_scale_is_lighter_than_the_other_all_the_way(kind: Kind) -> None:
+    scale = ColorScale(kind, 0, 1)
+    red, green, blue, _ = scale.mapping.to_rgba(np.linspace(0, 1, 256)).T ** 2.2
+    assert (np.diff(0.2126 * red + 0.7152 * green + 0.0722 * blue) > 0).all()
+
+
 def test_outliers_run_off_the_scale_at_their_end_only() -> None:
     scale = color_scale("linear", np.concatenate([np.linspace(0, 1, 1000), [50.0]]))
     assert scale.high < 2

@@ -5,15 +5,18 @@ import pytest
 
 from reports.analysis.loss_by_cost import collect
 from reports.figures.cost_panels import unit_for
-from reports.figures.drawing import PAGE, PAPER, draw_files
-from reports.results.frame import StudyResults, assemble
+from reports.figures.drawing import PAGE, PAPER, draw_files, themed
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from reports.results.sources import load_study
 from reports.sections import cost, learning_curves
 from reports.sections.main_table.section import SECTION as MAIN
+from reports.words import OTHER_LOAD
 from studies.budgets import tokens_per_step
-from studies.metrics import EARLY_LOSS, FINAL_LOSS, FLOPS_PER_TOKEN, TRAINING_TIME_S
+from studies.metrics import EARLY_LOSS, FINAL_LOSS, FLOPS_PER_TOKEN, TOKENS_PER_S, TRAINING_TIME_S
 from studies.records import Leak, Outcome, RunRecord
-from tests.reports_tests.conftest import Synthetic, grid_study, write_study
+from tests.reports_tests.conftest import Synthetic, column_of, grid_study, write_study
+from tests.reports_tests.searched import at_edge
 
 SIZES = {"model.activation": ("relu", "gelu"), "model.d_model": (64, 128)}
 UNMATCHED = {"match": "none"}
@@ -92,6 +95,56 @@ def test_hours_compare_on_one_machine_only(sizes: StudyResults) -> None:
     exhibits = cost.SECTION.exhibits(two)
     assert exhibits is not None
     assert "ran on 3 machines" in exhibits.sentences[0]
+
+
+def timed_cost(sizes: StudyResults, seconds: float):
+    """Exhibits where runs take so many seconds or more, those of longer names longer."""
+
+    def timed(record: RunRecord) -> RunRecord:
+        return summed(record, **{TRAINING_TIME_S: seconds * len(record.variant)})
+
+    exhibits = cost.SECTION.exhibits(changed(sizes, timed))
+    assert exhibits is not None
+    return exhibits
+
+
+def test_short_runs_are_not_ranked_by_time(sizes: StudyResults) -> None:
+    for seconds, is_ranked in ((1.0, False), (100.0, True)):
+        exhibits = timed_cost(sizes, seconds)
+        text = " ".join(exhibits.sentences)
+        flops, hours = exhibits.figures
+        assert "cost in training FLOPs than" in text
+        assert ("cost in time of training steps than" in text) == is_ranked
+        assert ("are not ranked by time" in text) != is_ranked
+        assert flops.data["on_front"].any()
+        assert hours.data["on_front"].any() == is_ranked
+        assert ("Dotted steps" in hours.caption) == is_ranked
+        assert OTHER_LOAD in hours.caption
+        assert OTHER_LOAD not in flops.caption
+
+
+def test_speeds_have_one_number_of_decimals_and_the_range_of_runs(sizes: StudyResults) -> None:
+    def paced(record: RunRecord) -> RunRecord:
+        return summed(record, **{TOKENS_PER_S: 1024 * (24.0 + 2 * record.seed)})
+
+    exhibits = cost.SECTION.exhibits(changed(sizes, paced))
+    assert exhibits is not None
+    (table,) = exhibits.tables
+    cell = column_of(table, "Step/s")[0]
+    assert (cell.text, cell.detail) == ("26.0", "24.0 to 28.0")
+    assert cell.tex == "26.0 (24.0--28.0)"
+    assert "Step/s: median (range) over completed runs. " + OTHER_LOAD in table.caption
+    assert table.data["steps_per_s_most"].tolist() == pytest.approx([28.0] * 4)
+
+
+def test_a_choice_at_an_edge_has_a_mark_beside_its_mean(sizes: StudyResults) -> None:
+    exhibits = cost.SECTION.exhibits(at_edge(sizes, sizes.variants[2]))
+    assert exhibits is not None
+    (figure,) = exhibits.figures
+    with themed(PAPER):
+        texts = [t.get_text() for ax in figure.draw(PAPER).axes for t in ax.texts]
+    assert texts.count("*") == 1
+    assert "* At the edge" in figure.caption
 
 
 def test_survivors_are_told_and_nothing_is_bold_but_as_in_the_main_table(

@@ -6,13 +6,14 @@ import pytest
 
 from reports.analysis.effects import collect
 from reports.analysis.factor_plot import FactorPlot
-from reports.figures.drawing import PAGE, PAPER, draw_files
+from reports.figures.drawing import PAGE, PAPER, draw_files, themed
 from reports.figures.interaction_plot import interaction_figure
 from reports.figures.style import layout_of
 from reports.results.frame import StudyResults
 from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome
 from tests.reports_tests.effect_studies import default_grid, study
+from tests.reports_tests.searched import at_edge
 
 
 def plot_of(results: StudyResults) -> FactorPlot:
@@ -79,6 +80,16 @@ def test_a_level_all_of_whose_cells_leak_in_training_has_the_mark() -> None:
     assert plot.lines == ("RMSNorm†", "LayerNorm")
     assert plot.x_levels == ("ReLU", "GELU", "SiLU")
     assert "† later tokens leak in training" in caption(study(leaks=leaks))
+
+
+def test_a_choice_at_an_edge_has_a_mark_beside_its_mean() -> None:
+    results = at_edge(study(), "relu-rms")
+    figure = interaction_figure(plot_of(results), results.outcomes(), searching=False)
+    with themed(PAPER):
+        texts = [t for ax in figure.draw(PAPER).axes for t in ax.texts if t.get_text() == "*"]
+    assert [text.xy[1] for text in texts] == [results.values(FINAL_LOSS, "relu-rms").mean()]
+    assert "* At the edge" in figure.caption
+    assert "* At the edge" not in caption(study())
 
 
 def test_the_data_has_every_planned_run() -> None:

@@ -13,7 +13,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from reports.analysis.pairwise import MOST_VARIANTS, FinalLosses, collect
-from reports.figures.dot_plot import draw_dot_plot, loss_limits, shows_noise
+from reports.figures.dot_plot import draw_dot_plot, loss_limits, shows_interval, shows_noise
 from reports.figures.drawing import PAPER, draw_files, themed
 from reports.results.frame import StudyResults
 from reports.results.sources import load_study
@@ -22,6 +22,7 @@ from studies.digests import EVALUATION_DATA
 from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome
 from tests.reports_tests.conftest import GRID, Synthetic, grid_study, write_study
+from tests.reports_tests.searched import at_edge
 
 
 def found(results: StudyResults) -> FinalLosses:
@@ -137,6 +138,45 @@ def test_the_axis_holds_all_runs_and_cuts_long_intervals(grid: StudyResults) -> 
     assert low < losses.min()
     assert high > losses.max()
     assert high - low < 3 * np.ptp(losses)
+
+
+def test_a_choice_at_an_edge_is_marked_in_both_figures(small: StudyResults) -> None:
+    variant = small.variants[1]
+    for figure in render(found(at_edge(small, variant))).figures:
+        with themed(PAPER):
+            labels = [t.get_text() for t in figure.draw(PAPER).axes[0].get_yticklabels()]
+        assert sum("*" in label for label in labels) == 1
+        assert "* At the edge of what was tried" in figure.caption
+    assert all("*" not in figure.caption for figure in render(found(small)).figures)
+
+
+def test_bands_that_would_cover_all_runs_are_left_out_in_words(small: StudyResults) -> None:
+    data = found(small)
+    base = data.means[data.baseline]
+    losses = data.runs["loss"]
+    spread = losses.max() - losses.min()
+    for half, is_drawn in ((0.1 * spread, True), (2 * spread, False)):
+        row = base._replace(low=base.mean - half, high=base.mean + half)
+        noise = data.noise._replace(half_width=half)
+        one = replace(data, means={**data.means, data.baseline: row}, noise=noise)
+        assert shows_interval(one) == shows_noise(one) == is_drawn
+        caption = render(one).figures[0].caption
+        assert ("in a band of its 95% interval" in caption) == is_drawn
+        assert ("Dotted: noise floor" in caption) == is_drawn
+        assert ("is not drawn: it is wider than all runs lie apart" in caption) != is_drawn
+        with themed(PAPER):
+            (legend,) = draw_dot_plot(one, PAPER).legends
+        entries = {text.get_text() for text in legend.get_texts()}
+        assert ({"its 95% interval", "noise floor"} <= entries) == is_drawn
+
+
+def test_the_sign_is_told_without_colour_where_no_number_fits(grid: StudyResults) -> None:
+    data = found(grid)
+    matrix = render(data).figures[1]
+    with themed(PAPER):
+        lines = matrix.draw(PAPER).axes[0].get_lines()
+    minuses = sum(len(line.get_xdata()) for line in lines if line.get_marker() == "_")
+    assert minuses == (data.pairs["mean"].abs() > 0).sum()  # once above or below the diagonal
 
 
 @pytest.mark.parametrize("width_in", [3.03, 5.5, 10.6])

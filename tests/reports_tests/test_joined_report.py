@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from reports.build import ReportOptions, build_report, compose
-from reports.figures.drawing import PAPER, draw_files
+from reports.figures.drawing import PAPER, draw_files, themed
 from reports.links import JoinedLinks, RunLinks
 from reports.results.frame import UnreadableResults
 from reports.results.joined import JoinedResults
@@ -23,6 +21,8 @@ from studies.metrics import FINAL_LOSS
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic
 from tests.reports_tests.joined_studies import CODE, joined, study, without_runs
+from tests.reports_tests.searched import at_edge
+from tests.tex import run_tex
 
 PDF = ReportOptions(formats=("pdf",))
 
@@ -69,8 +69,21 @@ def test_the_page_leads_to_studies_and_runs(both: JoinedResults) -> None:
     assert page.count("http://ui/#/experiments/a/runs/") == len(keys["a"])
     assert page.count("http://ui/#/experiments/b/runs/") == len(keys["b"])
     assert "<title>a + b · joint report</title>" in page
-    shown = re.findall(r'<a class="behind" href="#runs=\w+:[\d,-]+">(\d+) runs</a>', page)
+    shown = re.findall(r'<a class="behind" href="#runs=\w+:[\d,-]+"[^>]*>(\d+) runs</a>', page)
     assert len(shown) > 10
+
+
+def test_a_choice_at_an_edge_is_marked_in_the_panel_of_its_study(both: JoinedResults) -> None:
+    first, *others = both.studies
+    marked = replace(both, studies=(at_edge(first, "relu-rms"), *others))
+    for results, marks in ((marked, [1, 0]), (both, [0, 0])):
+        figures = [f for _, _, exhibits in joined_sections(results, {}) for f in exhibits.figures]
+        forest = next(figure for figure in figures if figure.name == "shared_differences")
+        with themed(PAPER):
+            axes = forest.draw(PAPER).axes[:2]
+        assert [[t.get_text() for t in ax.texts].count("*") for ax in axes] == marks
+        assert ("* At the edge" in forest.caption) == bool(sum(marks))
+        assert forest.data["at_edge"].sum() == sum(marks)
 
 
 def test_a_report_is_verified_and_a_changed_run_is_named(tmp_path: Path) -> None:
@@ -130,7 +143,6 @@ def test_figures_are_drawn_at_every_width(both: JoinedResults, width_in: float) 
             assert b"RMSNorm" in first["svg"]
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
 def test_the_document_compiles(tmp_path: Path) -> None:
     studies = [
         study(tmp_path, name, seeds=(0, 1), question="50% of $x_1$ & more?", **settings)
@@ -142,8 +154,7 @@ def test_the_document_compiles(tmp_path: Path) -> None:
     ]
     output = tmp_path / "report"
     build_report(joined(*studies), output, PDF)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
-    found = subprocess.run(command, cwd=output, capture_output=True, text=True, check=False)
+    found = run_tex(output, "report")
     assert found.returncode == 0, found.stdout[-2000:]
     inside = re.findall(r"\(\./tables/(\w+)\.tex(.*?)\n?\[?\)", found.stdout, re.DOTALL)
     assert {name for name, _ in inside} >= {"studies", "protocols", "shared"}

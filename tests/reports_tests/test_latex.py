@@ -1,6 +1,4 @@
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from reports.sections.contents import SECTIONS
 from reports.sections.main_table.section import render
 from reports.tex import escape
 from reports.writers.latex import is_wide, table_tex
+from tests.tex import run_tex
 
 
 @pytest.mark.parametrize(
@@ -69,8 +68,6 @@ def test_a_long_table_breaks_over_pages() -> None:
 def test_tables_are_no_wider_than_the_narrowest_text_of_a_venue(
     grid: StudyResults, tmp_path: Path
 ) -> None:
-    if shutil.which("pdflatex") is None:
-        pytest.skip("pdflatex is not installed")
     width = min(venue.text_width_in for venue in VENUES.values())
     found = (section.exhibits(grid) for section in SECTIONS.values())
     tables = [table for exhibits in found if exhibits for table in exhibits.tables if table.paper]
@@ -85,10 +82,7 @@ def test_tables_are_no_wider_than_the_narrowest_text_of_a_venue(
         f"\\begin{{document}}\n{body}\n\\end{{document}}\n"
     )
     for _ in range(2):  # the second run knows the widths of longtables
-        done = subprocess.run(
-            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"],
-            cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False,
-        )  # fmt: skip
+        done = run_tex(tmp_path, "tables")
     assert done.returncode == 0, done.stdout[-2000:]
     over = [float(x) for x in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide\)", done.stdout)]
     assert max(over, default=0.0) < 1, [

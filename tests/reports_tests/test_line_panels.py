@@ -59,6 +59,34 @@ def test_titles_notes_and_legend_do_not_overprint(
         assert box.x1 <= figure.bbox.x1
 
 
+@pytest.mark.parametrize("width_in", [5.5, 6.3, 6.75, 10.6])
+def test_the_legend_of_28_variants_takes_no_room_from_the_panels(
+    width_in: float, tmp_path: Path
+) -> None:
+    factors = {"training.learning_rate": tuple(1e-3 + 1e-4 * i for i in range(24)),
+               "model.activation": ("gelu", "relu", "silu", "swiglu", "tanh")}  # fmt: skip
+    baseline = {key: levels[0] for key, levels in factors.items()}
+    design = {"kind": "one_at_a_time", "baseline": baseline}
+    plan = grid_study((0,), factors, design=design, report={})
+    results = load_study(write_study(tmp_path / "study", plan, Synthetic(points=4)))
+    data = collect_lines(results, VALIDATION_LOSS)
+    assert data is not None
+    theme = replace(PAPER, width_in=width_in)
+    with themed(theme):
+        figure = draw_lines(data, theme)
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        figure.draw(renderer)
+        legend = figure.legends[0].get_window_extent(renderer)
+        boxes = [ax.get_window_extent(renderer) for ax in figure.axes]
+    assert len(data.layout.legend) == 28
+    assert figure.bbox.x0 <= legend.x0
+    assert legend.x1 <= figure.bbox.x1
+    assert legend.y1 <= figure.bbox.y1
+    for box in boxes:
+        assert box.y1 < legend.y0
+        assert 1.4 < box.width / box.height < 1.8  # two panels
+
+
 def test_a_mean_ends_where_the_first_of_its_runs_does(small: StudyResults) -> None:
     """Runs of minutes differ in their steps; a mean over those that are left would jump."""
     whole = collect_lines(small, VALIDATION_LOSS)

@@ -1,5 +1,3 @@
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +5,8 @@ import pytest
 
 from reports.exhibits import Exhibits
 from reports.references import as_text, keys_of
-from reports.results.frame import StudyResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from reports.results.sources import load_study
 from reports.sections.contents import SECTIONS
 from reports.sections.methods import methods_exhibits
@@ -19,6 +18,7 @@ from tests.reports_tests.conftest import Synthetic, grid_study, write_study
 from tests.reports_tests.hypothesis_studies import below, hypothesis, many, results_of
 from tests.reports_tests.searched import RATE, searched
 from tests.studies_tests.helpers import plan_of
+from tests.tex import run_tex
 
 TWO = {"model.activation": ("relu", "swiglu")}
 SWEEP = {"kind": "sweep", "values": {RATE: [0.001, 0.003]}, "seeds": 2, "extend": 0}
@@ -249,8 +249,6 @@ def keys_of_tex(text: str) -> list[str]:
 
 
 def test_the_paragraph_compiles_with_natbib(grid: StudyResults, tmp_path: Path) -> None:
-    if shutil.which("pdflatex") is None or shutil.which("bibtex") is None:
-        pytest.skip("pdflatex or bibtex is not installed")
     for document in methods_exhibits(grid, exhibits_of(grid)).documents:
         (tmp_path / document.name).write_text(document.text)
     (tmp_path / "paper.tex").write_text(
@@ -260,12 +258,7 @@ def test_the_paragraph_compiles_with_natbib(grid: StudyResults, tmp_path: Path) 
         r"\bibliography{references}\end{document}"
     )
     for command in ("pdflatex", "bibtex", "pdflatex", "pdflatex"):
-        options = [] if command == "bibtex" else ["-interaction=nonstopmode", "-halt-on-error"]
-        done = subprocess.run(
-            [command, *options, "paper"],
-            cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120,
-            check=False,
-        )  # fmt: skip
+        done = run_tex(tmp_path, "paper", command)
         assert done.returncode == 0, done.stdout[-3000:]
         assert "warning" not in done.stdout.lower() or command == "pdflatex", done.stdout
     assert "undefined" not in done.stdout

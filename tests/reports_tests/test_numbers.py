@@ -7,6 +7,7 @@ import pytest
 
 from reports.exhibits import Column, Table
 from reports.writers.numbers import named_numbers, numbers_tex, row_names
+from tests.tex import run_tex
 
 
 def table(**columns: list[object]) -> Table:
@@ -43,17 +44,12 @@ def test_entries_have_names_and_unknown_ones_have_none() -> None:
 
 
 def set_text(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
-    if shutil.which("pdflatex") is None:
-        pytest.skip("pdflatex is not installed")
     folder.joinpath("numbers.tex").write_text(numbers_tex("my-study", [ROWS]))
     folder.joinpath("paper.tex").write_text(
         "\\documentclass{article}\\usepackage{siunitx}\\input{numbers}\n"
         f"\\begin{{document}}\n{body}\n\\end{{document}}\n"
     )
-    return subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
-        cwd=folder, capture_output=True, text=True, errors="replace", timeout=120, check=False,
-    )  # fmt: skip
+    return run_tex(folder, "paper")
 
 
 def test_a_paper_cites_numbers_by_name(tmp_path: Path) -> None:

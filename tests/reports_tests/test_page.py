@@ -85,6 +85,17 @@ def test_run_references_keep_a_large_page_small(
     assert page.count("http://127.0.0.1:5000/#/experiments/1/runs/") == runs
 
 
+def test_a_row_says_whose_its_runs_are_where_they_are_not_its_own_only(small: StudyResults) -> None:
+    (name, title, exhibits), runs = exhibits_of(28, 1, 28)
+    whose = "its own and the baseline's"
+    for behind, count in (("", 0), (whose, 28)):
+        table = replace(exhibits.tables[0], behind=behind)
+        sections = [(name, title, Exhibits(tables=(table,))), runs]
+        page = page_html(collect_overview(small), sections, {}).replace("&#39;", "'")
+        assert page.count(f'title="Runs behind this row: {whose}"') == count
+        assert (f"A caption. The number of runs in a row leads to {whose}." in page) == bool(count)
+
+
 def test_run_keys_have_no_address_without_a_store(small: StudyResults) -> None:
     sections = list(exhibits_of(28, 1, 28))
     page = page_html(collect_overview(small), sections, {})

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from reports.analysis.pairing import Pairing, UnequalStart, collect_pairing
-from reports.results.frame import StudyResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from studies.digests import InitialValue, parameter_entries, training_entries
 from studies.plan import Choice, Plan, PlannedRun
 from studies.records import Outcome, RunRecord

@@ -11,10 +11,11 @@ from PIL import Image
 
 import reports.writers.pictures
 from reports.exhibits import Figure
-from reports.figures.drawing import DPI, Theme, plain
+from reports.figures.drawing import DPI, PAPER, Theme, draw_pgf, plain
 from reports.figures.venues import VENUES, Venue
 from reports.writers.pictures import draw_all, has_tex, known_formats
 from studies.errors import AblationError
+from tests.tex import run_tex
 
 HOSTILE = "50% of a_b & c #1 {x} \\y ~ $z^2$ β₁ · no\xa0norm ±"
 
@@ -72,10 +73,7 @@ def test_pgf_compiles_in_a_paper_whatever_the_names_are(tmp_path: Path) -> None:
         "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{mathptmx,textcomp,pgf}\n"
         "\\begin{document}\\input{f.pgf}\\end{document}\n"
     )
-    done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
-        cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120, check=False,
-    )  # fmt: skip
+    done = run_tex(tmp_path, "paper")
     assert done.returncode == 0, done.stdout[-2000:]
     if shutil.which("pdftotext"):
         text = subprocess.run(
@@ -86,6 +84,15 @@ def test_pgf_compiles_in_a_paper_whatever_the_names_are(tmp_path: Path) -> None:
             check=True,
         ).stdout
         assert "50% of a_b & c #1 {x} \\y" in text.replace("∖", "\\")
+
+
+def test_lines_of_a_title_stay_lines_in_pgf() -> None:
+    if not has_tex():
+        pytest.skip("pdflatex or pgf is not installed")
+    code = draw_pgf(partial(draw, title="of_one\nof_two"), PAPER, "f")["f.pgf"].decode()
+    assert "of\\_one" in code
+    assert "of\\_two" in code
+    assert "of\\_one of\\_two" not in code
 
 
 def test_formats_are_all_that_the_machine_can_make(monkeypatch: pytest.MonkeyPatch) -> None:

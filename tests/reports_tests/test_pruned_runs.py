@@ -13,7 +13,8 @@ from reports.analysis.search_results import collect
 from reports.build import build_report
 from reports.figures.drawing import PAGE, draw_files
 from reports.overview import collect_overview
-from reports.results.frame import StudyResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from reports.sections.contents import SECTIONS
 from reports.words import OUTCOME_MARKS
 from studies.metrics import INITIAL_LOSS, LAST_VALIDATION_LOSS, PRUNED_AT_STEP

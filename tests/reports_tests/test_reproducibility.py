@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from reports.analysis.reproducibility import collect
-from reports.results.frame import StudyResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from reports.results.sources import load_study
 from reports.sections.reproducibility import SECTION
 from studies.records import Outcome

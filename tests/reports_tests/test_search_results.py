@@ -14,7 +14,8 @@ from reports.analysis.search_results import collect
 from reports.build import build_report
 from reports.figures.drawing import PAGE, PAPER, draw_files
 from reports.overview import collect_overview
-from reports.results.frame import StudyResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from reports.sections.contents import SECTIONS
 from studies.metrics import PARAMETERS, STEPS
 from studies.records import Outcome

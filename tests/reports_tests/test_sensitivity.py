@@ -9,7 +9,8 @@ import pytest
 
 from reports.analysis.search_results import collect
 from reports.figures.drawing import PAGE, draw_files
-from reports.results.frame import StudyResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from reports.sections.contents import SECTIONS
 from studies.metrics import FINAL_LOSS, INITIAL_LOSS
 from studies.records import Outcome

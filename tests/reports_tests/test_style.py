@@ -1,4 +1,10 @@
+from itertools import combinations
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from matplotlib.colors import to_rgb
 
 from reports.figures.style import COLORS, INK, grid_of, layout_of
 from reports.results.frame import StudyResults
@@ -72,3 +78,75 @@ def test_a_first_factor_that_means_nothing_in_some_cells_loses_none_of_them(tmp_
     assert len({style.color for style in layout.styles.values()}) == 3
     assert [label for label, _ in layout.legend][:3] == ["pre", "post", "–"]
     assert {v for row in grid_of(results).rows for v in row} == set(results.variants)
+
+
+LEVELS: dict[str, tuple[object, ...]] = {
+    "model.activation": ("gelu", "relu", "silu", "swiglu", "sigmoid", "tanh", "relu2", "glu"),
+    "training.learning_rate": tuple(round(1e-3 + 1e-4 * i, 6) for i in range(21)),
+}
+STUDIES: dict[str, tuple[dict[str, tuple[object, ...]], dict[str, object]]] = {
+    "one factor": ({"training.learning_rate": tuple(1e-3 + 1e-4 * i for i in range(28))}, {}),
+    "one at a time": (
+        LEVELS,
+        {"design": {"kind": "one_at_a_time", "baseline": {k: v[0] for k, v in LEVELS.items()}}},
+    ),
+}
+
+
+@pytest.mark.parametrize(("factors", "settings"), STUDIES.values(), ids=STUDIES)
+def test_28_variants_are_told_apart_without_colour(
+    factors: dict[str, tuple[object, ...]], settings: dict[str, object], tmp_path: Path
+) -> None:
+    layout = layout_of(load(tmp_path, factors, report={}, **settings))
+    own = [style for style in layout.styles.values() if style.color != INK]
+    assert len(layout.styles) == 28
+    assert len({(style.marker, style.dash) for style in own}) == len(own)
+
+
+def test_variants_of_the_default_grid_are_told_apart_without_colour(grid: StudyResults) -> None:
+    layout = layout_of(grid)
+    for panel in layout.panels:
+        styles = [layout.styles[variant] for variant in panel.variants]
+        assert len({(style.marker, style.dash) for style in styles}) == len(styles)
+
+
+def test_a_dash_means_its_level_whatever_the_colour(tmp_path: Path) -> None:
+    levels = ("relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu", "relu2", "glu", "bilinear")
+    factors = {"model.activation": levels, "model.norm": ("layer", "rms"),
+               "model.placement": ("pre", "post")}  # fmt: skip
+    results = load(tmp_path, factors, report={})
+    layout, entries = layout_of(results), dict(layout_of(results).legend)
+    first, second = ({cell.variant: str(cell.levels[key]) for cell in results.plan.cells}
+                     for key in ("model.norm", "model.placement"))  # fmt: skip
+    of_level = {"layer": "LayerNorm", "rms": "RMSNorm", "pre": "pre", "post": "post"}
+    by_dash = first if "LayerNorm" in entries else second
+    for variant, level in by_dash.items():
+        assert layout.styles[variant].dash == entries[of_level[level]].dash
+
+
+VISION = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                   [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                     [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+                   [0.004733, 0.691367, 0.303900]],
+}  # fmt: skip
+"""Linear RGB as it is seen, at full severity. Source: Machado, Oliveira & Fernandes 2009."""
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def seen(color: str, matrix: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """CIE Lab of a colour through a matrix on linear RGB."""
+    coded = np.array(to_rgb(color))
+    linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+    white = TO_XYZ.sum(axis=1)
+    x, y, z = np.cbrt(TO_XYZ @ np.clip(np.asarray(matrix) @ linear, 0, 1) / white)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("matrix", VISION.values(), ids=VISION)
+def test_colours_stay_apart_with_any_colour_vision(matrix: npt.ArrayLike) -> None:
+    colors = [seen(color, matrix) for color in (*COLORS, INK)]
+    assert min(np.linalg.norm(one - other) for one, other in combinations(colors, 2)) > 10

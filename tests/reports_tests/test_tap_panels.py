@@ -1,9 +1,11 @@
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from reports.figures.tap_panels import TapPanels, collect_tap_panels
+from reports.figures.drawing import PAPER, themed
+from reports.figures.tap_panels import TapPanels, collect_tap_panels, draw_tap_panels
 from reports.results.frame import StudyResults
 from reports.results.sources import load_study
 from reports.sections.layer_captions import panel_caption
@@ -52,6 +54,20 @@ def test_taps_come_in_the_order_of_a_block_with_the_variants_in_groups(grid: Stu
     assert panels[0].layers == (*panels[2].layers, len(panels[2].layers))
     assert [group.title for group in panels[0].groups] == ["ReLU", "GELU", "SiLU", "SwiGLU"]
     assert sum(len(group.labels) for group in panels[0].groups) == 28
+
+
+@pytest.mark.parametrize("width_in", [5.5, 6.3, 6.75])
+def test_titles_of_neighbours_stay_apart(grid: StudyResults, width_in: float) -> None:
+    panels = panels_of(grid, "activation_rms")
+    names = ("feed-forward norm", "feed-forward output", "pre-activation", "attention output")
+    many = tuple(replace(panels.panels[0], title=name) for name in names * 2)
+    theme = replace(PAPER, width_in=width_in)
+    with themed(theme):
+        figure = draw_tap_panels(replace(panels, panels=many), theme)
+        figure.draw_without_rendering()
+        boxes = [ax.title.get_window_extent() for ax in figure.axes[: len(many)]]
+    space = 0.5 * theme.font_size_pt * figure.dpi / 72
+    assert all(one.x1 + space < other.x0 for one, other in pairwise(boxes))
 
 
 def test_groups_of_a_single_tap_stand_side_by_side(grid: StudyResults) -> None:

@@ -8,7 +8,8 @@ from reports.analysis.comparison import compare
 from reports.analysis.search_results import collect
 from reports.build import build_report
 from reports.overview import collect_overview
-from reports.results.frame import StudyResults, assemble
+from reports.results.assembly import assemble
+from reports.results.frame import StudyResults
 from reports.sections.contents import SECTIONS
 from reports.sections.search import PROVISIONAL_MARK
 from studies.records import Outcome

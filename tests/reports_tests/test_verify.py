@@ -10,21 +10,15 @@ from reports.links import RunLinks
 from reports.results.frame import StudyResults, UnreadableResults
 from reports.results.sources import load_study
 from reports.verify import verify_report
-from reports.writers.pictures import Pictures
 from studies.metrics import FINAL_LOSS
 from tests.reports_tests.conftest import grid_study, write_study
+from tests.undrawn import undrawn
+
+__all__ = ["undrawn"]
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 FACTORS = {"model.activation": ("relu", "gelu"), "model.norm": ("rms", "layer")}
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures take most of the time, and say nothing that their data do not."""
-
-    def draw_all(figures: list[object], *_: object) -> list[Pictures]:
-        return [Pictures({f"figures/{f.name}.pdf": b"%PDF"}, "<svg/>") for f in figures]  # type: ignore[attr-defined]
-
-    monkeypatch.setattr("reports.build.draw_all", draw_all)
 
 
 @pytest.fixture

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-
 from reports.analysis.effects import Effects, collect
 from reports.exhibits import Exhibits
 from reports.figures.interaction_plot import interaction_figure
 from reports.sections.base import Section
 from reports.sections.effects.tables import tables_of
 from reports.sections.effects.words import sentences
-from reports.words import decimals_for
+from reports.words import decimals_of
 
 
 def render(data: Effects) -> Exhibits:
     """Sentences, tables of each analysis, and the figure."""
-    spreads = [
+    decimals = decimals_of(
         row.contrast.difference.sd
         for analysis in data.analyses
         for row in analysis.levels
-        if row.contrast and math.isfinite(row.contrast.difference.sd)
-    ]
-    decimals = decimals_for(float(np.median(spreads)) if spreads else math.nan)
+        if row.contrast
+    )
     tables = [table for one in data.analyses for table in tables_of(one, data, decimals)]
     figure = data.plot and interaction_figure(data.plot, data.outcomes, searching=data.searching)
     return Exhibits(

@@ -30,11 +30,12 @@ def _anova_table(analysis: GridEffects, anova: Anova, data: Effects) -> Table:
     columns = (
         Column("Source", "interactions of most factors first"),
         Column("df", "degrees of freedom", True, "r"),
-        Column("SS", "sum of squares", True, "r"),
+        Column("SS", "sum of squares", True, "r", paper=False),
         Column("Error df", "of the term's interaction with the seed", True, "r"),
         Column("Error SS", "of the term's interaction with the seed", True, "r", paper=False),
         Column("F", "mean square over that of its error", True, "r"),
-        Column("p", "of the F test", True, "r"),
+        Column("epsilon", "how far the error is from spherical, which is 1", True, "r"),
+        Column("p", "of the F test, both df times epsilon", True, "r"),
         Column("Holm p", f"adjusted over {counted(len(anova.terms), 'term')}", True, "r"),
         Column("partial eta²", "SS / (SS + SS of the error): biased upwards", True, "r"),
         Column("partial omega²", "the same without the bias; below 0 where F < 1", True, "r"),
@@ -48,6 +49,7 @@ def _anova_table(analysis: GridEffects, anova: Anova, data: Effects) -> Table:
             Cell(str(term.error_df), order=term.error_df),
             _squares(term.error_sum_of_squares),
             Cell(number(term.f, 2), order=term.f),
+            Cell(number(term.epsilon, 2), order=term.epsilon),
             p_cell(term.p),
             p_cell(term.holm_p),
             Cell(number(term.eta_squared, 2), order=term.eta_squared),
@@ -56,7 +58,7 @@ def _anova_table(analysis: GridEffects, anova: Anova, data: Effects) -> Table:
         is_main = len(term.factors) == 1
         rows.append(Row(cells, gap=previous is not None and is_main != previous, runs=runs))
         previous = is_main
-    nothing = (Cell("", order=math.nan),) * 7
+    nothing = (Cell("", order=math.nan),) * 8
     seed = (Cell("seed (block)"), Cell(str(anova.seed_df)), _squares(anova.seed_sum_of_squares))
     rows.append(Row((*seed, *nothing), gap=True, runs=runs))
     numbers = pd.DataFrame(_anova_numbers(analysis, anova))
@@ -71,8 +73,9 @@ def _squares(value: float) -> Cell:
 def _anova_caption(analysis: GridEffects, anova: Anova, data: Effects) -> str:
     return (
         "Analysis of variance with the seed as block: each term is held against its own "
-        "interaction with the seed (repeated measures), taken for normal and spherical. The grid "
-        "is balanced, with sum-to-zero coding: sums of squares of type I and III are one. p is not "
+        "interaction with the seed (repeated measures), taken for normal. Epsilon: Greenhouse and "
+        "Geisser's, by which both df are multiplied for p, as variants need not vary alike. The "
+        "grid is balanced: sums of squares of type I and III are one. p is not "
         f"adjusted; Holm p is, over {counted(len(anova.terms), 'term')} of this table. Partial "
         "eta²: SS/(SS + SS of the error), biased upwards with few seeds; partial omega²: the bias "
         "taken off. " + scope_caption(analysis, data)
@@ -89,6 +92,7 @@ def _anova_numbers(analysis: GridEffects, anova: Anova) -> Iterator[dict[str, ob
             "error_df": term.error_df,
             "error_sum_of_squares": term.error_sum_of_squares,
             "f": term.f,
+            "epsilon": term.epsilon,
             "p": term.p,
             "holm_p": term.holm_p,
             "partial_eta_squared": term.eta_squared,

@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 
 from reports.analysis.anova import LARGE_OMEGA_SQUARED, Term
-from reports.analysis.effects import Counted, Effects, GridEffects, listed
+from reports.analysis.effects import Counted, Effects, GridEffects
 from reports.analysis.level_effects import Contrast
 from reports.sections.contrast_cells import difference_words, p_words
-from reports.words import any_of, counts_caption, headed, number
+from reports.words import SCOPE, any_of, counts_caption, headed, listed, number
 
-SCOPE = "under this protocol at this scale"
 NAMED = 4
 """Contrasts that a sentence gives; the table has all."""
 
@@ -119,8 +118,10 @@ def _interactions(analysis: GridEffects, data: Effects) -> list[str]:
 
 
 def term_words(term: Term, *, adjusted: bool = False) -> str:
-    """The test of a term: "F(2, 92) = 18.01, p < 0.001, partial omega² 0.22"."""
+    """The test of a term: "F(2, 92) = 18.01, epsilon 0.87, p < 0.001, partial omega² 0.22"."""
     f = f"F({term.df}, {term.error_df}) = {number(term.f, 2)}, " if math.isfinite(term.f) else ""
+    if term.df > 1 and f:
+        f += f"epsilon {number(term.epsilon, 2)}, "
     p = p_words(term.holm_p, "Holm p") if adjusted else p_words(term.p)
     return f"{f}{p}, partial omega² {number(term.omega_squared, 2)}"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from reports.analysis.hypotheses import HypothesisResults, collect
@@ -23,7 +22,7 @@ from reports.sections.hypotheses.words import (
     verdict,
 )
 from reports.tex import escape
-from reports.words import ABSENT, decimals_for, percent
+from reports.words import ABSENT, decimals_of, percent
 from studies.records import Outcome
 
 
@@ -31,8 +30,7 @@ def render(data: HypothesisResults) -> Exhibits:
     """Sentences, and a table with a row for each hypothesis."""
     if not data.rows:
         return Exhibits(sentences=sentences(data))
-    spreads = [row.difference.sd for row in data.rows if row.difference.n > 1]
-    decimals = decimals_for(float(np.median(spreads)) if spreads else math.nan)
+    decimals = decimals_of(row.difference.sd for row in data.rows)
     table = Table(
         name="hypotheses",
         caption=caption(data),

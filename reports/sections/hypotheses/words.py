@@ -8,7 +8,7 @@ from datetime import datetime
 
 from reports.analysis.hypotheses import HypothesisResults
 from reports.analysis.verdicts import Finding, HypothesisRow, Side
-from reports.words import any_of, counts_caption, factor_label, percent
+from reports.words import SCOPE, any_of, counts_caption, factor_label, percent
 from studies.records import Outcome
 from studies.registration import HYPOTHESES, Registration
 
@@ -17,7 +17,6 @@ NOTHING_DECLARED = (
     "exploratory."
 )
 
-_SCOPE = "under this protocol at this scale"
 
 _WITHOUT_VERDICT = {
     Finding.SEARCHING: "not decided yet: the search has not chosen for every variant",
@@ -54,7 +53,7 @@ def verdict(row: HypothesisRow) -> str:
     if finding is Finding.UNCONFIRMED:
         return f"interval {_place(row)}; exploratory: to be confirmed on new seeds"
     is_lower = difference.high < 0
-    words = f"{'lower' if is_lower else 'higher'} final loss {_SCOPE}"
+    words = f"{'lower' if is_lower else 'higher'} final loss {SCOPE}"
     if finding is Finding.AS_CLAIMED:
         return words
     return f"{'better' if is_lower else 'worse'}: {words}, by more than {row.margin:.2g}"

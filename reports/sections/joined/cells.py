@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from reports.analysis.comparison import VariantRow
@@ -21,7 +20,14 @@ from reports.sections.joined.forest import (
     marked_label,
 )
 from reports.sections.joined.words import joined_sentences, joined_verdict
-from reports.words import ABSENT, counts_caption, decimals_for, number, outcome_text, percent
+from reports.words import (
+    ABSENT,
+    counts_caption,
+    decimals_of,
+    number,
+    outcome_text,
+    percent,
+)
 from studies.records import Outcome
 
 MOST_WITH_INTERVALS = 2
@@ -34,13 +40,9 @@ STAR = "*"
 
 def render(data: JoinedComparison) -> Exhibits:
     """Sentences, the table, and the forest plot where two studies have differences to show."""
-    spreads = [
-        side.loss.sd
-        for row in data.rows
-        for side in row.sides
-        if side is not None and math.isfinite(side.loss.sd)
-    ]
-    decimals = decimals_for(float(np.median(spreads)) if spreads else math.nan)
+    decimals = decimals_of(
+        side.loss.sd for row in data.rows for side in row.sides if side is not None
+    )
     known = any(difference_of(data, side) for row in data.rows for side in row.sides)
     tested = any(row.reading is not None for row in data.rows)
     return Exhibits(
@@ -64,6 +66,7 @@ def _table(data: JoinedComparison, decimals: int) -> Table:
         rows=tuple(_row(data, row, decimals) for row in data.rows),
         data=pd.DataFrame([_numbers(data, row) for row in data.rows]),
         paper=any(column.paper for column in columns[1:]),
+        behind="its own and those of the baseline, of all studies",
     )
 
 

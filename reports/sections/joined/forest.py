@@ -13,7 +13,7 @@ from reports.analysis.joined.comparison import JoinedComparison, JoinedRow, sign
 from reports.analysis.statistics import PairedDifference
 from reports.exhibits import Figure
 from reports.figures.forest_plot import Estimate, Forest, ForestPanel, draw_forest_plot
-from reports.words import LEAK_MARKS, counts_caption, percent
+from reports.words import EDGE_NOTE, LEAK_MARKS, counts_caption, percent
 from studies.records import Leak, Outcome, worst_leak
 
 
@@ -71,8 +71,9 @@ def forest_figure(data: JoinedComparison) -> Figure:
         f"({data.baseline}); panels have {same}. Filled: p by Holm within the study reaches its "
         f"level{hollow}. Arrows: longer than the axis.{lost}"
     )
+    edges = [EDGE_NOTE] * any(e.at_edge for panel in forest.panels for e in panel.estimates)
     counts = counts_caption(data.outcomes, searching=data.searching)
-    caption = " ".join([caption, *leak_notes(data), counts])
+    caption = " ".join([caption, *leak_notes(data), *edges, counts])
     rows = [
         {"cell": row.cell.name, "label": label, "study": study} | _estimate_numbers(estimate)
         for panel, study in zip(forest.panels, data.studies, strict=True)
@@ -112,6 +113,7 @@ def _estimate(side: VariantRow | None) -> Estimate:
     return Estimate(
         difference.n, difference.mean, difference.low, difference.high,
         reached=bool(sign_of(side.test.reading)), lost=lost, planned=True,
+        at_edge=side.chosen is not None and bool(side.chosen.edges),
     )  # fmt: skip
 
 
@@ -122,4 +124,5 @@ def _estimate_numbers(estimate: Estimate) -> dict[str, object]:
         "low": estimate.low,
         "high": estimate.high,
         "significant": estimate.reached,
+        "at_edge": estimate.at_edge,
     }

@@ -11,10 +11,8 @@ from reports.analysis.joined.comparison import (
     sign_of,
 )
 from reports.sections.readings import Verdict, verdict_of
-from reports.words import any_of
+from reports.words import any_of, listed
 
-MOST_NAMED = 6
-"""Cells that a sentence names; of more, it gives their number."""
 _TEXTS: Mapping[JoinedReading, str] = {
     JoinedReading.UNTESTED: "no verdict",
     JoinedReading.UNDETECTED: "no evidence of a difference",
@@ -97,8 +95,7 @@ def _said(read: Sequence[JoinedRow], reading: JoinedReading, data: JoinedCompari
     labels = [row.cell.label for row in read if row.reading is reading]
     if not labels:
         return ""
-    more = len(labels) - MOST_NAMED
-    named = ", ".join(labels[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    named = any_of(listed(labels), "and")
     return f"{_COUNTED[reading]} {len(labels)} of {len(read)} shared cells ({named})."
 
 

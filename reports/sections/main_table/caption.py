@@ -8,7 +8,15 @@ from reports.analysis.against_baseline import Reading
 from reports.analysis.comparison import Comparison, VariantRow
 from reports.references import formula, mark
 from reports.sections.contrast_cells import SD_IN_BRACKETS
-from reports.words import EDGE_MARK, any_of, counts_caption, percent, settings_text, uneven_text
+from reports.words import (
+    EDGE_NOTE,
+    OTHER_LOAD,
+    any_of,
+    counts_caption,
+    percent,
+    settings_text,
+    uneven_text,
+)
 from studies.methods import STATISTICS
 from studies.records import Leak, Outcome
 
@@ -131,13 +139,13 @@ def _columns_in_caption(data: Comparison) -> list[str]:
             f"all at {settings_text(data.shared_settings)}, with the difference to the baseline."
         )
         if any(row.chosen and row.chosen.edges for row in data.rows):
-            parts.append(f"{EDGE_MARK} At the edge of what was tried: the best may lie beyond.")
+            parts.append(EDGE_NOTE)
     if data.early:
         parts.append(f"Early loss: {data.early}.")
     if data.machines:
         where = "on one machine" if data.machines == 1 else f"on {data.machines} machines"
         alike = "" if data.machines == 1 else ", so that variants differ by these too"
-        parts.append(f"Steps/s: median over runs, {where}{alike}.")
+        parts.append(f"Steps/s: median over runs, {where}{alike}. {OTHER_LOAD}")
     return parts
 
 

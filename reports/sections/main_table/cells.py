@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from statistics import median
 
 from reports.analysis.comparison import VariantRow
 from reports.analysis.statistics import Interval, Summary
@@ -27,6 +29,8 @@ LEAK_WORDS: dict[Leak | None, str] = {
     Leak.LEAKY: "no",
     None: "not measured",
 }
+BEHIND = "its own, the baseline's and, where it is ranked, those of the variant of lowest mean"
+"""Whose the runs of a row are."""
 
 
 def name_cell(row: VariantRow) -> Cell:
@@ -177,10 +181,21 @@ def count_cell(value: float) -> Cell:
     return Cell(grouped(value), order=value, tex=tex)
 
 
-def speed_cell(row: VariantRow) -> Cell:
+def speed_decimals(rows: Sequence[VariantRow]) -> int:
+    """Decimals of a column of steps per second: three digits of its median."""
+    known = [row.cost.steps_per_s for row in rows if row.cost.steps_per_s > 0]
+    return max(0, 2 - math.floor(math.log10(median(known)))) if known else 0
+
+
+def speed_cell(row: VariantRow, decimals: int) -> Cell:
     """Steps per second, and tokens."""
     speed = row.cost.steps_per_s
     if not math.isfinite(speed):
         return Cell(ABSENT, order=math.nan)
-    text = f"{speed:.3g}" if speed < 1000 else grouped(speed)
-    return Cell(text, order=speed, detail=f"{grouped(row.cost.tokens_per_s)} tokens/s")
+    detail = f"{grouped(row.cost.tokens_per_s)} tokens/s"
+    return Cell(speed_text(speed, decimals), order=speed, detail=detail)
+
+
+def speed_text(steps_per_s: float, decimals: int) -> str:
+    """Steps per second with so many decimals, and spaces between thousands."""
+    return f"{steps_per_s:.{decimals}f}" if decimals else grouped(steps_per_s)

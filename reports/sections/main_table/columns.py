@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
 from reports.analysis.comparison import Comparison, VariantRow
-from reports.analysis.statistics import LEAST_FLIPS, Summary
+from reports.analysis.statistics import LEAST_FLIPS
 from reports.exhibits import Cell, Column
 from reports.sections.main_table.cells import (
     causal_cell,
@@ -26,10 +24,11 @@ from reports.sections.main_table.cells import (
     reading_cell,
     shared_cell,
     speed_cell,
+    speed_decimals,
     summary_cell,
     win_cell,
 )
-from reports.words import decimals_for, factor_label, percent, settings_text
+from reports.words import decimals_of, factor_label, percent, settings_text, spread_column
 
 
 class Entry(NamedTuple):
@@ -47,7 +46,7 @@ def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     if data.early:
         spread = ", SD over seeds" if any(row.early.n > 1 for row in data.rows) else ""
         help_ = f"validation loss {data.early}, nats/token: mean{spread}"
-        kind = _loss_column([row.early for row in data.rows], decimals)
+        kind = spread_column([row.early.sd for row in data.rows], decimals)
         column = Column("Early loss", help_, True, kind, paper=False)
         found.append(Entry(column, lambda row: summary_cell(row.early, decimals)))
     if any(row.loss.n >= LEAST_FLIPS for row in data.rows):
@@ -68,6 +67,7 @@ def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     """The variant, its loss, and how it stands to the baseline."""
     level = percent(data.confidence)
     finer = _decimals_of_differences(data, decimals)
+    sds = [row.loss.sd for row in data.rows]
     several = any(row.loss.n > 1 for row in data.rows)
     loss = "validation loss at the last step, nats/token: mean over completed runs"
     loss += ", SD over seeds" * several
@@ -80,7 +80,7 @@ def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     return (
         Entry(Column("Variant", name), name_cell),
         Entry(
-            Column("Final loss", loss, True, _loss_column([r.loss for r in data.rows], decimals)),
+            Column("Final loss", loss, True, spread_column(sds, decimals)),
             lambda row: loss_cell(row, decimals),
         ),
         Entry(
@@ -100,17 +100,10 @@ def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     )
 
 
-def _loss_column(losses: Sequence[Summary], decimals: int) -> str:
-    """Column of siunitx with room for the SD in brackets."""
-    sds = [loss.sd for loss in losses if math.isfinite(loss.sd)]
-    digits = len(str(round(max(sds, default=0.0) * 10**decimals)))
-    return f"S[table-format=1.{decimals}({digits})]"
-
-
 def _decimals_of_differences(data: Comparison, decimals: int) -> int:
     """At least those of losses; more where pairing by seed takes most of the spread away."""
     sds = [row.difference.sd for row in data.rows if row.difference and row.difference.sd > 0]
-    return max(decimals, decimals_for(float(np.median(sds))) if sds else 0)
+    return max(decimals, decimals_of(sds)) if sds else decimals
 
 
 def _search_entries(data: Comparison, decimals: int) -> list[Entry]:
@@ -148,6 +141,7 @@ def _search_entries(data: Comparison, decimals: int) -> list[Entry]:
 def _cost_entries(data: Comparison) -> tuple[Entry, ...]:
     where = "all on one machine" if data.machines < 2 else f"on {data.machines} machines"
     speed = f"training steps, median over completed runs, {where}"
+    decimals = speed_decimals(data.rows)
     return (
         _count_entry(
             data, "Parameters", "trainable, shared ones once", lambda r: r.cost.parameters
@@ -164,7 +158,7 @@ def _cost_entries(data: Comparison) -> tuple[Entry, ...]:
             "forward and backward; matrix products and attention scores",
             lambda row: row.cost.flops_per_token,
         ),
-        Entry(_number_column("Steps/s", speed), speed_cell),
+        Entry(_number_column("Steps/s", speed), lambda row: speed_cell(row, decimals)),
     )
 
 

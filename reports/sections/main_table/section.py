@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from reports.analysis.against_baseline import Reading
 from reports.analysis.comparison import Comparison, compare
 from reports.exhibits import Cell, Exhibits, Row, Table
 from reports.sections.base import Section
+from reports.sections.contrast_cells import bar_limit
 from reports.sections.main_table.caption import caption
+from reports.sections.main_table.cells import BEHIND
 from reports.sections.main_table.columns import Entry, entries
 from reports.sections.main_table.numbers import numbers
 from reports.sections.main_table.words import sentences
-from reports.words import decimals_for, number, percent
+from reports.words import decimals_of, number, percent
 from studies.records import Outcome
 
 
 def render(data: Comparison) -> Exhibits:
     """The table, and the sentences that its numbers allow."""
-    spreads = [row.loss.sd for row in data.rows if math.isfinite(row.loss.sd)]
-    decimals = decimals_for(float(np.median(spreads)) if spreads else math.nan)
+    decimals = decimals_of(row.loss.sd for row in data.rows)
     shown = entries(data, decimals)
     rows = [
         Row(tuple(entry.cell(row) for entry in shown), gap=row.starts_group, runs=row.runs)
@@ -36,7 +35,8 @@ def render(data: Comparison) -> Exhibits:
         columns=tuple(entry.column for entry in shown),
         rows=tuple(rows),
         data=numbers(data, decimals),
-        bar_limit=_bar_limit(data),
+        bar_limit=bar_limit([row.difference for row in data.rows if row.difference]),
+        behind=BEHIND,
     )
     return Exhibits(sentences=sentences(data, decimals), tables=(table,), methods=_methods(data))
 
@@ -76,15 +76,6 @@ def _noise_row(data: Comparison, shown: tuple[Entry, ...], decimals: int) -> Row
         gap=True,
         runs=tuple(dict.fromkeys(ranked)),
     )
-
-
-def _bar_limit(data: Comparison) -> float:
-    """Scale of the interval bars; a few very wide intervals run off it, with an arrow."""
-    known = [row.difference for row in data.rows if row.difference and row.difference.n > 1]
-    if not known:
-        return 0.0
-    half_widths = [d.high - d.mean for d in known]
-    return float(max(abs(d.mean) for d in known) + np.median(half_widths)) or 1.0
 
 
 SECTION = Section("Final loss", compare, render, absent="", whole=True)

@@ -9,8 +9,7 @@ from reports.analysis.comparison import Comparison, VariantRow
 from reports.analysis.power import POWER
 from reports.analysis.statistics import LEAST_FLIPS, least_flip_p
 from reports.sections.main_table.caption import DIFFERENT_SETS
-from reports.sections.readings import SCOPE
-from reports.words import number, percent
+from reports.words import SCOPE, number, percent
 from studies.records import Leak, Outcome
 
 

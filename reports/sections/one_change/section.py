@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import pandas as pd
 
 from reports.analysis.comparison import VariantRow
@@ -12,19 +9,18 @@ from reports.analysis.one_change import Change, OneChange, collect
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.sections.base import Section
 from reports.sections.contrast_cells import bar_limit
-from reports.sections.main_table.cells import marked_label
+from reports.sections.main_table.cells import BEHIND, marked_label
 from reports.sections.main_table.columns import result_entries
 from reports.sections.main_table.numbers import variant_numbers
 from reports.sections.one_change.words import caption, sentences
-from reports.words import decimals_for
+from reports.words import decimals_of
 
 BASELINE = Change("", "baseline")
 
 
 def render(data: OneChange) -> Exhibits:
     """The table, and what it says."""
-    spreads = [row.loss.sd for _, row in data.rows if math.isfinite(row.loss.sd)]
-    decimals = decimals_for(float(np.median(spreads)) if spreads else math.nan)
+    decimals = decimals_of(row.loss.sd for _, row in data.rows)
     listed = ((BASELINE, data.baseline), *data.rows)
     entries = result_entries(data.comparison, decimals)[1:]
     rows = []
@@ -50,6 +46,7 @@ def render(data: OneChange) -> Exhibits:
             ]
         ),
         bar_limit=bar_limit([row.difference for _, row in data.rows if row.difference]),
+        behind=BEHIND,
     )
     return Exhibits(sentences=sentences(data, decimals), tables=(table,))
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 
 from reports.analysis.against_baseline import UNTESTED, BaselineTest, Reading
-from reports.analysis.effects import listed
 from reports.analysis.one_change import OneChange
 from reports.sections.contrast_cells import SD_IN_BRACKETS, difference_words, p_words
-from reports.sections.readings import SCOPE
-from reports.words import EDGE_MARK, LEAK_MARKS, any_of, counts_caption, percent
+from reports.words import (
+    EDGE_NOTE,
+    LEAK_MARKS,
+    SCOPE,
+    any_of,
+    counts_caption,
+    listed,
+    percent,
+)
 from studies.records import Leak
 
 _SIDES = (
@@ -111,6 +117,6 @@ def caption(data: OneChange) -> str:
     if comparison.tuned:
         parts.append("Each variant at the values that its search chose.")
     if any(row.chosen and row.chosen.edges for _, row in data.rows):
-        parts.append(f"{EDGE_MARK} At the edge of what was tried: the best may lie beyond.")
+        parts.append(EDGE_NOTE)
     counts = counts_caption(comparison.outcomes, searching=comparison.searching)
     return " ".join([*parts, counts])

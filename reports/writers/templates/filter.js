@@ -1,8 +1,11 @@
 // A table shows the rows that have every typed word, one of the pressed outcomes, and a place among
-// the runs that are asked for.
+// the runs that are asked for. A long one of which nothing is asked shows its first rows, in the
+// order that it has, until it is unfolded.
 const selections = new Map(); // table id to what shows certain rows of it alone
 for (const tools of document.querySelectorAll(".tools[data-table]")) {
-  const rows = [...document.getElementById(tools.dataset.table).tBodies[0].rows];
+  const table = document.getElementById(tools.dataset.table);
+  const rows = [...table.tBodies[0].rows];
+  const unfold = document.querySelector(`.unfold[aria-controls=${table.id}]`); // of a long table
   const field = tools.querySelector("input");
   const outcomes = [...tools.querySelectorAll("button[data-outcome]")];
   const count = tools.querySelector("output");
@@ -11,12 +14,18 @@ for (const tools of document.querySelectorAll(".tools[data-table]")) {
   const pressed = (button) => button.getAttribute("aria-pressed") === "true";
   let texts = null; // of the rows, made when they are first needed
   let selected = null;
+  let folded = Boolean(unfold);
 
   const textOf = (row) => {
     const copy = row.cloneNode(true);
     copy.querySelectorAll(".behind").forEach((link) => link.remove());
     const keys = [...copy.querySelectorAll("[title]")].map((element) => element.title);
     return plain([...copy.cells].map((cell) => cell.textContent).concat(keys).join("\n"));
+  };
+  const nothing = (ends) => {
+    const asked = [...(field?.value.trim() ? [`“${field.value.trim()}”`] : []), ...ends].join(", ");
+    const among = selected ? `of the ${selected.size} runs behind the number` : `of ${rows.length} rows`;
+    return asked ? `None ${among} matches ${asked}.` : `None ${among}.`;
   };
   const look = () => {
     const wanted = words();
@@ -31,12 +40,19 @@ for (const tools of document.querySelectorAll(".tools[data-table]")) {
       shown += fits;
     });
     const all = !selected && !ends.length && !wanted.length;
-    count.textContent = all ? "" : `${shown} of ${rows.length} rows`;
+    count.textContent = all ? "" : shown ? `${shown} of ${rows.length} rows` : nothing(ends);
+    table.classList.toggle("folded", folded && all);
+    if (unfold) unfold.hidden = !folded || !all;
   };
   outcomes.forEach((button) => button.addEventListener("click", () => {
     button.setAttribute("aria-pressed", !pressed(button));
     look();
   }));
+  unfold?.addEventListener("click", () => {
+    folded = false;
+    look();
+    table.parentElement.focus({ preventScroll: true }); // the button is gone
+  });
   field?.addEventListener("input", look);
   field?.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
@@ -53,4 +69,5 @@ for (const tools of document.querySelectorAll(".tools[data-table]")) {
     look();
   });
   tools.hidden = false;
+  look();
 }
