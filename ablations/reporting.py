@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
@@ -129,6 +129,8 @@ def report(options: argparse.Namespace) -> int:
     chosen = ReportOptions(options.venue, options.formats, links, pages, workers=_processors())
     with Console(stderr=True).status("collecting numbers and drawing figures"):
         files = build_report(results, output, chosen)
+    for line in _partial(results):
+        print(line)
     print(f"report:    {files.html}")
     print(f"paper:     {files.tex}, tables/, figures/, numbers.tex beside it")
     if not options.no_log:
@@ -136,6 +138,20 @@ def report(options: argparse.Namespace) -> int:
     for one in each:
         print(f"MLflow UI: {typed('ui', one)}")
     return 0
+
+
+def _partial(results: StudyResults | JoinedResults) -> Iterator[str]:
+    """A line for each study that has not ended, and how far it is."""
+    from reports.overview import is_partial
+    from reports.results.joined import JoinedResults
+    from reports.words import progress_text
+
+    studies = results.studies if isinstance(results, JoinedResults) else (results,)
+    for study in studies:
+        if is_partial(study):
+            searching = not study.plan.is_settled
+            progress = progress_text(study.outcomes(), searching=searching)
+            yield f"partial:   {f'{study.name}: ' if len(studies) > 1 else ''}{progress}"
 
 
 def _require_writable(output: Path) -> None:

@@ -126,11 +126,16 @@ class Document:
 
 @dataclass(frozen=True)
 class Exhibits:
-    """What a section found: sentences, tables and figures."""
+    """What a section found: sentences, tables and figures.
+
+    Sentences and captions may cite (`reports.references`); nothing else does.
+    """
 
     sentences: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     documents: tuple[Document, ...] = ()
+    references: tuple[str, ...] = ()
+    """Keys of the papers that are listed below it."""
     methods: tuple[str, ...] = ()
     """Names in `studies.methods.STATISTICS` of what its numbers were made by."""

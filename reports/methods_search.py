@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from reports.references import cited, mark
 from reports.words import any_of, factor_label, plain_value
+from studies.configuration import value_at
 from studies.methods import SOFTWARE
 from studies.plan import Plan
 from studies.protocol import Fixed, Range, Sweep
@@ -22,8 +25,12 @@ def _search(plan: Plan) -> str:
     if isinstance(search, Fixed):
         if len(plan.cells) == 1:
             return "No hyper-parameter was searched for"
+        follows = following(plan)
+        verb = "follows" if len(follows) == 1 else "follow"
+        beside = f", and for {any_of(follows, 'and')}, which {verb} from it" if follows else ""
         return (
-            "No hyper-parameter was searched for: what is not compared is the same for all variants"
+            "No hyper-parameter was searched for: all variants have the same settings, but for "
+            f"what is compared{beside}"
         )
     declared = {key: _tried(values) for key, values in search.tried.items()}
     if isinstance(search, Sweep):
@@ -48,6 +55,26 @@ def _search(plan: Plan) -> str:
     if not plan.is_settled:
         sentence += f" (chosen so far for {len(plan.choices)} of {len(plan.cells)} variants)"
     return sentence
+
+
+FOLLOWING = {"model.d_ff": "the hidden width", "training.max_steps": "the number of steps"}
+"""What a protocol sets for each variant, in words."""
+
+
+def following(plan: Plan) -> list[str]:
+    """Settings in which variants differ without being compared in them, in words.
+
+    Those that mean something for some variants only, and digests of what is compared, are none.
+    """
+    factors = {key for cell in plan.cells for key in cell.levels}
+    found = []
+    for section, settings in plan.cells[0].configuration.items():
+        for name in settings if isinstance(settings, Mapping) else ():
+            key = f"{section}.{name}"
+            values = {repr(value_at(cell.configuration, key)) for cell in plan.cells} - {"None"}
+            if len(values) > 1 and key not in factors and not name.endswith("_digest"):
+                found.append(FOLLOWING.get(key, factor_label(key)))
+    return found
 
 
 def _swept(plan: Plan, key: str) -> str:

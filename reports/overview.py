@@ -13,6 +13,7 @@ from reports.words import (
     factor_label,
     grouped,
     level_label,
+    percent,
     plain_value,
     progress_text,
 )
@@ -70,14 +71,13 @@ def collect_overview(results: StudyResults) -> Overview:
     """Everything that the head says."""
     plan = results.plan
     outcomes = results.outcomes()
-    finished = sum(outcomes[outcome] for outcome in FINISHED)
     seeds = len(plan.study.seeds)
     return Overview(
         study=plan.study.name,
         question=plan.study.question,
         outcomes=outcomes,
         progress=progress_text(outcomes, searching=not plan.is_settled),
-        partial=finished < len(plan.runs) or not plan.is_settled,
+        partial=is_partial(results),
         factors=_factors(results),
         protocol=_protocol(results),
         environment=environment(results.records.values()),
@@ -93,6 +93,13 @@ def collect_overview(results: StudyResults) -> Overview:
         ),
         excluded=tuple(Note(_combination(e.levels), e.because) for e in plan.excluded),
     )
+
+
+def is_partial(results: StudyResults) -> bool:
+    """Whether runs have to end yet, or a search may ask for more."""
+    outcomes = results.outcomes()
+    finished = sum(outcomes[outcome] for outcome in FINISHED)
+    return finished < len(results.plan.runs) or not results.plan.is_settled
 
 
 def _of_the_search(plan: Plan) -> str:
@@ -141,7 +148,7 @@ def _protocol(results: StudyResults) -> tuple[Fact, ...]:
         Fact("baseline", results.labels[results.plan.baseline]),
         Fact("seeds", f"{seeds}; differences are paired by seed"),
         Fact("primary outcome", "validation loss at the last step; no checkpoint is selected"),
-        Fact("interval", f"{study.report.confidence:.0%}, paired t by seed, uncorrected"),
+        Fact("interval", f"{percent(study.report.confidence)}, paired t by seed, uncorrected"),
         Fact(
             "corpus",
             f"{of('data.corpus')}, tokenizer {of('data.tokenizer')}; "

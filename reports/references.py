@@ -1,7 +1,8 @@
 """The papers behind what a report names, and how a sentence cites them.
 
 `references.bib` has every paper that a level, a diagnostic or a method names as its source by
-`Level.cite`. A sentence carries its citations as marks, and is written in LaTeX or in plain text.
+`Level.cite`. A sentence or a caption carries its citations, and what is a formula in LaTeX, as
+marks; each writer reads them by `as_tex` or `as_text`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ BIBLIOGRAPHY = Path(__file__).parent / "references.bib"
 _OPEN, _CLOSE = "\x02", "\x03"
 """Around the keys of a citation: control characters, which no study file may hold."""
 _MARK = re.compile(rf" ?{_OPEN}(.*?){_CLOSE}")
+_PLAIN, _TEX, _END = "\x04", "\x05", "\x06"
+"""Around what is written in one way as text and in another one in LaTeX."""
+_FORMULA = re.compile(rf"{_PLAIN}(.*?){_TEX}(.*?){_END}")
+_EITHER = re.compile(f"{_MARK.pattern}|{_FORMULA.pattern}")
 _ENTRY = re.compile(r"^@(\w+)\{([\w]+),\n(.*?)\n\}$", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"^  (\w+) = \{(.*)\},?$", re.MULTILINE)
 _PLACES = ("booktitle", "journal", "institution", "publisher", "howpublished")
@@ -48,13 +53,17 @@ class Reference:
     """Journal, proceedings, publisher."""
 
     @property
+    def names(self) -> str:
+        """The authors in short: "Holm", "Wu & He", "Ba et al."."""
+        first, *others = self.surnames
+        if len(others) == 1 and others[0] != "others":
+            return f"{first} & {others[0]}"
+        return first if not others else f"{first} et al."
+
+    @property
     def short(self) -> str:
         """How a sentence names it: "Holm 1979", "Wu & He 2018", "Ba et al. 2016"."""
-        first, *others = self.surnames
-        name = first if not others else f"{first} et al."
-        if len(others) == 1 and others[0] != "others":
-            name = f"{first} & {others[0]}"
-        return f"{name} {self.year}"
+        return f"{self.names} {self.year}"
 
     @property
     def text(self) -> str:
@@ -103,6 +112,11 @@ def mark(keys: str) -> str:
     return f" {_OPEN}{keys}{_CLOSE}" if keys else ""
 
 
+def formula(plain: str, tex: str) -> str:
+    """What stands in a text as it is, and in LaTeX as its own code; either may be empty."""
+    return f"{_PLAIN}{plain}{_TEX}{tex}{_END}"
+
+
 def keys_of(texts: Iterable[str]) -> tuple[str, ...]:
     """The keys that texts cite, in the order of the alphabet, each once."""
     return tuple(sorted({key for text in texts for m in _MARK.findall(text) for key in _keys(m)}))
@@ -111,16 +125,19 @@ def keys_of(texts: Iterable[str]) -> tuple[str, ...]:
 def as_text(text: str) -> str:
     """The text with names and years in brackets: "Holm's test (Holm 1979)"."""
     entries = bibliography()
+    text = _FORMULA.sub(lambda m: m[1], text)
     return _MARK.sub(lambda m: f" ({'; '.join(entries[key].short for key in _keys(m[1]))})", text)
 
 
 def as_tex(text: str) -> str:
     r"""The text in LaTeX, with `\citep` of natbib."""
-    parts = _MARK.split(text)
-    return "".join(
-        rf"~\citep{{{','.join(_keys(part))}}}" if place % 2 else escape(part)
-        for place, part in enumerate(parts)
-    )
+    found, end = [], 0
+    for match in _EITHER.finditer(text):
+        keys, _, tex = match.groups()
+        cited_ = tex if keys is None else rf"~\citep{{{','.join(_keys(keys))}}}"
+        found += [escape(text[end : match.start()]), cited_]
+        end = match.end()
+    return "".join([*found, escape(text[end:])])
 
 
 def entries_of(keys: Iterable[str]) -> str:

@@ -120,6 +120,19 @@ def p_text(p: float) -> str:
     return number(p, 4 if f"{p:.3f}" == "0.050" else 3)
 
 
+def percent(share: float) -> str:
+    """A share in full: "95%", "99.5%"; a level of confidence is never rounded to 100%."""
+    return f"{100 * share:.10g}%"
+
+
+def time_text(hours: float) -> str:
+    """A time in the unit that suits its size: "4.07 s", "12.5 min", "3.2 h"."""
+    seconds = 3600 * hours
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if hours < 1 else f"{hours:.4g} h"
+
+
 def grouped(value: float) -> str:
     """A count with thin spaces between thousands: 1 234 567."""
     return f"{value:,.0f}".replace(",", "\u202f") if math.isfinite(value) else ABSENT

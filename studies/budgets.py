@@ -84,3 +84,15 @@ def with_budget(budget: Budget | None, configuration: Configuration) -> Configur
     if amount is None or cost is None:
         return configuration
     return with_values(configuration, {"training.max_steps": max(1, round(amount / cost))})
+
+
+def early_text(configurations: Iterable[Mapping[str, Mapping[str, Any]]]) -> str:
+    """When the early loss is measured: "at step 50", or each variant at a share of its own."""
+    training = [configuration["training"] for configuration in configurations]
+    shares = sorted({one["early_step_fraction"] for one in training})
+    if any(one.get("max_minutes") is not None for one in training):
+        return f"after {shares[0]:.3g} of the minutes"
+    steps = sorted({max(1, round(o["early_step_fraction"] * o["max_steps"])) for o in training})
+    if len(steps) == 1:
+        return f"at step {steps[0]}"
+    return f"at step {steps[0]} to {steps[-1]}, {shares[0]:.3g} of the steps of each variant"

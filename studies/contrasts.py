@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 from studies.designs import Combination, matches
 from studies.errors import AblationError
@@ -96,3 +97,24 @@ def _shares(plan: Plan, variants: Sequence[str], key: str) -> dict[Scalar, Fract
     levels = [plan.cell(variant).levels[key] for variant in variants]
     counts = Counter(level for level in levels if level is not None)
     return {level: Fraction(count, counts.total()) for level, count in counts.items()}
+
+
+class DeclaredPair(NamedTuple):
+    """A hypothesis that compares one cell with the baseline."""
+
+    hypothesis: str
+    variant: str
+    margin: float | None
+    """As declared, in nats per token."""
+
+
+def declared_pairs(plan: Plan) -> tuple[DeclaredPair, ...]:
+    """The hypotheses on a pair that each comparison with the baseline is of as well."""
+    found = []
+    for name, contrast in plan.contrasts.items():
+        both = {*contrast.of, *contrast.against}
+        if len(both) == 2 and plan.baseline in both:
+            (variant,) = both - {plan.baseline}
+            margin = plan.study.hypotheses[name].margin
+            found.append(DeclaredPair(name, variant, margin))
+    return tuple(found)

@@ -142,6 +142,13 @@ def seeds_added(registration: Registration | None, plan: Plan) -> int:
     return len(set(plan.study.seeds) - set(registration.parts["seeds"]))
 
 
+def seeds_dropped(registration: Registration | None, plan: Plan) -> tuple[int, ...]:
+    """Seeds that a plan had when it was registered; none without an intact registration."""
+    if registration is None or not registration.is_intact:
+        return ()
+    return tuple(s for s in registration.parts["seeds"] if s not in plan.study.seeds)
+
+
 @dataclass(frozen=True)
 class Changes:
     """What a study says now that it did not say when it was registered."""

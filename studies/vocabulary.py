@@ -56,6 +56,14 @@ class Position(Level):
     """Whether there is a learnt vector per position."""
 
 
+@dataclass(frozen=True)
+class Corpus(Level):
+    """A text that comes with Python."""
+
+    licence: str = "Python Software Foundation licence, version 2 (PSF-2.0)"
+    """Under which it is published."""
+
+
 ACTIVATIONS: Registry[Activation] = Registry(
     "activation",
     {
@@ -230,15 +238,15 @@ INITIALIZATIONS: Registry[Level] = Registry(
     },
 )
 
-CORPORA: Registry[Level] = Registry(
+CORPORA: Registry[Corpus] = Registry(
     "corpus",
     {
-        "python-docs": Level(
+        "python-docs": Corpus(
             "Python help topics",
             "0.5 MB of English prose, from `pydoc_data.topics`",
             uncited="a part of Python",
         ),
-        "python-stdlib": Level(
+        "python-stdlib": Corpus(
             "Python standard library",
             "source code of the running interpreter's library",
             uncited="a part of Python",

@@ -42,8 +42,8 @@ class Reading(Enum):
     LEAKY = "later tokens leak into an evaluation"
     SEARCHING = "the search has not chosen for all variants"
     NO_PAIR = "no seed has both runs"
-    ONE_RUN = "there is one seed, and no interval"
     TOO_FEW = "planned seeds are missing"
+    ONE_RUN = "there is one seed, and no interval"
     NO_DIFFERENCE = "the interval includes 0"
     NOT_SIGNIFICANT = "the interval excludes 0, the adjusted p does not reach the level"
     AT_EDGE = "a search ended at its edge: what is higher might be lower beyond it"
@@ -65,8 +65,8 @@ UNTESTED = (
     Reading.LEAKY,
     Reading.SEARCHING,
     Reading.NO_PAIR,
-    Reading.ONE_RUN,
     Reading.TOO_FEW,
+    Reading.ONE_RUN,
 )
 """Readings of comparisons that have no p."""
 
@@ -155,9 +155,9 @@ def _shortage(pairs: int, seeds: int) -> Reading | None:
     """What is missing for a test; one while seeds run would stop when it likes what it sees."""
     if pairs == 0:
         return Reading.NO_PAIR
-    if pairs < 2:
-        return Reading.ONE_RUN
-    return Reading.TOO_FEW if pairs < seeds else None
+    if pairs < seeds:
+        return Reading.TOO_FEW
+    return Reading.ONE_RUN if pairs < 2 else None
 
 
 def with_readings(tests: Mapping[str, BaselineTest], confidence: float) -> dict[str, BaselineTest]:

@@ -31,12 +31,13 @@ from reports.analysis.statistics import (
 from reports.figures.style import layout_of
 from reports.results.frame import StudyResults
 from reports.words import FINISHED, UNFINISHED
-from studies.budgets import length_text
+from studies.budgets import early_text, length_text
+from studies.contrasts import DeclaredPair, declared_pairs
 from studies.fairness import budget_difference
 from studies.metrics import EARLY_LOSS, FINAL_LOSS
-from studies.plan import Choice, Plan
+from studies.plan import Choice
 from studies.records import Leak, Outcome
-from studies.registration import seeds_added
+from studies.registration import seeds_added, seeds_dropped
 from studies.values import Scalar
 
 
@@ -101,6 +102,10 @@ class Comparison:
     seeds: int
     added_seeds: int
     """Of the seeds, those that came after the registration."""
+    dropped_seeds: tuple[int, ...]
+    """Registered, and no longer planned."""
+    declared: tuple[DeclaredPair, ...]
+    """Hypotheses on a pair of these comparisons."""
     length: str
     """Of a run: "400 steps", "5 minutes"."""
     early: str
@@ -151,8 +156,12 @@ def compare(whole: StudyResults) -> Comparison:
         confidence=plan.study.report.confidence,
         seeds=len(plan.study.seeds),
         added_seeds=seeds_added(whole.registration, plan),
+        dropped_seeds=seeds_dropped(whole.registration, plan),
+        declared=declared_pairs(plan),
         length=length_text(cell.configuration for cell in plan.cells),
-        early=_early(plan) if any(row.early.n for row in rows) else "",
+        early=early_text(c.configuration for c in plan.cells)
+        if any(row.early.n for row in rows)
+        else "",
         machines=machines(results),
         outcomes=results.outcomes(),
         evaluation_sets=len(results.evaluation_sets(results.variants)),
@@ -263,7 +272,8 @@ def _with_shared(row: VariantRow, whole: StudyResults) -> VariantRow:
     baseline = results.values(FINAL_LOSS, results.plan.baseline)
     confidence = results.plan.study.report.confidence
     both = (row.variant, results.plan.baseline)
-    comparable = both[0] != both[1] and len(results.evaluation_sets(both)) < 2
+    leaks = Leak.LEAKY in [results.leaks[variant] for variant in both]
+    comparable = both[0] != both[1] and len(results.evaluation_sets(both)) < 2 and not leaks
     return replace(
         row,
         chosen=whole.plan.choices.get(row.variant),
@@ -280,15 +290,3 @@ def _behind(results: StudyResults, variant: str) -> tuple[str, ...]:
         for run in results.plan.runs
         if run.variant in both and run.run_key in results.records
     )
-
-
-def _early(plan: Plan) -> str:
-    """When the early loss is measured: "at step 50", or each variant at a share of its own."""
-    training = [cell.configuration["training"] for cell in plan.cells]
-    shares = sorted({one["early_step_fraction"] for one in training})
-    if any(one.get("max_minutes") is not None for one in training):
-        return f"after {shares[0]:.3g} of the minutes"
-    steps = sorted({max(1, round(o["early_step_fraction"] * o["max_steps"])) for o in training})
-    if len(steps) == 1:
-        return f"at step {steps[0]}"
-    return f"at step {steps[0]} to {steps[-1]}, {shares[0]:.3g} of the steps of each variant"

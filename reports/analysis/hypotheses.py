@@ -28,12 +28,12 @@ from reports.analysis.verdicts import (
 )
 from reports.results.frame import StudyResults
 from reports.words import any_of, level_label
-from studies.contrasts import confounded
+from studies.contrasts import confounded, declared_pairs
 from studies.fairness import budget_difference
 from studies.hypotheses import Hypothesis, LevelSets
 from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome
-from studies.registration import Changes, Registration, changes_since
+from studies.registration import Changes, Registration, changes_since, seeds_dropped
 from studies.values import Scalar
 
 
@@ -45,6 +45,10 @@ class HypothesisResults:
     registration: Registration | None
     changes: Changes | None
     """Since the registration."""
+    dropped_seeds: tuple[int, ...]
+    """Registered, and no longer planned."""
+    pairs: dict[str, str]
+    """Label of the variant that a hypothesis compares with the baseline, cell against cell."""
     removed: dict[str, str]
     """Claim of each hypothesis that is registered and no longer in the file, by name."""
     confidence: float
@@ -72,6 +76,8 @@ def collect(results: StudyResults) -> HypothesisResults | None:
         rows=decided(rows, registered, confidence),
         registration=registration,
         changes=changes,
+        dropped_seeds=seeds_dropped(registration, plan),
+        pairs={pair.hypothesis: results.labels[pair.variant] for pair in declared_pairs(plan)},
         removed={name: registered[name].claim for name in (changes.removed if changes else ())},
         confidence=confidence,
         budgets=budget_difference(plan),
@@ -96,7 +102,8 @@ def _row(results: StudyResults, name: str, standing: Standing, family: int) -> H
     seeds = _seeds(results, hypothesis, standing)
     both = (contrast.of, contrast.against)
     losses = pd.DataFrame({v: results.values(FINAL_LOSS, v) for side in both for v in side})
-    complete = losses[losses.index.isin(seeds)].dropna()
+    incomparable = _incomparable(results, (*contrast.of, *contrast.against))
+    complete = losses[losses.index.isin([] if incomparable else seeds)].dropna()
     of, against = (complete[list(side)].mean(axis=1) for side in both)
     confidence = plan.study.report.confidence
     difference = paired_difference(of, against, confidence)
@@ -121,7 +128,7 @@ def _row(results: StudyResults, name: str, standing: Standing, family: int) -> H
         beyond_p=math.nan,
         finding=Finding.NO_PAIR,
     )
-    obstacle = _obstacle(results, row, (*contrast.of, *contrast.against))
+    obstacle = incomparable or _obstacle(results, row)
     if obstacle is not None:
         return replace(row, finding=obstacle)
     if hypothesis.direction == "equivalent":
@@ -171,16 +178,19 @@ def _levels_text(key: str, value: Scalar | tuple[Scalar, ...]) -> str:
     return any_of([level_label(key, "null" if v is None else v) for v in levels], "or")
 
 
-def _obstacle(
-    results: StudyResults, row: HypothesisRow, variants: tuple[str, ...]
-) -> Finding | None:
-    """Why there is no verdict, if there is a reason."""
+def _incomparable(results: StudyResults, variants: tuple[str, ...]) -> Finding | None:
+    """Why losses have no difference at all, if there is a reason."""
+    if len(results.evaluation_sets(variants)) > 1:
+        return Finding.DIFFERENT_TEXTS
+    return Finding.LEAKY if Leak.LEAKY in [results.leaks[v] for v in variants] else None
+
+
+def _obstacle(results: StudyResults, row: HypothesisRow) -> Finding | None:
+    """Why there is no verdict on a difference, if there is a reason."""
     n = row.difference.n
     reasons = {
         Finding.SEARCHING: not results.plan.is_settled,
         Finding.SURVIVORS: row.of.given_up + row.against.given_up > 0,
-        Finding.LEAKY: any(results.leaks[variant] is Leak.LEAKY for variant in variants),
-        Finding.DIFFERENT_TEXTS: len(results.evaluation_sets(variants)) > 1,
         Finding.NO_PAIR: n == 0,
         Finding.ONE_PAIR: n == 1,
         Finding.TOO_FEW: n < len(row.seeds),

@@ -10,18 +10,21 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+from reports.analysis.data_answers import data_seen, licence, values_of
 from reports.analysis.provenance_answers import code, packages
 from reports.analysis.spending import NOT_KNOWN, RunCost, run_costs
+from reports.methods_search import following
 from reports.results.frame import StudyResults
 from reports.words import (
     any_of,
     factor_label,
     grouped,
     outcome_text,
+    percent,
     plain_value,
     settings_text,
+    time_text,
 )
-from studies.configuration import value_at
 from studies.metrics import PARAMETERS
 from studies.protocol import Fixed, Range, Sweep
 from studies.records import Outcome
@@ -60,8 +63,8 @@ def collect(results: StudyResults) -> Checklist:
     costs = run_costs(results)
     items = (
         Item("NeurIPS 1", "claims said beforehand", _claims(results)),
-        Item("NeurIPS 6", "data and splits", _data(results)),
-        Item("NeurIPS 12, ACL B2", "licence of the data", f"{NOT_KNOWN}: it is not recorded"),
+        Item("NeurIPS 6", "data and splits", data_seen(results)),
+        Item("NeurIPS 12, ACL B2", "licence of the data", licence(results)),
         Item("NeurIPS 6, ACL C2", "hyper-parameter search space", _space(results)),
         Item("NeurIPS 6, ACL C2", "best values found", _best_values(results)),
         Item("NeurIPS 7, ACL C3", "factor of variability", _variability(results)),
@@ -92,52 +95,18 @@ def _claims(results: StudyResults) -> str:
         return "the registration was changed after it was written: it says nothing for certain"
     when = "after the first runs" if registration.after_first_runs else "before the first run"
     count = len(registration.hypotheses)
+    if not count:
+        return "no hypothesis was registered: every result is exploratory"
     many = "1 hypothesis" if count == 1 else f"{count} hypotheses"
     return f"{many} registered {when} (digest {registration.digest}); all else is exploratory"
-
-
-def _values(results: StudyResults, key: str) -> list[object]:
-    """The values of a key over the cells, each once."""
-    found: list[object] = []
-    for cell in results.plan.cells:
-        value = value_at(cell.configuration, key)
-        if value not in found:
-            found.append(value)
-    return found
-
-
-def _named(results: StudyResults, key: str) -> str:
-    return any_of([str(value) for value in _values(results, key)], "or")
-
-
-def _data(results: StudyResults) -> str:
-    fractions = [f"{v:.0%}" for v in _values(results, "data.validation_fraction")
-                 if isinstance(v, float)]  # fmt: skip
-    held = f"the last {any_of(fractions, 'or')} of the text is held out"
-    if any(str(v).startswith("hub:") for v in _values(results, "data.corpus")):
-        held = "the data set's own validation split, or else " + held
-    sizes = [
-        f"{name} {_recorded(results, f'{name}_tokens')} tokens" for name in ("train", "validation")
-    ]
-    return (
-        f"corpus {_named(results, 'data.corpus')}, tokenizer {_named(results, 'data.tokenizer')}; "
-        f"{held} ({', '.join(sizes)}); losses are over "
-        f"{_named(results, 'data.evaluation_tokens')} fixed tokens of it; digest "
-        f"{_recorded(results, 'data_digest')}"
-    )
-
-
-def _recorded(results: StudyResults, fact: str) -> str:
-    """The values of a fact over the records."""
-    found = dict.fromkeys(r.facts[fact] for r in results.records.values() if fact in r.facts)
-    shown = [grouped(v) if isinstance(v, int | float) else str(v) for v in found]
-    return any_of(shown, "or") if shown else NOT_KNOWN
 
 
 def _space(results: StudyResults) -> str:
     search = results.plan.study.protocol.search
     if isinstance(search, Fixed):
-        return "no search: what is not compared is at the values of the protocol for all variants"
+        follows = following(results.plan)
+        beside = f" and {any_of(follows, 'and')}, set by the protocol" if follows else ""
+        return f"no search: all variants have the same settings, but for what is compared{beside}"
     tried = []
     for key, values in search.tried.items():
         if isinstance(values, Range):
@@ -181,9 +150,9 @@ def _variability(results: StudyResults) -> str:
     own = results.plan.study.module is not None
     moved, held = [], []
     for key, what in SEED_SOURCES.items():
-        if what == "dropout" and not own and _values(results, "model.dropout") == [0.0]:
+        if what == "dropout" and not own and values_of(results, "model.dropout") == [0.0]:
             held.append("dropout is 0")
-        elif _values(results, key) == [None]:
+        elif values_of(results, key) == [None]:
             moved.append(what)
         else:
             held.append(f"{what} not drawn by the run's seed alone ({factor_label(key)})")
@@ -196,7 +165,7 @@ def _variability(results: StudyResults) -> str:
 
 
 def _intervals(results: StudyResults) -> str:
-    level = f"{results.plan.study.report.confidence:.0%}"
+    level = percent(results.plan.study.report.confidence)
     seeds = len(results.plan.study.seeds)
     if seeds == 1:
         return "none: there is one seed"
@@ -245,13 +214,14 @@ def _compute(results: StudyResults, costs: tuple[RunCost, ...]) -> str:
     if not costs:
         return NOT_KNOWN
     hours = sorted(cost.hours for cost in costs)
+    ends = dict.fromkeys(map(time_text, (hours[0], hours[-1])))
     all_ = math.fsum(hours)
     devices = results.plan.study.execution.devices
     memory = [c.peak_memory_gib for c in costs if math.isfinite(c.peak_memory_gib)]
     peak = f"{max(memory):.3g} GiB" if memory else NOT_KNOWN
     return (
-        f"wall time of a run {hours[0]:.3g} to {hours[-1]:.3g} h; in all {all_:.3g} h, "
-        f"{all_ * devices:.3g} device-hours; peak memory {peak}; energy {NOT_KNOWN}; what was "
+        f"wall time of a run {' to '.join(ends)}; in all {time_text(all_)}, over all devices "
+        f"{time_text(all_ * devices)}; peak memory {peak}; energy {NOT_KNOWN}; what was "
         "spent outside of this study is not in it"
     )
 

@@ -33,10 +33,10 @@ class Standing(StrEnum):
 class Finding(Enum):
     """What a hypothesis came to, the reasons against any verdict first."""
 
+    DIFFERENT_TEXTS = "losses are on different evaluation sets"
+    LEAKY = "an evaluation leaks"
     SEARCHING = "the search has not chosen for all variants"
     SURVIVORS = "runs diverged or were pruned"
-    LEAKY = "an evaluation leaks"
-    DIFFERENT_TEXTS = "losses are on different evaluation sets"
     NO_PAIR = "no seed has all runs"
     ONE_PAIR = "one seed has all runs"
     TOO_FEW = "fewer seeds than planned have all runs"
@@ -49,6 +49,10 @@ class Finding(Enum):
     BEYOND_MARGIN = "as expected, beyond the margin, and in more than half of the seeds"
     EQUIVALENT = "equivalent within the margin"
     NOT_EQUIVALENT = "equivalence not shown"
+
+
+INCOMPARABLE = (Finding.DIFFERENT_TEXTS, Finding.LEAKY)
+"""Findings on losses that have no difference at all."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from reports.analysis.pairwise import FinalLosses
 from reports.figures.drawing import LETTER, MARK_COLOR, MUTED, Theme, plain, run_marks
 from reports.figures.panel_grid import wrapped
 from reports.figures.style import INK
+from reports.words import percent
 from studies.records import Outcome
 
 PITCH = 1.5
@@ -208,7 +209,7 @@ def _handles(data: FinalLosses, theme: Theme, lost: list[Outcome]) -> list[Artis
     """Entries of the legend, of what there is to see."""
     size = theme.font_size_pt * 0.5
     base = data.means[data.baseline].n if data.evaluation_sets < 2 else 0
-    level = f"{data.confidence:.0%}"
+    level = percent(data.confidence)
     found: list[Artist] = [
         Line2D(
             [],

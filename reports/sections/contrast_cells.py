@@ -9,10 +9,13 @@ import numpy as np
 
 from reports.analysis.statistics import PairedDifference
 from reports.exhibits import Cell, IntervalBar
+from reports.references import formula
 from reports.words import ABSENT, LEAST_P, number, p_text
 
 FURTHEST = 4
 """Scale of the bars of a column, at most, in distances of the middling interval's end from 0."""
+SD_IN_BRACKETS = formula("", " in brackets, in units of the last digit")
+"""How LaTeX writes the SD of a mean, to stand in a caption; on a page it has its own line."""
 
 
 def p_cell(p: float) -> Cell:

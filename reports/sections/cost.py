@@ -12,7 +12,9 @@ from reports.analysis.comparison import VariantRow
 from reports.analysis.loss_by_cost import BRIEF_S, MEASURES, CostComparison, collect
 from reports.exhibits import Cell, Column, Exhibits, Figure, Row, Table
 from reports.figures.cost_panels import CostPanels, draw_costs
+from reports.references import mark
 from reports.sections.base import Section
+from reports.sections.contrast_cells import SD_IN_BRACKETS
 from reports.sections.main_table.cells import (
     marked_label,
     speed_cell,
@@ -30,9 +32,11 @@ from reports.words import (
     grouped,
     headed,
     outcome_text,
+    percent,
     si_text,
     spread_column,
 )
+from studies.methods import STATISTICS
 from studies.records import Leak, Outcome
 
 
@@ -115,11 +119,12 @@ def _caption(data: CostComparison) -> str:
     spread = " (range)" * any(c.least_steps_per_s < c.most_steps_per_s for c in timed)
     speed = f"Step/s: median{spread} over completed runs. {OTHER_LOAD} " if timed else ""
     several = any(row.loss.n > 1 or row.early.n > 1 for row in comparison.rows)
+    sds = f" with the SD over seeds{SD_IN_BRACKETS}" if several else ""
     early = f"Early loss: {comparison.early}. " if comparison.early else ""
     parts = [
-        "Cost and loss of each variant, in the columns of Narang et al. 2021. Ops: FLOPs per "
-        f"token, forward and backward. {speed}{early}Losses: mean over completed runs"
-        f"{' with the SD over seeds' * several}, nats/token, lower is better."
+        "Cost and loss of each variant, in the columns of an earlier comparison"
+        f"{mark(STATISTICS['early-loss'].cite)}. Ops: FLOPs per token, forward and backward. "
+        f"{speed}{early}Losses: mean over completed runs{sds}, nats/token, lower is better."
     ]
     if any(row.strong for row in comparison.rows):
         parts.append("Bold as in the main table.")
@@ -195,7 +200,7 @@ def _numbers(row: VariantRow) -> dict[str, object]:
 
 
 def _figure(data: CostComparison, panels: CostPanels) -> Figure:
-    level = f"{data.comparison.confidence:.0%}"
+    level = percent(data.comparison.confidence)
     parts = [
         f"Final loss against {MEASURES[panels.measure]}. Small dots: completed runs. Marks: mean"
         + (

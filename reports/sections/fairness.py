@@ -170,7 +170,7 @@ def _numbers(account: Account, data: FairnessLedger) -> dict[str, object]:
         "trials": account.trials,
         "search_seeds": data.search_seeds,
         **{f"tried_{leaf(key)}": tried for key, tried in data.ranges.items()},
-        "at_edge": " ".join(map(leaf, account.edges)),
+        "at_edge": ", ".join(map(factor_label, account.edges)),
         "wall_time_h": account.wall_time_h,
         "peak_memory_gib": account.peak_memory_gib,
         "seeds": account.seeds,

@@ -12,7 +12,7 @@ from reports.exhibits import Exhibits, Figure
 from reports.figures.difference_matrix import draw_difference_matrix
 from reports.figures.dot_plot import draw_dot_plot, shows_interval, shows_noise
 from reports.sections.base import Section
-from reports.words import EDGE_NOTE, FINISHED, counts_caption
+from reports.words import EDGE_NOTE, FINISHED, counts_caption, percent
 from studies.records import Leak, Outcome
 
 
@@ -62,7 +62,7 @@ def _sentences(data: FinalLosses) -> tuple[str, ...]:
 
 
 def _dots_caption(data: FinalLosses) -> str:
-    level = f"{data.confidence:.0%}"
+    level = percent(data.confidence)
     several, base = any(row.n > 1 for row in data.means.values()), data.means[data.baseline].n
     parts = [f"Final loss in nats/token, lower is better. Dots: runs, n = {_n(data)}."]
     if several:
@@ -93,7 +93,7 @@ def _noise_words(data: FinalLosses) -> list[str]:
         return []
     exceeded = (
         "which the difference of two means of one variant over "
-        f"n = {data.noise.n} seeds each exceeds in {1 - data.confidence:.0%} of cases"
+        f"n = {data.noise.n} seeds each exceeds in {percent(1 - data.confidence)} of cases"
     )
     if shows_noise(data):
         return [f"Dotted: noise floor, {exceeded}."]

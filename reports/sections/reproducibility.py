@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from reports.analysis.reproducibility import Checklist, collect
@@ -47,9 +49,13 @@ def _markdown(data: Checklist, counts: str) -> str:
 
 def _plain(text: str) -> str:
     """Text in which Markdown and HTML find nothing to interpret."""
-    for character in "\\`*_[]<>#|~":
+    for character in "\\`*[]<>#|~":
         text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())
+    return " ".join(_OUTER.sub(r"\\_", text).split())
+
+
+_OUTER = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+"""An underscore that is not within a word: there Markdown reads none."""
 
 
 SECTION = Section("Reproducibility", collect, render, absent="", whole=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from reports.analysis.search_results import SearchResults, VariantSearch, collect
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.figures.search_curves import search_figure
+from reports.references import mark
 from reports.sections.base import Section
 from reports.words import (
     ABSENT,
@@ -23,6 +24,7 @@ from reports.words import (
     number,
     plain_value,
 )
+from studies.methods import STATISTICS
 from studies.records import Outcome
 
 PRUNED_MARK = OUTCOME_MARKS[Outcome.PRUNED]
@@ -117,8 +119,9 @@ def _caption(data: SearchResults) -> str:
     if data.tried:
         parts.append(
             f"S: learning-rate sensitivity, the mean over {data.tried} learning rates of that loss "
-            "less the lowest of them (Wortsman et al. 2023), equally weighted as they were tried"
-            f"{_left_out(data)}. A low S beside a high l* is a variant that fails at every rate."
+            f"less the lowest of them{mark(STATISTICS['sensitivity'].cite)}, equally weighted as "
+            f"they were tried{_left_out(data)}. A low S beside a high l* is a variant that fails "
+            "at every rate."
         )
     if any(map(_is_marked, data.rows)):
         parts.append(f"{PROVISIONAL_MARK} So far: the search of the variant has not ended.")

@@ -8,8 +8,10 @@ import pandas as pd
 
 from reports.analysis.stability import Stability, StabilityRow, collect
 from reports.exhibits import Cell, Column, Document, Exhibits, Row, Table
+from reports.references import mark
 from reports.sections.base import Section
-from reports.words import ABSENT, any_of, counts_caption, headed, listed, outcome_text
+from reports.words import ABSENT, any_of, counts_caption, headed, listed, outcome_text, percent
+from studies.methods import STATISTICS
 from studies.records import Outcome
 
 NAME = "stability"
@@ -37,7 +39,7 @@ def _none_diverged(data: Stability) -> str:
     widest = max((row for row in data.variants if row.ended), key=lambda row: row.share.high)
     return (
         f"None of the {data.ended} ended runs diverged. That bounds little for a single variant: "
-        f"the {data.confidence:.0%} exact interval of the share that diverges reaches up to "
+        f"the {percent(data.confidence)} exact interval of the share that diverges reaches up to "
         f"{widest.share.high:.0%} where {_runs(widest.ended)} ended, the fewest of any variant "
         f"with a result. {counts_caption(data.outcomes, searching=data.searching)}"
     )
@@ -66,14 +68,14 @@ def _sentences(data: Stability) -> tuple[str, ...]:
         widest = max(clean, key=lambda row: row.share.high)
         found.append(
             "A variant of which no run diverged is not shown to be stable: with "
-            f"{_runs(widest.ended)} the {data.confidence:.0%} interval reaches up to "
+            f"{_runs(widest.ended)} the {percent(data.confidence)} interval reaches up to "
             f"{widest.share.high:.0%}."
         )
     return tuple(found)
 
 
 def _columns(data: Stability) -> tuple[Column, ...]:
-    level = f"{data.confidence:.0%}"
+    level = percent(data.confidence)
     return (
         Column("Variant or level"),
         Column("Diverged", "of the ended runs: completed, diverged or pruned", True, "r"),
@@ -122,10 +124,11 @@ def _share_cell(row: StabilityRow) -> Cell:
 def _caption(data: Stability) -> str:
     return (
         "Diverged runs, of those that ended, by variant and by level of each factor. Share of a "
-        f"variant: with the exact (Clopper-Pearson) {data.confidence:.0%} interval, not adjusted "
-        "for the number of variants. The rows of levels pool the runs of many variants; runs of "
-        "one seed have data and start in common and are not independent, so these rows have no "
-        "interval. Failed and missing runs have not ended, and count in neither; pruned runs have. "
+        f"variant: with the exact {percent(data.confidence)} interval"
+        f"{mark(STATISTICS['clopper-pearson'].cite)}, not adjusted for the number of variants. The "
+        "rows of levels pool the runs of many variants; runs of one seed have data and start in "
+        "common and are not independent, so these rows have no interval. Failed and missing runs "
+        "have not ended, and count in neither; pruned runs have. "
         f"{counts_caption(data.outcomes, searching=data.searching)}"
     )
 

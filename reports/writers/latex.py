@@ -12,6 +12,7 @@ import jinja2
 from reports.exhibits import Cell, Column, Exhibits, Table
 from reports.figures.venues import Venue
 from reports.overview import Overview
+from reports.references import as_tex, bibliography, keys_of
 from reports.tex import escape
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -37,11 +38,13 @@ def table_tex(table: Table, *, wide: bool = False, two_columns: bool = False) ->
     chosen = [i for i, column in enumerate(table.columns) if column.paper or wide]
     columns = [table.columns[i] for i in chosen]
     rows = [[row.cells[i] for i in chosen] for row in table.rows]
+    caption = table.caption if wide else table.paper_caption or table.caption
     return (
         _environment()
         .get_template("table.tex.j2")
         .render(
-            caption=table.caption if wide else table.paper_caption or table.caption,
+            caption=caption,
+            cites=bool(keys_of([caption])),
             label=table.name + "-wide" * wide,
             wide=wide,
             long=len(table.rows) > (ROWS_PER_LANDSCAPE if wide else ROWS_PER_PAGE),
@@ -83,6 +86,7 @@ def document_tex(overview: Overview, sections: Sequence[tuple[str, Exhibits]], v
         .render(
             overview=overview,
             sections=[(title, e) for title, e in shown if e.sentences or e.tables or e.figures],
+            entries=bibliography(),
             venue=venue,
             wide=[table.name for _, e in shown for table in e.tables if is_wide(table)],
         )
@@ -110,5 +114,5 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         autoescape=False,
     )
-    environment.filters["tex"] = escape
+    environment.filters |= {"tex": escape, "cited": as_tex}
     return environment

@@ -12,6 +12,7 @@ from typing import Any
 
 from reports.content import Content
 from reports.exhibits import Table
+from reports.references import as_text
 from reports.writers.numbers import row_names
 
 MANIFEST = "manifest.json"
@@ -41,7 +42,7 @@ def manifest_json(
         "runs": list(report.runs.values()),
         "sections": {
             name: {
-                "sentences": list(found.sentences),
+                "sentences": [as_text(sentence) for sentence in found.sentences],
                 "tables": {
                     table.name: {row: traced(runs) for row, runs in _runs_of_rows(table)}
                     for table in found.tables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reports.exhibits import Cell, Column, Table
+from reports.references import as_text
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>#|~$"} | {"\n": " "})
 
@@ -17,7 +18,7 @@ def table_md(table: Table) -> str:
         _line([_rule(column) for column in table.columns]),
         *(_line([_cell(cell) for cell in row.cells]) for row in table.rows),
         "",
-        escape(table.caption),
+        escape(as_text(table.caption)),
     ]
     return "\n".join(lines) + "\n"
 

@@ -13,6 +13,7 @@ from reports.exhibits import RUNS, Exhibits, IntervalBar, Table
 from reports.figures.style import INK
 from reports.links import Links
 from reports.overview import Overview
+from reports.references import as_text, bibliography
 from reports.words import OUTCOME_MARKS
 from reports.writers.run_references import RunReferences
 from studies.records import Outcome
@@ -51,11 +52,12 @@ def page_html(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(
-        order=order_attribute, runs=runs_text, outcome_counts=outcome_counts, has_extra=has_extra
-    )
+        order=order_attribute, runs=runs_text, outcome_counts=outcome_counts, has_extra=has_extra,
+        cited=as_text,
+    )  # fmt: skip
     environment.globals.update(
         bar=interval_bar, marks=OUTCOME_MARKS, outcomes=list(Outcome), width=BAR_WIDTH, ink=INK,
-        few=FEW_ROWS, many=MANY_ROWS, all_runs=RUNS, links=links,
+        few=FEW_ROWS, many=MANY_ROWS, all_runs=RUNS, links=links, entries=bibliography(),
         references=RunReferences(exhibits for _, _, exhibits in sections),
         drawings={name: Markup(svg) for name, svg in drawings.items()},
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +50,26 @@ def test_every_run_is_linked_where_the_ui_is_served(
         assert re.fullmatch(
             r"http://127\.0\.0\.1:5000/#/experiments/\d+/runs/[0-9a-f]{32}", str(links.to(key))
         )
-    assert "links:" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "links:" not in printed
+    assert "partial:" not in printed
+
+
+def test_a_partial_report_is_said_to_be_one(
+    finished: FinishedStudy,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, home = finished.plan.study.name, tmp_path / "home"
+    shutil.copytree(finished.directory.path, home / name)
+    shutil.rmtree(home / name / "runs" / min(finished.plan.run_keys))
+    paths = (tmp_path / file for file in ("report.html", "report.tex", "manifest.json"))
+    files = ReportFiles(*paths, (), ())
+    monkeypatch.setattr("reports.build.build_report", lambda *_: files)
+    output = ["--output", str(tmp_path / "out"), "--no-log"]
+    assert main(["report", name, "--home", str(home), *output]) == 0
+    assert "partial:   3 of 4 runs finished; 1 missing\n" in capsys.readouterr().out
 
 
 def test_the_address_of_the_ui_can_be_given(links_of: Report) -> None:

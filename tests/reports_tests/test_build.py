@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from reports.build import ReportFiles, _remove_stale, build_report
+from reports.build import ReportFiles, ReportOptions, _remove_stale, build_report
 from reports.results.frame import StudyResults
 from reports.results.sources import load_study
 from studies.errors import AblationError
@@ -80,6 +80,13 @@ def test_each_caption_counts_the_runs(report: ReportFiles) -> None:
 
 def test_the_document_compiles(report: ReportFiles, tmp_path: Path) -> None:
     assert compile_tex(report, tmp_path).stat().st_size > 10_000
+    tex = report.tex.read_text()
+    listed = set(re.findall(r"\\bibitem\[.*\]\{(\w+)\}", tex))
+    texts = [tex, *(p.read_text() for p in (report.tex.parent / "tables").glob("*.tex"))]
+    cited = {key for text in texts for keys in re.findall(r"\\citep\{(.*?)\}", text)
+             for key in keys.split(",")}  # fmt: skip
+    assert listed == cited
+    assert {"clopper1934use", "vaswani2017attention"} <= cited
 
 
 def test_figure_data_lies_beside_the_figure(report: ReportFiles) -> None:
@@ -99,12 +106,14 @@ def test_a_study_that_has_not_begun_has_a_report(tmp_path: Path) -> None:
     plan = grid_study((0, 1), {"model.activation": ("relu", "gelu")}, report={})
     fates = {(run.variant, run.seed): Outcome.MISSING for run in plan.runs}
     results = load_study(write_study(tmp_path / "study", plan, Synthetic(fates)))
-    files = build_report(results, tmp_path / "report")
+    files = build_report(results, tmp_path / "report", ReportOptions(venue="icml"))
     html = files.html.read_text()
     assert "0 of 4 runs finished; 4 missing" in html
     assert "No variant can be ranked yet." in html
     assert "No map of gradient_norm (report.layer_maps)" in html
-    compile_tex(files, tmp_path)
+    labels = compile_tex(files, tmp_path).with_suffix(".aux").read_text()
+    assert r"\begin{table*}" in (files.tex.parent / "tables/main.tex").read_text()
+    assert r"\newlabel{tab:main}" in labels, "a table over two columns is in the document"
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:

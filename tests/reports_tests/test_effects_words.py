@@ -93,13 +93,11 @@ def test_where_no_difference_is_detected_the_smallest_detectable_one_is_told() -
 def test_an_interaction_moves_the_words_to_simple_effects() -> None:
     results = study(noisy(0.002, relu_rms=0.2))
     text = text_of(results)
-    assert (
-        "May not be negligible (p < 0.05 or partial omega² of at least 0.14): activation × norm"
-        in text
-    )
+    rule = "(p < 0.05 or partial omega² of at least 0.14)"
+    assert f"An interaction may not be negligible {rule}: activation × norm (F" in text
     assert "Simple effects of activation, 4 contrasts" in text
     assert "mean over all cells of a level" not in text
-    assert "Interactions are not negligible" in table_of(results, "level_means").caption
+    assert "Interactions may not be negligible" in table_of(results, "level_means").caption
     assert "Holm p over the 7 rows" in table_of(results, "simple_effects").caption
 
 
@@ -144,6 +142,26 @@ def test_where_a_search_of_the_higher_side_ended_at_its_edge_there_is_no_verdict
     assert "lower final loss under this protocol at this scale for GELU" in told
     assert "lower final loss" not in untold
     assert "no verdict for 1, where a search of the higher side ended at its edge" in untold
+
+
+@pytest.mark.parametrize(("number", "cells"), [(1, "one cell"), (2, "2 cells")])
+def test_where_a_search_ended_at_its_edge_no_interaction_is_told(number: int, cells: str) -> None:
+    data = collect(study(noisy(0.002, relu_rms=0.2)).compared)
+    assert data is not None
+    at_edge = replace(data.analyses[0], at_edge=number)
+    text = " ".join(sentences(replace(data, analyses=(at_edge,)), 3))
+    assert "No verdict on activation × norm (F(2, 8) = " in text
+    assert f"the search of {cells} ended at its edge, and that alone may make an inter" in text
+    assert "may not be negligible" not in text
+
+
+def test_where_a_search_ended_at_its_edge_no_main_effect_is_told() -> None:
+    data = collect(study(noisy(0.001, gelu=-0.2)).compared)
+    assert data is not None
+    at_edge = replace(data.analyses[0], at_edge=1)
+    text = " ".join(sentences(replace(data, analyses=(at_edge,)), 3))
+    assert "mean over all cells of a level: no verdict, for a search ended at its edge (F" in text
+    assert "the means differ" not in text
 
 
 def test_one_seed_is_said_to_allow_no_test() -> None:

@@ -15,9 +15,8 @@ from reports.analysis.power import smallest_detectable_difference
 from reports.analysis.verdicts import Finding, Standing
 from reports.results.sources import load_study
 from reports.sections.hypotheses.section import SECTION
-from studies.digests import EVALUATION_DATA
 from studies.plan import Choice
-from studies.records import Leak, Outcome
+from studies.records import Outcome
 from studies.registration import REGISTRATION_FILE
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
 from tests.reports_tests.hypothesis_studies import (
@@ -186,12 +185,6 @@ def test_seeds_that_come_later_are_in_no_confirmatory_test(tmp_path: Path) -> No
     assert row.standing is Standing.CONFIRMATORY
 
 
-def test_seeds_that_were_dropped_after_the_registration_are_missed(tmp_path: Path) -> None:
-    results = results_of(tmp_path, {"h": hypothesis()}, below(0.03))
-    before = registration_of(plan_with({"h": hypothesis()}, seeds=range(8)))
-    assert verdict_of(replace(results, registration=before)).endswith("n = 5 of 8 planned")
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -274,21 +267,6 @@ def test_what_is_detectable_is_so_in_holms_first_step(
     row = row_of(results_of(tmp_path, declared, losses))
     expected = smallest_detectable_difference(row.difference.sd, 5, level)
     assert row.detectable == pytest.approx(expected)
-
-
-def test_losses_that_cannot_be_compared_are_not(tmp_path: Path) -> None:
-    leaky = Synthetic(leaks={"relu-layer": Leak.LEAKY})
-    results = results_of(tmp_path, {"h": hypothesis()}, below(0.03), leaky)
-    assert verdict_of(results) == "cannot be decided: later tokens leak into an evaluation"
-
-    results = results_of(tmp_path / "sets", {"h": hypothesis()}, below(0.03))
-    for moved, differs in (("swiglu-layer", True), ("gelu-rms", False)):
-        records = {
-            key: r.model_copy(update={"digests": {EVALUATION_DATA: str(r.variant == moved)}})
-            for key, r in results.records.items()
-        }
-        found = row_of(replace(results, records=records)).finding
-        assert (found is Finding.DIFFERENT_TEXTS) is differs
 
 
 def test_a_search_that_has_not_chosen_leaves_hypotheses_open(tmp_path: Path) -> None:

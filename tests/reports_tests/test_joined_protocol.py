@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 from reports.analysis.joined.protocol import ProtocolDifferences, collect_protocol
@@ -29,6 +30,9 @@ def test_every_key_is_either_different_or_equal(tmp_path: Path) -> None:
     data = collect_protocol(joined(first, other))
     found = different(data)
     assert found["data.corpus"] == ("python-docs", "python-stdlib")
+    assert found["data.corpus_digest"] == tuple(
+        f"{corpus}, python-{platform.python_version()}" for corpus in found["data.corpus"]
+    )
     assert found["model.d_model"] == ("128", "64")
     assert found["training.max_steps"] == ("1000", "300")
     assert found["seeds"] == ("0, 1, 2, 3", "0, 1")
@@ -75,9 +79,8 @@ def test_what_is_equal_is_one_sentence_and_the_rest_a_table(tmp_path: Path) -> N
     assert "git.commit 0123abcd" in sentence
     assert "corpus" not in sentence
     (table,) = found.tables
-    assert table.data.to_dict("records") == [
-        {"part": "data", "setting": "data.corpus", "A": "python-docs", "B": "python-stdlib"}
-    ]
+    assert list(table.data["setting"]) == ["data.corpus", "data.corpus_digest"]
+    assert list(table.data[["A", "B"]].iloc[0]) == ["python-docs", "python-stdlib"]
 
 
 def test_studies_of_one_protocol_say_so(tmp_path: Path) -> None:

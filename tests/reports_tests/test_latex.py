@@ -75,7 +75,7 @@ def test_tables_are_no_wider_than_the_narrowest_text_of_a_venue(
     wide = [table_tex(table, wide=True) for table in tables if is_wide(table)]
     assert wide
     body = "\\clearpage\n".join([*map(table_tex, tables), *wide])
-    packages = "booktabs,siunitx,longtable,pdflscape,graphicx"
+    packages = "natbib,booktabs,siunitx,longtable,pdflscape,graphicx"
     (tmp_path / "tables.tex").write_text(
         "\\documentclass{article}\\usepackage[utf8]{inputenc}\\usepackage[T1]{fontenc}\n"
         f"\\usepackage{{mathptmx,textcomp,{packages}}}\\usepackage[textwidth={width}in]{{geometry}}\n"

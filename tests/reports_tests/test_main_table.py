@@ -12,9 +12,11 @@ import pytest
 
 from reports.analysis.comparison import compare
 from reports.analysis.costs import cost_of, machines
+from reports.references import as_text
 from reports.results.frame import StudyResults
 from reports.results.sources import load_study
 from reports.sections.main_table.section import render
+from reports.writers.latex import table_tex
 from studies.metrics import EARLY_LOSS, FINAL_LOSS, FLOPS_PER_TOKEN, PARAMETERS_NON_EMBEDDING
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, column_of, grid_study, write_study
@@ -148,10 +150,11 @@ def test_seeds_that_are_missing_withhold_the_p(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("seeds", "said"), [(2, True), (3, True), (5, False)])
 def test_bold_of_few_seeds_is_called_generous(seeds: int, said: bool) -> None:
-    caption = render(compare(study_of(seeds, {"layer": 0.0, "rms": 0.0}))).tables[0].caption
-    assert "Bold: every variant" in caption
-    assert (f"With n = {seeds} bold is generous" in caption) is said
-    assert "not corrected for the number of comparisons" in caption
+    table = render(compare(study_of(seeds, {"layer": 0.0, "rms": 0.0}))).tables[0]
+    caption = as_text(table.caption)
+    assert "Bold: the lowest mean, and each variant whose paired interval against it" in caption
+    assert (f"includes 0 (not corrected; with n = {seeds} most do)." in caption) is said
+    assert "with the 95% t interval, not corrected" in caption
 
 
 def test_seeds_that_were_added_are_said_to_be(tmp_path: Path) -> None:
@@ -170,12 +173,22 @@ def test_seeds_that_were_added_are_said_to_be(tmp_path: Path) -> None:
 
 def test_the_caption_for_a_paper_explains_its_columns_alone(small: StudyResults) -> None:
     table = render(compare(with_summary(small, **{EARLY_LOSS: 2.5}))).tables[0]
-    for words in ("Steps/s", "Early loss", "Box 1954"):
-        assert words in table.caption
-        assert words not in table.paper_caption
+    for words in ("Steps/s", "Early loss", "Box 1954", "t s √(2/n)"):
+        assert words in as_text(table.caption)
+        assert words not in as_text(table.paper_caption)
     told = ("Final loss", "Holm p", "P(win)", "Bold: ", "Noise floor", "n = 3", "Runs: 12 planned")
-    assert all(words in table.paper_caption for words in told)
-    assert len(table.paper_caption) < len(table.caption)
+    assert all(words in as_text(table.paper_caption) for words in told)
+    assert len(as_text(table.paper_caption)) < len(as_text(table.caption)) < 1000
+    wide = table_tex(table, wide=True)
+    assert r"$t\,s\sqrt{2/n}$ with the pooled SD $s = " in wide
+    assert r"degrees of freedom~\citep{box1954theorems}." in wide
+    for tex in (wide, table_tex(table)):
+        assert r"the exact 95\% interval~\citep{clopper1934use}" in tex
+        assert "with the SD over seeds in brackets, in units of the last digit" in tex
+        assert "natbib" in tex.partition("\n")[0]
+    assert "2.5000(0)" in wide
+    assert "(0.0" not in wide, "one notation"
+    assert "brackets" not in as_text(table.caption)
     equivalent = render(compare(study_of(6, {"layer": 0.0, "rms": -0.3, "group": 0.0}))).tables[0]
     assert "Equivalent: " in equivalent.caption
     assert "Equivalent: " not in equivalent.paper_caption
@@ -188,9 +201,11 @@ def test_the_caption_for_a_paper_names_searches_that_ended_at_an_edge() -> None:
     sweep = {"kind": "sweep", "values": {RATE: [1e-3, 3e-3, 1e-2]}, "seeds": 1}
     factors = {"model.norm": ["layer", "rms"]}
     results = searched(loss, factors=factors, seeds=2, protocol={"search": sweep})
-    paper = render(compare(results)).tables[0].paper_caption
+    table = render(compare(results)).tables[0]
+    assert list(table.data["at_edge"]) == ["learning rate"] * 2
+    paper = table.paper_caption
     assert "The searches of LayerNorm and RMSNorm ended at the edge of what was tried" in paper
-    assert "beside it all at" not in paper
+    assert "at shared values" not in paper
 
 
 def test_early_loss_is_of_one_step_that_the_caption_names(small: StudyResults) -> None:
@@ -198,7 +213,8 @@ def test_early_loss_is_of_one_step_that_the_caption_names(small: StudyResults) -
     table = render(compare(results)).tables[0]
     steps = small.plan.study.training.max_steps
     assert f"Early loss: at step {round(steps / 8)}." in table.caption
-    assert column_of(table, "Early loss")[0].text == "2.5000 (0.0000)"
+    cell = column_of(table, "Early loss")[0]
+    assert (cell.text, cell.detail, cell.tex) == ("2.5000", "SD 0.0000", "2.5000(0)")
 
 
 def test_costs_are_as_runs_counted_them_or_as_planned(small: StudyResults) -> None:

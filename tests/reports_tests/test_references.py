@@ -10,6 +10,7 @@ from reports.references import (
     bibliography,
     cited,
     entries_of,
+    formula,
     keys_of,
     mark,
 )
@@ -92,6 +93,9 @@ def test_how_citations_are_written():
     assert as_tex("5% [x]" + mark("ba2016layer,holm1979simple")) == (
         r"5\% [x]~\citep{ba2016layer,holm1979simple}"
     )
+    either = "a " + formula("√2", r"$\sqrt{2}$") + " & b" + mark("ba2016layer")
+    assert as_text(either) == "a √2 & b (Ba et al. 2016)"
+    assert as_tex(either) == r"a $\sqrt{2}$ \& b~\citep{ba2016layer}"
     assert keys_of([text, mark("ba2016layer")]) == (
         "ba2016layer",
         "holm1979simple",

@@ -10,6 +10,7 @@ from reports.results.sources import load_study
 from reports.sections.reproducibility import SECTION
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
+from tests.reports_tests.hypothesis_studies import registration_of
 from tests.reports_tests.searched import RATE, searched
 from tests.studies_tests.helpers import plan_of
 
@@ -36,7 +37,16 @@ def with_provenance(results: StudyResults, *changes: dict[str, object]) -> Study
 
 def test_a_finished_study(small: StudyResults) -> None:
     found = answers(small)
-    assert found["licence of the data"].startswith("not known")
+    assert found["licence of the data"] == (
+        "python-docs: Python Software Foundation licence, version 2 (PSF-2.0)"
+    )
+    assert found["data and splits"].startswith(
+        "corpus python-docs, the text “Python help topics” of Python 3."
+    )
+    assert "losses are over 16\u202f384 fixed tokens" in found["data and splits"]
+    assert found["hyper-parameter search space"] == (
+        "no search: all variants have the same settings, but for what is compared"
+    )
     assert found["factor of variability"] == (
         "3 seeds (0, 1, 2), each of which draws initial weights and order of the training data; "
         "dropout is 0; the split of the data does not vary"
@@ -47,9 +57,29 @@ def test_a_finished_study(small: StudyResults) -> None:
     assert found["code"].endswith("commit 0123abcd without changes to tracked files")
     assert found["packages"] == "python 3.11.9, torch 2.13.0"
     assert found["compute of each run and in all"].startswith(
-        "wall time of a run 0.00347 to 0.00347 h; in all 0.0417 h"
+        "wall time of a run 12.5 s; in all 2.5 min, over all devices 2.5 min; peak memory"
     )
     assert "energy not known" in found["compute of each run and in all"]
+
+
+def test_what_the_harness_does_not_know_of_a_text_it_does_not_tell(tmp_path: Path) -> None:
+    found = answers(of(tmp_path, data={"corpus": "wiki.txt"}))
+    assert found["licence of the data"] == "wiki.txt: not known, it is not recorded"
+    assert found["data and splits"].startswith("corpus wiki.txt, tokenizer bytes; the last 10%")
+
+
+def test_widths_that_the_protocol_matches_are_no_equal_settings(tmp_path: Path) -> None:
+    plan = grid_study((0, 1), {"model.activation": ("relu", "swiglu")}, report={})
+    found = answers(load_study(write_study(tmp_path / "study", plan)))
+    assert found["hyper-parameter search space"].endswith(
+        "but for what is compared and the hidden width, set by the protocol"
+    )
+
+
+def test_a_registration_without_hypotheses_is_no_claim(small: StudyResults) -> None:
+    registered = replace(small, registration=registration_of(small.plan))
+    claims = answers(registered)["claims said beforehand"]
+    assert claims == "no hypothesis was registered: every result is exploratory"
 
 
 def test_nothing_is_known_before_the_first_run(tmp_path: Path) -> None:
@@ -135,10 +165,18 @@ def test_the_document_says_what_the_table_says(small: StudyResults) -> None:
     assert exhibits is not None
     (document,), (table,) = exhibits.documents, exhibits.tables
     assert document.name == "checklist.md"
+    assert document.text.startswith("# Reproducibility checklist: norm-placement\n")
     lines = [line for line in document.text.splitlines() if line.startswith("- **")]
     assert len(lines) == len(table.rows) == 15
     assert all(set(row.runs) == set(small.records) for row in table.rows)
     assert "Runs: 12 planned, 12 completed." in document.text
+
+
+def test_an_underscore_within_a_word_stays_as_it_is() -> None:
+    plan = plan_of(name="acts_lr", factors={"model.norm": ["rms", "layer"]}, seeds=2)
+    exhibits = SECTION.exhibits(assemble(plan, {}, {}))
+    assert exhibits is not None
+    assert exhibits.documents[0].text.startswith("# Reproducibility checklist: acts_lr\n")
 
 
 def test_hostile_names_stay_text_in_markdown(tmp_path: Path) -> None:

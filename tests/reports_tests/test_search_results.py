@@ -76,7 +76,9 @@ def test_the_main_table_ranks_at_chosen_values_and_shows_the_shared_ones(results
     assert rows["rms"].shared_difference.mean == pytest.approx(np.mean(difference))
     table = SECTIONS["main"].render(data).tables[0]
     assert [c.text for c in column_of(table, "Chosen")][:2] == ["0.003", "0.01"]
-    assert column_of(table, "At shared values")[1].detail.startswith("+")
+    cell = column_of(table, "At shared values")[1]
+    assert cell.detail == "SD 0.004; +0.872 [+0.872, +0.872]"
+    assert cell.tex == "3.093(4); $+0.872$ $[+0.872,\\,+0.872]$"
     assert list(table.data["chosen_learning_rate"]) == [3e-3, 1e-2]
     assert "learning rate 0.001" in table.caption
 

@@ -10,7 +10,9 @@ from reports.words import (
     level_label,
     number,
     outcome_text,
+    percent,
     progress_text,
+    time_text,
 )
 from studies.records import Outcome
 
@@ -42,6 +44,21 @@ def test_numbers_have_a_true_minus_and_nan_is_absent() -> None:
 )
 def test_decimals_show_the_second_digit_of_the_spread(spread: float, decimals: int) -> None:
     assert decimals_for(spread) == decimals
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.95, "95%"), (0.995, "99.5%"), (2 * 0.995 - 1, "99%"), (1 - 0.95, "5%")]
+)
+def test_a_level_of_confidence_is_never_rounded_up(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.831, "0.831 s"), (59, "59 s"), (750, "12.5 min"), (7200, "2 h"), (4_450_000, "1236 h")],
+)
+def test_a_time_is_in_the_unit_of_its_size(seconds: float, text: str) -> None:
+    assert time_text(seconds / 3600) == text
 
 
 def test_counts() -> None:

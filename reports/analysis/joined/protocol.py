@@ -10,10 +10,10 @@ from reports.analysis.spending import NOT_KNOWN
 from reports.overview import provenance_values
 from reports.results.frame import StudyResults
 from reports.results.joined import JoinedResults, qualified
-from reports.words import ABSENT, factor_label, plain_value
+from reports.words import ABSENT, factor_label, percent, plain_value
 from studies.configuration import flatten
 from studies.protocol import Fixed, Range, Sweep
-from studies.vocabulary import VOCABULARIES, label_of
+from studies.vocabulary import CORPORA, VOCABULARIES, label_of
 
 RECORDED = "recorded"
 """Part of what the runs recorded, which no study file says."""
@@ -110,7 +110,7 @@ def _settings(results: StudyResults, baseline: str) -> Keyed:
         ("study", "cells"): str(len(results.plan.cells)),
         ("study", "seeds"): ", ".join(map(str, study.seeds)),
         ("study", "baseline"): baseline,
-        ("study", "confidence"): f"{study.report.confidence:.0%}",
+        ("study", "confidence"): percent(study.report.confidence),
         ("protocol", "learning_rate"): _how_rate_is_set(results),
         ("protocol", "search"): _search(results),
     }
@@ -132,9 +132,16 @@ def _configured(results: StudyResults) -> Keyed:
     found: Keyed = {}
     for key in dict.fromkeys(key for flat in flats for key in flat):
         found[key.partition(".")[0], key] = _listed(
-            _text(key, flat[key]) for flat in flats if key in flat
+            _configured_text(flat, key) for flat in flats if key in flat
         )
     return found
+
+
+def _configured_text(flat: Mapping[str, Any], key: str) -> str:
+    """A value in words; the version of an embedded corpus with its name, for others have it too."""
+    text = _text(key, flat[key])
+    is_embedded = key == "data.corpus_digest" and flat["data.corpus"] in CORPORA
+    return f"{flat['data.corpus']}, {text}" if is_embedded and flat[key] else text
 
 
 def _recorded(results: StudyResults) -> Keyed:

@@ -13,7 +13,7 @@ from reports.analysis.level_effects import Contrast, LevelMean
 from reports.exhibits import Cell, Column, Row, Table
 from reports.sections.contrast_cells import bar_limit, difference_cell, p_cell
 from reports.sections.effects.words import counted, scope_caption
-from reports.words import ABSENT, any_of, number
+from reports.words import ABSENT, any_of, number, percent
 
 
 def tables_of(analysis: GridEffects, data: Effects, decimals: int) -> Iterator[Table]:
@@ -136,7 +136,7 @@ def _level_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
 
 def _level_caption(analysis: GridEffects, data: Effects, contrasts: Sequence[Contrast]) -> str:
     caution = (
-        "Interactions are not negligible: these means are over unlike effects. "
+        "Interactions may not be negligible: these means may be over unlike effects. "
         if analysis.interacting(1 - data.confidence)
         else ""
     )
@@ -158,7 +158,7 @@ def _level_caption(analysis: GridEffects, data: Effects, contrasts: Sequence[Con
 
 def _interval(analysis: GridEffects, data: Effects) -> str:
     n = len(analysis.seeds)
-    return f"{data.confidence:.0%} t interval (n = {n}, df = {n - 1})"
+    return f"{percent(data.confidence)} t interval (n = {n}, df = {n - 1})"
 
 
 def _level_numbers(row: LevelMean) -> dict[str, object]:
@@ -212,7 +212,7 @@ def _simple_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
 def _simple_caption(analysis: GridEffects, data: Effects) -> str:
     terms = [analysis.term_label(t) for t in analysis.interacting(1 - data.confidence)]
     return (
-        "Simple effects, in nats/token, of factors whose interaction is not negligible "
+        "Simple effects, in nats/token, of factors whose interaction may not be negligible "
         f"({any_of(terms, 'and')}): each level against the one of the baseline (the first where "
         "that is not in the grid), within each combination of the factors that it interacts with, "
         f"mean over the other cells, paired by seed, with the {_interval(analysis, data)}, which "
@@ -223,7 +223,7 @@ def _simple_caption(analysis: GridEffects, data: Effects) -> str:
 
 def _with_interval(analysis: GridEffects, data: Effects) -> str:
     """What stands beside a mean; nothing with one seed."""
-    return f", with its {data.confidence:.0%} t interval" if len(analysis.seeds) > 1 else ""
+    return f", with its {percent(data.confidence)} t interval" if len(analysis.seeds) > 1 else ""
 
 
 def _contrast_columns(interval: str, family: str) -> tuple[Column, ...]:

@@ -101,16 +101,20 @@ def _interactions(analysis: GridEffects, data: Effects) -> list[str]:
             f"No interaction was detected{known}, by the rule p < {alpha:.2g} or partial omega² of "
             f"at least {LARGE_OMEGA_SQUARED}; that does not show that there is none."
         ]
-    named = [f"{analysis.term_label(t)} ({term_words(t)})" for t in found]
+    rule = f"p < {alpha:.2g} or partial omega² of at least {LARGE_OMEGA_SQUARED}"
+    named = any_of([f"{analysis.term_label(t)} ({term_words(t)})" for t in found], "and")
+    if analysis.at_edge:
+        cells = "one cell" if analysis.at_edge == 1 else f"{analysis.at_edge} cells"
+        return [
+            f"No verdict on {named}: the search of {cells} ended at its edge, and that alone may "
+            f"make an interaction by the rule here ({rule})."
+        ]
     then = (
         "the level means of factors in it are averages over unlike effects"
         if analysis.is_secondary
         else "see the simple effects, as a mean over levels of another factor may describe no cell"
     )
-    return [
-        f"May not be negligible (p < {alpha:.2g} or partial omega² of at least "
-        f"{LARGE_OMEGA_SQUARED}): {any_of(named, 'and')}; {then}."
-    ]
+    return [f"An interaction may not be negligible ({rule}): {named}; {then}."]
 
 
 def term_words(term: Term, *, adjusted: bool = False) -> str:
@@ -136,8 +140,10 @@ def _main_effects(analysis: GridEffects, data: Effects, decimals: int) -> list[s
         test = term_words(term, adjusted=True)
         head = f"{headed(label)}, mean over all cells of a level:"
         if is_significant:
+            at_edge = "no verdict, for a search ended at its edge"
+            verdict = at_edge if analysis.at_edge else f"the means differ {SCOPE}"
             found.append(
-                f"{head} the means differ {SCOPE} ({test}). Against {contrasts[0].reference}: "
+                f"{head} {verdict} ({test}). Against {contrasts[0].reference}: "
                 f"{_outcome(contrasts, data, decimals)}."
             )
         else:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports.analysis.hypotheses import HypothesisResults, collect
 from reports.analysis.statistics import PairedDifference
-from reports.analysis.verdicts import Finding, HypothesisRow
+from reports.analysis.verdicts import INCOMPARABLE, Finding, HypothesisRow
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.sections.base import Section
 from reports.sections.contrast_cells import difference_cell, p_cell
@@ -22,7 +22,7 @@ from reports.sections.hypotheses.words import (
     verdict,
 )
 from reports.tex import escape
-from reports.words import decimals_of
+from reports.words import ABSENT, decimals_of, percent
 from studies.records import Outcome
 
 
@@ -59,9 +59,9 @@ def _methods(data: HypothesisResults) -> tuple[str, ...]:
 
 
 def _columns(data: HypothesisResults) -> tuple[Column, ...]:
-    level = f"{data.confidence:.0%}"
+    level = percent(data.confidence)
     if any(row.hypothesis.direction == "equivalent" for row in data.rows):
-        level += f" (of an equivalence {2 * data.confidence - 1:.0%})"
+        level += f" (of an equivalence {percent(2 * data.confidence - 1)})"
     return (
         Column("Claim", "what is expected, as the study file says it", tex=_text_column(0.18)),
         Column("Compared", "cells whose mean final losses are compared", tex=_text_column(0.17)),
@@ -86,11 +86,13 @@ def _text_column(share: float) -> str:
 
 def _cells(row: HypothesisRow, data: HypothesisResults, decimals: int) -> tuple[Cell, ...]:
     n = row.difference.n
+    short = f"of {len(row.seeds)} planned" if n < len(row.seeds) else ""
+    known = row.finding not in INCOMPARABLE
     return (
         Cell(row.hypothesis.claim, detail=row.name),
         Cell(contrast(row)),
         Cell(standing(row, data)),
-        Cell(str(n), order=n, detail=f"of {len(row.seeds)} planned" if n < len(row.seeds) else ""),
+        Cell(str(n), order=n, detail=short) if known else Cell(ABSENT, order=-1),
         _difference_cell(row, data, decimals),
         p_cell(row.p),
         p_cell(row.adjusted_p),
@@ -103,7 +105,7 @@ def _difference_cell(row: HypothesisRow, data: HypothesisResults, decimals: int)
     cell = difference_cell(_shown(row), decimals)
     if row.hypothesis.direction != "equivalent" or row.difference.n < 2:
         return cell
-    level = f"{2 * data.confidence - 1:.0%}"
+    level = percent(2 * data.confidence - 1)
     return replace(cell, detail=f"{level}: {cell.detail}", tex=f"{cell.tex} ({escape(level)})")
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from reports.analysis.hypotheses import HypothesisResults
 from reports.analysis.verdicts import Finding, HypothesisRow, Side
-from reports.words import SCOPE, any_of, counts_caption, factor_label
+from reports.words import SCOPE, any_of, counts_caption, factor_label, percent
 from studies.records import Outcome
 from studies.registration import HYPOTHESES, Registration
 
@@ -113,8 +113,15 @@ def sentences(data: HypothesisResults) -> tuple[str, ...]:
         if any(part.startswith("seeds: ") for part in data.changes.parts):
             found.append(
                 "What is confirmatory is tested on the seeds that were registered for it, and on "
-                "no others; the rest of the report has all seeds."
+                "no others; the rest of the report has the seeds that the study has now."
             )
+    if data.dropped_seeds:
+        noun = "seed" if len(data.dropped_seeds) == 1 else "seeds"
+        listed = any_of([str(seed) for seed in data.dropped_seeds], "and")
+        found.append(
+            f"Registered, and no longer in the study: {noun} {listed}. A confirmatory hypothesis "
+            "that was planned for what is not there stays undecided."
+        )
     found += [
         f"Registered, and no longer in the file: {name} ({claim.rstrip('.')})."
         for name, claim in data.removed.items()
@@ -124,6 +131,7 @@ def sentences(data: HypothesisResults) -> tuple[str, ...]:
     found += [data.budgets] if data.budgets else []
     for row in data.rows:
         found += _cautions(row)
+    found += _in_main_table(data)
     undeclared = [
         row for row in data.rows if row.hypothesis.margin is None and row.standing.is_confirmatory
     ]
@@ -134,6 +142,26 @@ def sentences(data: HypothesisResults) -> tuple[str, ...]:
             "of what is compared with, so the data had a say in it."
         )
     return tuple(found)
+
+
+def _in_main_table(data: HypothesisResults) -> list[str]:
+    """Which hypotheses are on a pair that the main table has a reading of as well."""
+    found = [
+        f"{row.name} ({data.pairs[row.name]}{_declared_margin(row)})"
+        for row in data.rows
+        if row.name in data.pairs
+    ]
+    if not found:
+        return []
+    return [
+        "The main table has a reading of the same pair with the baseline for "
+        f"{any_of(found, 'and')}. That reading is of a two-sided test with p adjusted over all "
+        "comparisons with the baseline, and knows no declared margin: the two may differ."
+    ]
+
+
+def _declared_margin(row: HypothesisRow) -> str:
+    return "" if row.hypothesis.margin is None else f", declared margin {margin_text(row)}"
 
 
 def _registered(data: HypothesisResults) -> str:
@@ -204,7 +232,7 @@ def _given_up(row: HypothesisRow) -> str:
 
 def caption(data: HypothesisResults) -> str:
     """What the columns are."""
-    level, narrower = f"{data.confidence:.0%}", f"{2 * data.confidence - 1:.0%}"
+    level, narrower = percent(data.confidence), percent(2 * data.confidence - 1)
     parts = [
         "Hypotheses. Difference: mean final loss in nats/token over the first cells minus that "
         "over the second, paired by seed over the n seeds that completed in all of them, with its "

@@ -20,7 +20,14 @@ from reports.sections.joined.forest import (
     marked_label,
 )
 from reports.sections.joined.words import joined_sentences, joined_verdict
-from reports.words import ABSENT, counts_caption, decimals_of, number, outcome_text
+from reports.words import (
+    ABSENT,
+    counts_caption,
+    decimals_of,
+    number,
+    outcome_text,
+    percent,
+)
 from studies.records import Outcome
 
 MOST_WITH_INTERVALS = 2
@@ -75,7 +82,7 @@ def _study_columns(data: JoinedComparison, number_: int, letter: str, study: str
             )
         )  # fmt: skip
     if data.baseline is not None:
-        level = f"{data.comparisons[number_].confidence:.0%}"
+        level = percent(data.comparisons[number_].confidence)
         found += [
             Column(
                 f"{letter}: difference",

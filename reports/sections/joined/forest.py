@@ -13,7 +13,7 @@ from reports.analysis.joined.comparison import JoinedComparison, JoinedRow, sign
 from reports.analysis.statistics import PairedDifference
 from reports.exhibits import Figure
 from reports.figures.forest_plot import Estimate, Forest, ForestPanel, draw_forest_plot
-from reports.words import EDGE_NOTE, LEAK_MARKS, counts_caption
+from reports.words import EDGE_NOTE, LEAK_MARKS, counts_caption, percent
 from studies.records import Leak, Outcome, worst_leak
 
 
@@ -30,7 +30,7 @@ def interval_text(data: JoinedComparison) -> str:
     n = " to ".join(map(str, dict.fromkeys((min(known), max(known))))) if known else "0"
     if max(known, default=0) < 2:
         return f"(n = {n}), without an interval"
-    levels = dict.fromkeys(f"{found.confidence:.0%}" for found in data.comparisons)
+    levels = dict.fromkeys(percent(found.confidence) for found in data.comparisons)
     return f"(n = {n}) with its {' or '.join(levels)} t interval, not corrected"
 
 

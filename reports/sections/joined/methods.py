@@ -1,31 +1,38 @@
-"""The methods of several studies: how they are compared, then the paragraph of each."""
+"""The methods of several studies: how they are compared, then the paragraphs of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from reports.exhibits import Exhibits
-from reports.methods import methods_sentences
+from reports.methods import Methods, methods_of
 from reports.references import cited
 from reports.results.joined import JoinedResults
-from reports.sections.methods import paragraphs
+from reports.sections.methods import Paragraph, written
 from studies.methods import STATISTICS
 
 
 def methods_exhibits(joined: JoinedResults, sections: Iterable[Exhibits]) -> Exhibits:
-    """A paragraph on the comparison and one on each study, as text and as files.
+    """A paragraph on the comparison and those on each study, as text and as files.
 
     Args:
         joined: the studies.
         sections: the other sections, which tell what their numbers were made by.
     """
+    sections = list(sections)
     statistics = {name for exhibits in sections for name in exhibits.methods}
-    each = [
-        (f"Study {letter} ({results.plan.study.name}).",
-         *methods_sentences(results, statistics - {"kendall"}))
+    each = {
+        f"Study {letter} ({results.plan.study.name}).": methods_of(
+            results, statistics - {"kendall"}
+        )
         for letter, results in zip(joined.letters, joined.studies, strict=True)
-    ]  # fmt: skip
-    return paragraphs([_comparison(joined, statistics), *each])
+    }
+    parts: dict[str, Sequence[Paragraph]] = {
+        part: [(of, *text) for of, found in each.items() if (text := found._asdict()[part])]
+        for part in Methods._fields
+    }
+    core = Methods._fields[0]
+    return written(parts | {core: [_comparison(joined, statistics), *parts[core]]}, sections)
 
 
 def _comparison(joined: JoinedResults, statistics: set[str]) -> tuple[str, ...]:

@@ -6,14 +6,18 @@ import math
 
 from reports.analysis.against_baseline import Reading
 from reports.analysis.comparison import Comparison, VariantRow
+from reports.references import formula, mark
+from reports.sections.contrast_cells import SD_IN_BRACKETS
 from reports.words import (
     EDGE_NOTE,
     OTHER_LOAD,
     any_of,
     counts_caption,
+    percent,
     settings_text,
     uneven_text,
 )
+from studies.methods import STATISTICS
 from studies.records import Leak, Outcome
 
 _LOST = (Outcome.DIVERGED, Outcome.FAILED, Outcome.PRUNED)
@@ -37,8 +41,8 @@ def caption(data: Comparison, *, paper: bool = False) -> str:
         paper: whether only the columns of a paper's table are there.
     """
     spread = ", with the SD over seeds" if any(row.loss.n > 1 for row in data.rows) else ""
-    if spread and paper:
-        spread += " in brackets, in units of the last digit"
+    if spread:
+        spread += SD_IN_BRACKETS
     parts = [
         "Final loss: validation loss at the last step in nats/token, lower is better; "
         f"{'of one run' if data.seeds == 1 else 'mean over completed runs'}{spread}.",
@@ -75,32 +79,37 @@ def _tests_in_caption(data: Comparison) -> list[str]:
     if not others:
         return []
     tests = [row.test for row in data.rows if row.test]
-    level = f"{data.confidence:.0%}"
+    level = percent(data.confidence)
     text = f"Difference to the baseline ({data.baseline}): paired by seed"
     corrected = (
         f"adjusted for all {others} comparisons with it" if others > 1 else "of one comparison"
     )
     if any(test.difference.n > 1 for test in tests):
-        text += f", with the {level} t interval, not corrected for the number of comparisons"
+        text += f", with the {level} t interval, not corrected"
     if any(math.isfinite(test.adjusted_p) for test in tests):
         text += f"; Holm p: paired t test, {corrected}"
     wins = (
         "P(win): share of seeds in which the variant has the lower loss, with the exact "
-        f"{level} interval (Clopper-Pearson), not corrected."
+        f"{level} interval{mark(STATISTICS['clopper-pearson'].cite)}, not corrected."
     )
     return [f"{text}.", *([wins] if any(test.win.estimate >= 0 for test in tests) else [])]
 
 
 def _added_in_caption(data: Comparison) -> list[str]:
-    """Seeds that came later: a test on more of them would stop when it likes what it sees."""
+    """Seeds that came or went later: a test on some would stop when it likes what it sees."""
+    found = []
+    if data.dropped_seeds:
+        dropped = any_of([str(seed) for seed in data.dropped_seeds], "and")
+        found.append(f"Registered, and dropped after the first run: seed {dropped}.")
     if not data.added_seeds:
-        return []
+        return found
     has_p = any(row.test and math.isfinite(row.test.adjusted_p) for row in data.rows)
     if not has_p:
-        return [f"Seeds added after the first run: {data.added_seeds} of {data.seeds}."]
+        return [*found, f"Seeds added after the first run: {data.added_seeds} of {data.seeds}."]
     return [
+        *found,
         f"p is over {data.seeds} seeds, {data.added_seeds} of them added after the first run: if "
-        "that was for what the others showed, p is too small."
+        "that was for what the others showed, p is too small.",
     ]
 
 
@@ -125,10 +134,9 @@ def _columns_in_caption(data: Comparison) -> list[str]:
             "baseline's SD over these seeds."
         )
     if data.tuned:
-        spread = " (SD)" if any(row.shared and row.shared.n > 1 for row in data.rows) else ""
         parts.append(
-            "Each variant at the values that its search chose on other seeds; beside it all at "
-            f"{settings_text(data.shared_settings)}: mean{spread}, difference to the baseline."
+            "Each variant at the values that its search chose on other seeds; at shared values: "
+            f"all at {settings_text(data.shared_settings)}, with the difference to the baseline."
         )
         if any(row.chosen and row.chosen.edges for row in data.rows):
             parts.append(EDGE_NOTE)
@@ -144,35 +152,34 @@ def _columns_in_caption(data: Comparison) -> list[str]:
 def _bold_in_caption(data: Comparison) -> list[str]:
     if not any(row.strong for row in data.rows):
         return []
-    parts = [
-        "Bold: every variant whose paired interval against the one of lowest mean, which the same "
-        "runs picked, includes 0; not corrected."
-    ]
     fewest = min(row.to_best.n for row in data.rows if row.to_best is not None)
-    if fewest in (2, 3):
-        parts.append(
-            f"With n = {fewest} bold is generous: intervals of so few seeds are so wide that most "
-            "include 0."
-        )
-    return parts
+    generous = f"; with {_n(fewest)} most do" if fewest in (2, 3) else ""
+    return [
+        "Bold: the lowest mean, and each variant whose paired interval against it includes 0 (not "
+        f"corrected{generous})."
+    ]
 
 
 def _noise_in_caption(data: Comparison, *, paper: bool) -> list[str]:
     noise = data.noise
     if not math.isfinite(noise.half_width):
         return []
-    if paper:
-        return [
-            f"Noise floor: {data.confidence:.0%} bound on the difference of two means of one "
-            f"variant over n = {noise.n} seeds each, of which they share none."
-        ]
-    over = f"{noise.variants} ranked variants" if noise.variants > 1 else "one variant"
-    return [
-        f"Noise floor: {data.confidence:.0%} bound on the difference of two means of one variant "
-        f"over n = {noise.n} different seeds each, t s sqrt(2/n), with s = {noise.sd:.2g} the SD "
-        f"over seeds pooled over {over} and {noise.freedom:.1f} effective degrees of freedom "
-        "(Box 1954); paired differences can be surer than that."
-    ]
+    text = (
+        f"Noise floor: {percent(data.confidence)} bound on the difference of two means of one "
+        f"variant over {_n(noise.n)} seeds each, of which they share none"
+    )
+    if not paper:
+        sd = formula(f"s = {noise.sd:.2g}", f"$s = {noise.sd:.2g}$")
+        bound = formula("t s √(2/n)", r"$t\,s\sqrt{2/n}$")
+        text += (
+            f": {bound} with the pooled SD {sd} and {noise.freedom:.1f} degrees of "
+            f"freedom{mark(STATISTICS['noise-floor'].cite)}"
+        )
+    return [f"{text}."]
+
+
+def _n(seeds: int) -> str:
+    return formula(f"n = {seeds}", f"$n = {seeds}$")
 
 
 def _has_lost_runs(row: VariantRow) -> bool:

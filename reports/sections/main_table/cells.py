@@ -146,22 +146,14 @@ def chosen_cell(row: VariantRow) -> Cell:
 def shared_cell(row: VariantRow, decimals: int) -> Cell:
     """Final loss and difference to the baseline at the shared values."""
     assert row.shared is not None
-    found, difference = estimate_cell(row.shared, decimals), row.shared_difference
-    detail = ""
-    if difference is not None and difference.n:
-        detail = number(difference.mean, decimals, sign=True)
-        if difference.n > 1:
-            low, high = (number(x, decimals, sign=True) for x in (difference.low, difference.high))
-            detail += f" [{low}, {high}]"
-    return Cell(found.text, order=found.order, detail=detail)
-
-
-def estimate_cell(loss: Summary, decimals: int) -> Cell:
-    """Mean and SD in one line."""
-    text = number(loss.mean, decimals)
-    if loss.n > 1:
-        text += f" ({number(loss.sd, decimals)})"
-    return Cell(text, order=loss.mean)
+    found, difference = summary_cell(row.shared, decimals), row.shared_difference
+    if difference is None or not difference.n:
+        return found
+    beside = contrast_cells.difference_cell(difference, decimals)
+    tex = beside.tex or f"${beside.text}$".replace("−", "-")
+    interval = f" {beside.detail}" if difference.n > 1 else ""
+    details = [found.detail, f"{beside.text}{interval}"]
+    return replace(found, detail="; ".join(filter(None, details)), tex=f"{found.tex}; {tex}")
 
 
 def number_cell(value: float, decimals: int) -> Cell:

@@ -16,7 +16,6 @@ from reports.sections.main_table.cells import (
     count_cell,
     difference_cell,
     diverged_cell,
-    estimate_cell,
     flip_cell,
     holm_cell,
     loss_cell,
@@ -26,9 +25,10 @@ from reports.sections.main_table.cells import (
     shared_cell,
     speed_cell,
     speed_decimals,
+    summary_cell,
     win_cell,
 )
-from reports.words import decimals_of, factor_label, settings_text, spread_column
+from reports.words import decimals_of, factor_label, percent, settings_text, spread_column
 
 
 class Entry(NamedTuple):
@@ -46,8 +46,9 @@ def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     if data.early:
         spread = ", SD over seeds" if any(row.early.n > 1 for row in data.rows) else ""
         help_ = f"validation loss {data.early}, nats/token: mean{spread}"
-        column = _number_column("Early loss", help_)
-        found.append(Entry(column, lambda row: estimate_cell(row.early, decimals)))
+        kind = spread_column([row.early.sd for row in data.rows], decimals)
+        column = Column("Early loss", help_, True, kind, paper=False)
+        found.append(Entry(column, lambda row: summary_cell(row.early, decimals)))
     if any(row.loss.n >= LEAST_FLIPS for row in data.rows):
         help_ = "exact two-sided paired test by sign flips, not adjusted"
         found.append(Entry(_number_column("Sign-flip p", help_), flip_cell))
@@ -64,7 +65,7 @@ def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
 
 def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     """The variant, its loss, and how it stands to the baseline."""
-    level = f"{data.confidence:.0%}"
+    level = percent(data.confidence)
     finer = _decimals_of_differences(data, decimals)
     sds = [row.loss.sd for row in data.rows]
     several = any(row.loss.n > 1 for row in data.rows)

@@ -10,7 +10,7 @@ from reports.analysis.against_baseline import BaselineTest
 from reports.analysis.comparison import Comparison, VariantRow
 from reports.analysis.statistics import PairedDifference
 from reports.sections.readings import verdict_of
-from reports.words import leaf
+from reports.words import factor_label, leaf
 from studies.records import Outcome
 
 _NOTHING = PairedDifference(0, math.nan, math.nan, math.nan, math.nan)
@@ -89,7 +89,7 @@ def _searched(row: VariantRow) -> dict[str, object]:
     shared = row.shared_difference or _NOTHING
     return {
         **{f"chosen_{leaf(key)}": value for key, value in chosen.items()},
-        "at_edge": " ".join(sorted(leaf(key) for key in edges)),
+        "at_edge": ", ".join(factor_label(key) for key in sorted(edges)),
         "shared_loss_mean": row.shared.mean,
         "shared_loss_sd": row.shared.sd,
         "shared_n": row.shared.n,

@@ -9,14 +9,14 @@ from reports.analysis.comparison import Comparison, VariantRow
 from reports.analysis.power import POWER
 from reports.analysis.statistics import LEAST_FLIPS, least_flip_p
 from reports.sections.main_table.caption import DIFFERENT_SETS
-from reports.words import SCOPE, number
+from reports.words import SCOPE, number, percent
 from studies.records import Leak, Outcome
 
 
 def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
     """What the table says, in words that a template picks from the numbers."""
     found = [*_best_sentences(data, decimals), *_baseline_sentences(data), *_verdicts(data)]
-    found += _unranked(data)
+    found += [*_declared(data), *_unranked(data)]
     if data.searching:
         compared = "some variants have no result yet" if data.tuned else "shared ones are compared"
         found.insert(0, f"The search has not chosen all values yet: {compared}.")
@@ -37,8 +37,12 @@ def _best_sentences(data: Comparison, decimals: int) -> list[str]:
         return [] if data.evaluation_sets > 1 else ["No variant can be ranked yet."]
     on, so_far = data.ranked_on, " so far" * data.partial
     if any(row.ranked and row.loss.n > on for row in data.rows):
-        seeds = "one seed" if on == 1 else f"{on} seeds"
-        found = [f"Lowest on the {seeds} that all ranked variants have so far: {best.label}."]
+        seeds, those = ("one seed", "it") if on == 1 else (f"{on} seeds", "these")
+        found = [
+            f"So far all ranked variants have {seeds} in common; on {those}, {best.label} is "
+            "lowest. The means in the table are over all completed runs of a variant, and may "
+            "order them otherwise."
+        ]
     elif on == 1:
         return [
             f"In one run{so_far}, {best.label} has the lowest final loss of the ranked variants, "
@@ -73,7 +77,7 @@ def _others_to_best(data: Comparison) -> list[str]:
         )
         text = f"{next(iter(found))} for {every}"
     return [
-        f"Against it, the {data.confidence:.0%} interval of the paired difference {text}"
+        f"Against it, the {percent(data.confidence)} interval of the paired difference {text}"
         f"{' so far' * data.partial} (not corrected, and these runs picked the lowest)."
     ]
 
@@ -138,7 +142,7 @@ def _verdicts(data: Comparison) -> list[str]:
     """Which variants differ from the baseline by the adjusted p, and what the readings mean."""
     tests = {row.label: row.test for row in data.rows if row.test}
     tested = {label: test for label, test in tests.items() if test.reading not in UNTESTED}
-    short = (Reading.NO_PAIR, Reading.ONE_RUN, Reading.TOO_FEW)
+    short = (Reading.NO_PAIR, Reading.TOO_FEW)
     waiting = sum(test.reading in short for test in tests.values()) if data.seeds > 1 else 0
     found = []
     if waiting:
@@ -174,6 +178,22 @@ def _verdicts(data: Comparison) -> list[str]:
         f"{alpha}), final loss is {' and '.join(named)}, {SCOPE}."
     )
     return [*found, *_beyond(tested)]
+
+
+def _declared(data: Comparison) -> list[str]:
+    """Which pairs a hypothesis is about: its verdict is another one."""
+    labels = {row.variant: row.label for row in data.rows}
+    named = [
+        f"{labels[pair.variant]} ({pair.hypothesis}"
+        f"{'' if pair.margin is None else f', with a declared margin of {pair.margin:g}'})"
+        for pair in data.declared
+    ]
+    if not named:
+        return []
+    return [
+        f"See Hypotheses as well: one was declared for {_listed(named)}. Its test is its own, and "
+        "its verdict may differ from the reading here."
+    ]
 
 
 _SIDES = {

@@ -6,8 +6,16 @@ import math
 
 from reports.analysis.against_baseline import UNTESTED, BaselineTest, Reading
 from reports.analysis.one_change import OneChange
-from reports.sections.contrast_cells import difference_words, p_words
-from reports.words import EDGE_NOTE, LEAK_MARKS, SCOPE, any_of, counts_caption, listed
+from reports.sections.contrast_cells import SD_IN_BRACKETS, difference_words, p_words
+from reports.words import (
+    EDGE_NOTE,
+    LEAK_MARKS,
+    SCOPE,
+    any_of,
+    counts_caption,
+    listed,
+    percent,
+)
 from studies.records import Leak
 
 _SIDES = (
@@ -80,11 +88,12 @@ def _untested(tests: dict[str, BaselineTest]) -> list[str]:
 def caption(data: OneChange) -> str:
     """What the rows and columns are."""
     comparison = data.comparison
-    level = f"{comparison.confidence:.0%}"
+    level = percent(comparison.confidence)
     seeds = f"{comparison.seeds} {'seed' if comparison.seeds == 1 else 'seeds'}"
     listed_rows = [data.baseline, *(row for _, row in data.rows)]
     tests = [row.test for _, row in data.rows if row.test]
-    spread = " with the SD over seeds" if any(row.loss.n > 1 for row in listed_rows) else ""
+    several = any(row.loss.n > 1 for row in listed_rows)
+    spread = f" with the SD over seeds{SD_IN_BRACKETS}" if several else ""
     interval = ""
     if any(test.difference.n > 1 for test in tests):
         interval = f", with the {level} t interval, which is not adjusted"
