@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.analysis.spending import NOT_KNOWN
-from reports.methods_values import HUB, corpus_words, recorded
+from reports.methods.values import HUB, corpus_words, recorded
 from reports.results.frame import StudyResults
 from reports.words import any_of, grouped, percent
 from studies.configuration import value_at

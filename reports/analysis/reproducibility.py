@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from reports.analysis.data_answers import data_seen, licence, values_of
 from reports.analysis.provenance_answers import code, packages
 from reports.analysis.spending import NOT_KNOWN, RunCost, run_costs
-from reports.methods_search import following
+from reports.methods.search import following
 from reports.results.frame import StudyResults
 from reports.words import (
     any_of,

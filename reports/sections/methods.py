@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from reports.exhibits import Document, Exhibits
-from reports.methods import Methods, methods_of
+from reports.methods.paragraphs import Methods, methods_of
 from reports.references import as_tex, entries_of, keys_of
 from reports.results.frame import StudyResults
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from reports.exhibits import Exhibits
-from reports.methods import Methods, methods_of
+from reports.methods.paragraphs import Methods, methods_of
 from reports.references import cited
 from reports.results.joined import JoinedResults
 from reports.sections.methods import Paragraph, written

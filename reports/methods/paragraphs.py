@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from reports.analysis.costs import Cost, cost_of
-from reports.methods_hypotheses import hypothesis_sentences
-from reports.methods_search import search_sentence
-from reports.methods_training import training_sentence
-from reports.methods_values import number_of, part_label, shared, value
+from reports.methods.hypotheses import hypothesis_sentences
+from reports.methods.search import search_sentence
+from reports.methods.training import training_sentence
+from reports.methods.values import number_of, part_label, shared, value
 from reports.references import cited
 from reports.results.frame import StudyResults
 from reports.words import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from reports.methods_values import (
+from reports.methods.values import (
     PRECISIONS,
     SEARCHED,
     VARIED,

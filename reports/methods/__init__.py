@@ -1,0 +1,1 @@
+"""The paragraphs on methods: what was done, in the words of a paper."""
