@@ -92,8 +92,8 @@ def _noise_words(data: FinalLosses) -> list[str]:
     if not math.isfinite(half) or not data.means[data.baseline].n:
         return []
     exceeded = (
-        "which the difference of two means of one variant over "
-        f"n = {data.noise.n} seeds each exceeds in {percent(1 - data.confidence)} of cases"
+        f"which the difference of two means of one variant over n = {data.noise.n} seeds each "
+        f"exceeds in at most {percent(1 - data.confidence)} of cases, variants pooled"
     )
     if shows_noise(data):
         return [f"Dotted: noise floor, {exceeded}."]
