@@ -15,7 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from reports.analysis.by_construction import fixed_notes, fixed_reasons, foregone
 from reports.analysis.late_values import late_values
-from reports.figures.cell_marks import dot_cells, hatch_boxes
+from reports.figures.cell_marks import dot_cells, hatch_boxes, minus_cells
 from reports.figures.color_bars import add_color_bar
 from reports.figures.color_scales import ColorScale, Values, color_scale, fitting_kind, mean_of_runs
 from reports.figures.drawing import LETTER, MARK_COLOR, MUTED, Theme, plain
@@ -26,8 +26,8 @@ from studies.records import Outcome
 
 ROW_FONT = 0.87
 """Size of the labels of rows, of that of the figure's text."""
-DOT = 0.28
-"""Diameter of a dot over the size of the figure's text."""
+DOT, MINUS = 0.28, 0.4
+"""Diameter of a dot and length of a minus over the size of the figure's text."""
 LAYER_TICKS = 5
 DISAGREEMENT = 0.2
 """Share of the colour bar; runs of a cell that lie further apart on it are marked.
@@ -80,6 +80,12 @@ class TapPanels:
     def completed(self, variant: str) -> int:
         """Runs behind a row."""
         return self.ends[variant][Outcome.COMPLETED]
+
+    @property
+    def below_zero(self) -> pd.Series[bool]:
+        """Cells below the middle of a scale about 0, whose ends are alike without colour."""
+        is_below = (self.cells["mean"] < 0) & (self.cells["fixed"] == "")
+        return is_below & (self.scale.kind == "diverging")
 
     @property
     def partial(self) -> bool:
@@ -257,6 +263,8 @@ def _draw_panel(ax: Axes, data: TapPanels, panel: TapPanel, theme: Theme) -> Non
     fixed, disagree = (cells["fixed"] != "").to_numpy(), cells["disagree"].to_numpy()
     hatch_boxes(ax, np.stack([x - 0.5, y - 0.5, x + 0.5, y + 0.5], 1)[fixed], light[fixed])
     dot_cells(ax, np.stack([x, y], 1)[disagree], light[disagree], theme.font_size_pt * DOT)
+    below = data.below_zero[cells.index].to_numpy()
+    minus_cells(ax, np.stack([x, y], 1)[below], light[below], theme.font_size_pt * MINUS)
     _mark_empty(ax, data, panel, rows, values, theme)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0, pad=2)

@@ -43,6 +43,7 @@ def panel_caption(panels: TapPanels, definition: str) -> str:
         "Dot: runs of the variant differ by more than a fifth of the colour bar."
         if panels.cells["disagree"].any()
         else "",
+        "Minus: below 0." if panels.below_zero.any() else "",
         _hatched(panels.fixed),
         _arrows(panels.scale),
         "Cross: no run of the variant completed, and some diverged." if True in lost else "",

@@ -165,6 +165,22 @@ def test_cells_are_marked_whose_runs_disagree_on_the_colour_bar(
     assert set(cells[cells["disagree"]]["variant"]) == (set(results.variants) if apart else set())
 
 
+def test_both_sides_of_zero_are_told_apart_without_colour(grid: StudyResults) -> None:
+    around = grid.histories["value"] - grid.histories["value"].median()
+    changed = replace(grid, histories=grid.histories.assign(value=around))
+    panels = panels_of(changed, "activation_rms_change")
+    cells = panels.cells[panels.cells["fixed"] == ""]
+    below = panels.below_zero
+    assert 0 < below.sum() < len(cells)
+    assert list(below[below].index) == list(cells[cells["mean"] < 0].index)
+    assert "Minus: below 0." in panel_caption(panels, "")
+    with themed(PAPER):
+        figure = draw_tap_panels(panels, PAPER)
+    minuses = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "_"]
+    assert sum(len(line.get_xdata()) for line in minuses) >= below.sum()
+    assert not panels_of(grid, "activation_rms").below_zero.any()
+
+
 def test_no_completed_run_is_no_figure(tmp_path: Path) -> None:
     plan = grid_study((0,), {"model.norm": ("layer", "rms")}, report={})
     fates = {(run.variant, run.seed): Outcome.DIVERGED for run in plan.runs}
