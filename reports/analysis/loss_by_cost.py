@@ -58,7 +58,7 @@ def collect(results: StudyResults) -> CostComparison:
         if panels is not None:
             brief = measure == "hours" and shortest_s < BRIEF_S
             figures[measure] = replace(panels, front=panels.front[:0]) if brief else panels
-    runs = {str(v): tuple(keys) for v, keys in compared.runs.groupby("variant")["run_key"]}
+    runs = {variant: tuple(compared.runs_of(variant)["run_key"]) for variant in compared.variants}
     return CostComparison(comparison, runs, figures, shortest_s)
 
 

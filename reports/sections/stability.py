@@ -37,8 +37,9 @@ def render(data: Stability) -> Exhibits:
 
 def _none_diverged(data: Stability) -> str:
     widest = max((row for row in data.variants if row.ended), key=lambda row: row.share.high)
+    none = f"None of the {data.ended} runs that ended" if data.ended > 1 else "No run that ended"
     return (
-        f"None of the {data.ended} ended runs diverged. That bounds little for a single variant: "
+        f"{none} diverged. That bounds little for a single variant: "
         f"the {percent(data.confidence)} exact interval of the share that diverges reaches up to "
         f"{widest.share.high:.0%} where {_runs(widest.ended)} ended, the fewest of any variant "
         f"with a result. {counts_caption(data.outcomes, searching=data.searching)}"

@@ -99,7 +99,7 @@ def _brackets(results: StudyResults) -> dict[str, float]:
     reached = results.runs.set_index("run_key")[STEPS_TO_TARGET].dropna()
     curves = results.curves(VALIDATION_LOSS)
     curves = curves[curves["run_key"].isin(reached.index)]
-    target = curves["run_key"].map(reached)
+    target = curves["run_key"].map(reached).astype(float)  # of no run it would be text
     before = curves[curves["step"] < target].groupby("run_key")["step"].max()
     after = curves[curves["step"] >= target].groupby("run_key")["step"].min()
     wide = (after - before).dropna()

@@ -92,7 +92,7 @@ def test_where_nothing_diverged_a_sentence_bounds_it_and_the_file_has_the_number
     exhibits = render(stability(study()))
     assert exhibits.tables == ()
     (sentence,) = exhibits.sentences
-    assert "None of the 30 ended runs diverged." in sentence
+    assert "None of the 30 runs that ended diverged." in sentence
     assert "reaches up to 52% where 5 runs ended" in sentence
     (document,) = exhibits.documents
     assert document.name == "tables/stability.csv"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from reports.analysis.comparison import compare
 from reports.analysis.search_results import collect
 from reports.build import build_report
+from reports.content import content_of
 from reports.overview import collect_overview
 from reports.results.assembly import assemble
 from reports.results.frame import StudyResults
+from reports.results.sources import load_study, read_history
 from reports.sections.contents import SECTIONS
 from reports.sections.search import PROVISIONAL_MARK
 from studies.records import Outcome
 from studies.run_list import with_runs
+from tests.reports_tests.conftest import write_study
 from tests.reports_tests.searched import RATE, searched
 
 NORMS = {"model.norm": ["layer", "rms"]}
@@ -136,3 +141,32 @@ def test_the_runs_of_one_seed_are_told_apart_by_their_settings():
 def test_the_whole_report_of_a_search_that_goes_on_says_so(tmp_path):
     results = study(SWEEP, rounds=0)
     assert "may ask for more" in build_report(results, tmp_path).tex.read_text()
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with curves whose search has ended."""
+    return write_study(tmp_path_factory.mktemp("swept"), study(SWEEP).plan)
+
+
+@pytest.mark.parametrize("chosen", [(), ("layer",), ("layer", "rms")])
+@pytest.mark.parametrize("ended", ["none", "one of the search", "search", "one compared", "all"])
+def test_at_every_stage_of_a_study_there_is_a_report(directory, chosen, ended):
+    results = load_study(directory)
+    choices = {v: choice for v, choice in results.plan.choices.items() if v in chosen}
+    plan = with_runs(results.plan.model_copy(update={"choices": choices, "runs": ()}))
+    searching = [run.run_key for run in plan.runs if run.stage == "search"]
+    compared = [run.run_key for run in plan.runs if run.stage != "search"]
+    keys = {
+        "none": [],
+        "one of the search": searching[:1],
+        "search": searching,
+        "one compared": [*searching, compared[0]],
+        "all": [*searching, *compared],
+    }[ended]
+    records = {key: results.records[key] for key in keys}
+    runs = directory / "runs"
+    histories = {key: read_history(runs / key / "history.parquet") for key in keys}
+    sections = content_of(assemble(plan, records, histories)).sections
+    text = " ".join(sentence for _, _, found in sections for sentence in found.sentences)
+    assert "nan" not in text.split()
