@@ -63,6 +63,19 @@ class LayerMaps:
         shorter = (_extent(frame) != whole for frame in shown)
         return len(shown) < len(self.empty) or any(holes) or any(shorter)
 
+    @property
+    def step_limits(self) -> tuple[float, float]:
+        """Ends of the axis of steps; runs that diverged beyond them are marked there."""
+        edges = _step_edges(np.sort(self.means["step"].unique()).astype(float))
+        return float(edges[0]), float(edges[-1])
+
+    @property
+    def beyond(self) -> bool:
+        """Whether a run of a map diverged before the first look, or behind the last one."""
+        low, high = self.step_limits
+        drawn = set(self.means["variant"])
+        return any(not low <= step <= high for v in drawn for step in self.divergences[v])
+
 
 def _extent(means: pd.DataFrame) -> tuple[float, ...]:
     """First and last step and layer."""
@@ -147,7 +160,8 @@ def draw_layer_maps(data: LayerMaps, theme: Theme) -> Figure:
     _set_limits([ax for row in axes for ax in row], data)
     hide_unused(axes, sum(map(len, grid.rows)))
     figure.supxlabel("step", fontsize=theme.font_size_pt)
-    figure.supylabel("block" if data.tap == "block" else "layer", fontsize=theme.font_size_pt)
+    whose = "block" if data.tap == "block" else "layer"
+    figure.supylabel(f"{whose} index", fontsize=theme.font_size_pt)
     add_color_bar(figure, [ax for line in axes for ax in line], data.scale, data.label)
     return figure
 
@@ -157,7 +171,7 @@ def _set_limits(axes: list[Axes], data: LayerMaps) -> None:
     steps = np.sort(data.means["step"].unique()).astype(float)
     low, high = data.means["layer"].min() - 0.5, data.means["layer"].max() + 0.5
     for ax in axes:
-        ax.set_xlim(*_edges(steps)[[0, -1]])
+        ax.set_xlim(*data.step_limits)
         ax.set_ylim(low, high)
         if len(steps) == 1:
             ax.set_xticks(steps)
@@ -178,14 +192,20 @@ def _draw_map(
         return
     table = frame.pivot(index="layer", columns="step", values="mean")
     values = table.to_numpy(float)
-    steps = _edges(table.columns.to_numpy(float))
+    steps = _step_edges(table.columns.to_numpy(float))
     data.scale.mesh(ax, steps, _edges(table.index.to_numpy(float)), values)
     fixed = frame[frame["fixed"] != ""]["layer"].unique()
     boxes = np.array([[steps[0], layer - 0.5, steps[-1], layer + 0.5] for layer in fixed])
     light = data.scale.light(values).mean(1) > 0.5
     hatch_boxes(ax, boxes, light[table.index.get_indexer(pd.Index(fixed))])
-    ends = data.divergences[variant]
+    ends = np.clip(data.divergences[variant], *data.step_limits).tolist()
     divergence_marks(ax, ends, [float(table.index.max()) + 0.5] * len(ends), theme)
+
+
+def _step_edges(steps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Borders of the looks at ascending steps; none lies behind the last step."""
+    edges = _edges(steps)
+    return edges if len(steps) == 1 else np.minimum(edges, steps[-1])
 
 
 def _edges(centers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -24,9 +24,15 @@ def map_caption(maps: LayerMaps, definition: str) -> str:
         _hatched(maps.fixed),
         _arrows(maps.scale),
         "Grey: nothing recorded." if maps.grey else "",
-        "Crosses: where runs diverged." if any(maps.divergences.values()) else "",
+        _crosses(maps),
         f"One in {maps.thinned} recorded steps is drawn." if maps.thinned > 1 else "",
     )
+
+
+def _crosses(maps: LayerMaps) -> str:
+    if not any(maps.divergences.values()):
+        return ""
+    return f"Crosses: where runs diverged{', at an end of the axis if beyond it' * maps.beyond}."
 
 
 def panel_caption(panels: TapPanels, definition: str) -> str:

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
-from reports.figures.layer_maps import collect_layer_maps
+from reports.figures.drawing import MARK_COLOR, PAPER, themed
+from reports.figures.layer_maps import collect_layer_maps, draw_layer_maps
 from reports.results.frame import StudyResults
+from reports.sections.layer_captions import map_caption
 
 
 def test_maps_average_geometrically_and_keep_what_diverged_runs_left(grid: StudyResults) -> None:
@@ -48,3 +52,25 @@ def test_variants_without_such_a_number_say_so(grid: StudyResults) -> None:
 
 def test_a_tap_that_no_run_recorded_has_no_map(grid: StudyResults) -> None:
     assert collect_layer_maps(grid, "gradient_norm", "residual") is None
+
+
+def test_divergences_beyond_the_looks_stand_at_the_ends_of_their_map(
+    grid: StudyResults,
+) -> None:
+    maps = collect_layer_maps(grid, "gradient_norm", "block")
+    assert maps is not None
+    assert not maps.beyond
+    low, high = maps.step_limits
+    assert high == maps.means["step"].max()
+    ends = {**maps.divergences, "relu-none": (low - 40, high + 40)}
+    maps = replace(maps, divergences=ends)
+    with themed(PAPER):
+        figure = draw_layer_maps(maps, PAPER)
+    drawn = [line for ax in figure.axes for line in ax.lines if line.get_color() == MARK_COLOR]
+    places = {float(x) for line in drawn for x in line.get_xdata()}
+    assert {low, high} <= places
+    assert min(places) == low
+    assert max(places) == high
+    assert "Crosses: where runs diverged, at an end of the axis if beyond it." in map_caption(
+        maps, ""
+    )
