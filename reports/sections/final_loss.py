@@ -92,8 +92,9 @@ def _noise_words(data: FinalLosses) -> list[str]:
     if not math.isfinite(half) or not data.means[data.baseline].n:
         return []
     exceeded = (
-        f"which the difference of two means of one variant over n = {data.noise.n} seeds each "
-        f"exceeds in at most {percent(1 - data.confidence)} of cases, variants pooled"
+        "which the difference of two means of one variant with the pooled SD of "
+        f"{data.noise.sd:.2g} over n = {data.noise.n} seeds each exceeds in at most "
+        f"{percent(1 - data.confidence)} of cases"
     )
     if shows_noise(data):
         return [f"Dotted: noise floor, {exceeded}."]

@@ -101,7 +101,7 @@ def test_the_last_row_is_the_noise_floor(small: StudyResults) -> None:
     assert len(last.runs) == 12
     assert len(table.data) == 4, "it is no variant"
     assert table.data["noise_floor"].tolist() == pytest.approx([data.noise.half_width] * 4)
-    assert re.search(r"Noise floor: 95% bound .* pooled over \d+ variants \(SD 0\.", table.caption)
+    assert re.search(r"Noise floor: 95% bound .* pooled over \d+ variants \(0\.", table.caption)
 
 
 def test_one_seed_has_no_floor_no_p_and_one_run_words(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_the_caption_for_a_paper_explains_its_columns_alone(small: StudyResults)
     assert all(words in as_text(table.paper_caption) for words in told)
     assert len(as_text(table.paper_caption)) < len(as_text(table.caption)) < 1000
     wide = table_tex(table, wide=True)
-    assert r"$t\,s\sqrt{2/n}$ with the SD $s = " in wide
+    assert r"$t\,s\sqrt{2/n}$ with " in wide
     assert r"degrees of freedom~\citep{box1954theorems}." in wide
     for tex in (wide, table_tex(table)):
         assert r"the exact 95\% interval~\citep{clopper1934use}" in tex

@@ -164,16 +164,17 @@ def _noise_in_caption(data: Comparison, *, paper: bool) -> list[str]:
     noise = data.noise
     if not math.isfinite(noise.half_width):
         return []
+    sd = formula(f"s = {noise.sd:.2g}", f"$s = {noise.sd:.2g}$")
     text = (
         f"Noise floor: {percent(data.confidence)} bound on the difference of two means of one "
-        f"variant over {_n(noise.n)} seeds each, of which they share none{_pooled(data)}"
+        f"variant over {_n(noise.n)} seeds each, of which they share none, where its SD is "
+        f"{sd}{_pooled(data)}"
     )
     if not paper:
-        sd = formula(f"s = {noise.sd:.2g}", f"$s = {noise.sd:.2g}$")
         bound = formula("t s √(2/n)", r"$t\,s\sqrt{2/n}$")
         text += (
-            f": {bound} with the SD {sd} and {noise.freedom:.1f} degrees of "
-            f"freedom{mark(STATISTICS['noise-floor'].cite)}"
+            f": {bound} with {noise.freedom:.1f} degrees of freedom"
+            f"{mark(STATISTICS['noise-floor'].cite)}"
         )
     return [f"{text}."]
 
@@ -183,7 +184,7 @@ def _pooled(data: Comparison) -> str:
     sds = sorted(row.loss.sd for row in data.rows if row.ranked and math.isfinite(row.loss.sd))
     if len(sds) < 2:
         return ""
-    return f", pooled over {len(sds)} variants (SD {sds[0]:.2g} to {sds[-1]:.2g})"
+    return f", pooled over {len(sds)} variants ({sds[0]:.2g} to {sds[-1]:.2g})"
 
 
 def _n(seeds: int) -> str:

@@ -14,7 +14,7 @@ from reports.sections.main_table.cells import BEHIND
 from reports.sections.main_table.columns import Entry, entries
 from reports.sections.main_table.numbers import numbers
 from reports.sections.main_table.words import sentences
-from reports.words import decimals_of, number, percent
+from reports.words import decimals_of, number
 from studies.records import Outcome
 
 
@@ -66,7 +66,7 @@ def _noise_row(data: Comparison, shown: tuple[Entry, ...], decimals: int) -> Row
             f"±{half}",
             order=math.nan,
             tex=f"$\\pm{half}$",
-            detail=f"at least {percent(data.confidence)} of the time",
+            detail=f"of an SD of {data.noise.sd:.2g}",
         ),
     }
     empty = Cell("", order=math.nan)
