@@ -113,7 +113,8 @@ STATISTICS: Registry[Level] = Registry(
             cite="box1954theorems",
         ),
         "anova": Level(
-            "analysis of variance with the seed as block, with partial eta squared",
+            "analysis of variance with the seed as block, degrees of freedom by Greenhouse and "
+            "Geisser, partial eta squared and omega squared",
             "each term against its own interaction with the seed, df by Greenhouse and Geisser",
             "Winer 1971; Greenhouse & Geisser 1959; Cohen 1973",
             cite="winer1971statistical,greenhouse1959methods,cohen1973eta",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import pandas as pd
@@ -89,7 +88,7 @@ def _dots_caption(data: FinalLosses) -> str:
 def _noise_words(data: FinalLosses) -> list[str]:
     """What is drawn of the noise floor, or why nothing is."""
     half = data.noise.half_width
-    if not math.isfinite(half) or not data.means[data.baseline].n:
+    if not half > 0 or not data.means[data.baseline].n:  # NaN where it is not known
         return []
     exceeded = (
         "which the difference of two means of one variant with the pooled SD of "
@@ -99,8 +98,8 @@ def _noise_words(data: FinalLosses) -> list[str]:
     if shows_noise(data):
         return [f"Dotted: noise floor, {exceeded}."]
     return [
-        f"The noise floor (±{half:.2g}), {exceeded}, is not drawn: it is wider than all runs lie "
-        "apart."
+        f"The noise floor (±{half:.2g}), {exceeded}, is not drawn: lines at that distance to both "
+        "sides would be further apart than all runs."
     ]
 
 

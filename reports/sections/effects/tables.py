@@ -71,14 +71,19 @@ def _squares(value: float) -> Cell:
 
 
 def _anova_caption(analysis: GridEffects, anova: Anova, data: Effects) -> str:
+    seeds = len(analysis.seeds)
+    most = f"of {seeds} seeds it is at most {seeds - 1} / df"
+    if seeds == 2:
+        most = "of 2 seeds it is 1 / df, whatever their losses"
     return (
         "Analysis of variance with the seed as block: each term is held against its own "
         "interaction with the seed (repeated measures), taken for normal. Epsilon: Greenhouse and "
-        "Geisser's, by which both df are multiplied for p, as variants need not vary alike. The "
-        "grid is balanced: sums of squares of type I and III are one. p is not "
+        f"Geisser's, by which both df are multiplied for p, as variants need not vary alike; {most}"
+        ". The grid is balanced: sums of squares of type I and III are one. p is not "
         f"adjusted; Holm p is, over {counted(len(anova.terms), 'term')} of this table. Partial "
         "eta²: SS/(SS + SS of the error), biased upwards with few seeds; partial omega²: the bias "
-        "taken off. " + scope_caption(analysis, data)
+        "taken off, (SS - df MSE)/(SS + (N - df) MSE) with MSE the mean square of the error and all "
+        "N runs. " + scope_caption(analysis, data)
     )
 
 

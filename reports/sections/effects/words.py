@@ -118,10 +118,11 @@ def _interactions(analysis: GridEffects, data: Effects) -> list[str]:
 
 
 def term_words(term: Term, *, adjusted: bool = False) -> str:
-    """The test of a term: "F(2, 92) = 18.01, epsilon 0.87, p < 0.001, partial omega² 0.22"."""
-    f = f"F({term.df}, {term.error_df}) = {number(term.f, 2)}, " if math.isfinite(term.f) else ""
-    if term.df > 1 and f:
-        f += f"epsilon {number(term.epsilon, 2)}, "
+    """The test of a term: "F(1.74, 80.04) = 18.01, p < 0.001, partial omega² 0.22"."""
+    df = f"{term.df}, {term.error_df}"
+    if term.df > 1:  # as p goes by
+        df = ", ".join(number(term.epsilon * n, 2) for n in (term.df, term.error_df))
+    f = f"F({df}) = {number(term.f, 2)}, " if math.isfinite(term.f) else ""
     p = p_words(term.holm_p, "Holm p") if adjusted else p_words(term.p)
     return f"{f}{p}, partial omega² {number(term.omega_squared, 2)}"
 

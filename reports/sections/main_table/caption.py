@@ -167,8 +167,7 @@ def _noise_in_caption(data: Comparison, *, paper: bool) -> list[str]:
     sd = formula(f"s = {noise.sd:.2g}", f"$s = {noise.sd:.2g}$")
     text = (
         f"Noise floor: {percent(data.confidence)} bound on the difference of two means of one "
-        f"variant over {_n(noise.n)} seeds each, of which they share none, where its SD is "
-        f"{sd}{_pooled(data)}"
+        f"variant over {_n(noise.n)} seeds each, none shared, for {sd}{_pooled(data)}"
     )
     if not paper:
         bound = formula("t s √(2/n)", r"$t\,s\sqrt{2/n}$")
@@ -184,7 +183,7 @@ def _pooled(data: Comparison) -> str:
     sds = sorted(row.loss.sd for row in data.rows if row.ranked and math.isfinite(row.loss.sd))
     if len(sds) < 2:
         return ""
-    return f", pooled over {len(sds)} variants ({sds[0]:.2g} to {sds[-1]:.2g})"
+    return f", pooled over SDs of {sds[0]:.2g} to {sds[-1]:.2g}"
 
 
 def _n(seeds: int) -> str:
