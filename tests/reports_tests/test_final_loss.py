@@ -163,7 +163,7 @@ def test_bands_that_would_cover_all_runs_are_left_out_in_words(small: StudyResul
         caption = render(one).figures[0].caption
         assert ("in a band of its 95% interval" in caption) == is_drawn
         assert ("Dotted: noise floor" in caption) == is_drawn
-        assert ("is not drawn: it is wider than all runs lie apart" in caption) != is_drawn
+        assert ("is not drawn: lines at that distance" in caption) != is_drawn
         with themed(PAPER):
             (legend,) = draw_dot_plot(one, PAPER).legends
         entries = {text.get_text() for text in legend.get_texts()}

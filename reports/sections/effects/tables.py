@@ -82,8 +82,8 @@ def _anova_caption(analysis: GridEffects, anova: Anova, data: Effects) -> str:
         ". The grid is balanced: sums of squares of type I and III are one. p is not "
         f"adjusted; Holm p is, over {counted(len(anova.terms), 'term')} of this table. Partial "
         "eta²: SS/(SS + SS of the error), biased upwards with few seeds; partial omega²: the bias "
-        "taken off, (SS - df MSE)/(SS + (N - df) MSE) with MSE the mean square of the error and all "
-        "N runs. " + scope_caption(analysis, data)
+        "taken off, (SS - df MSE)/(SS + (N - df) MSE) with MSE the mean square of the error and N "
+        "runs. " + scope_caption(analysis, data)
     )
 
 
