@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from ablations.tracking import Tracking
+from ablations.tracking import NOTE, Tracking
 from studies.errors import AblationError
 
 FOLDER = "report"
@@ -22,6 +22,8 @@ JOINED_FOLDER = "report-joined"
 """Folder of the reports of several studies, each in one of its name."""
 DIGEST = "report_digest"
 """Tag of the study's run: which report it has."""
+POINTER = f"The report of the study is among the artifacts: `{FOLDER}/report.html`."
+"""Description of the study's run."""
 UNSENT = "being sent"
 """Stands there until all of a report has arrived."""
 
@@ -53,6 +55,8 @@ def log_report(tracking: Tracking, study: str, manifest: Path, folder: str = FOL
         _remove(tracking, run, folder)
         tracking.client.log_artifacts(run.info.run_id, scratch, folder)
     tracking.client.set_tag(run.info.run_id, tag, digest)
+    if folder == FOLDER and NOTE not in run.data.tags:  # what somebody has written stays
+        tracking.client.set_tag(run.info.run_id, NOTE, POINTER)
     return run
 
 

@@ -104,6 +104,8 @@ class BaselineTest:
     """`beyond_p`, the same way."""
     adjusted_equivalence_p: float = math.nan
     """`equivalence_p`, the same way."""
+    is_within: bool = False
+    """Whether it is significantly within the margin, at enough seeds to say so."""
 
 
 def against_baseline(
@@ -165,11 +167,15 @@ def with_readings(tests: Mapping[str, BaselineTest], confidence: float) -> dict[
     adjusted = _adjusted([test.p for test in tests.values()])
     equivalence = _adjusted([test.equivalence_p for test in tests.values()])
     beyond = _adjusted([test.beyond_p for test in tests.values()])
-    found = {}
+    alpha, found = 1 - confidence, {}
     for (variant, test), *p in zip(tests.items(), adjusted, equivalence, beyond, strict=True):
-        test = replace(test, adjusted_p=p[0], adjusted_equivalence_p=p[1], adjusted_beyond_p=p[2])
+        within = p[1] <= alpha and test.difference.n >= LEAST_EQUIVALENT
+        test = replace(
+            test, adjusted_p=p[0], adjusted_equivalence_p=p[1], adjusted_beyond_p=p[2],
+            is_within=within,
+        )  # fmt: skip
         known = test.reading in UNTESTED
-        found[variant] = test if known else replace(test, reading=_reading(test, 1 - confidence))
+        found[variant] = test if known else replace(test, reading=_reading(test, alpha))
     return found
 
 
@@ -183,7 +189,7 @@ def _reading(test: BaselineTest, alpha: float) -> Reading:
     """Of a comparison that was tested."""
     difference, win, (at_edge, baseline_at_edge) = test.difference, test.win, test.edges
     if difference.includes_zero:
-        if test.adjusted_equivalence_p > alpha or difference.n < LEAST_EQUIVALENT:
+        if not test.is_within:
             return Reading.NO_DIFFERENCE
         return Reading.AT_EDGE if at_edge or baseline_at_edge else Reading.EQUIVALENT
     if test.adjusted_p > alpha:

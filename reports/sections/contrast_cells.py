@@ -13,7 +13,8 @@ from reports.references import formula
 from reports.words import ABSENT, LEAST_P, number, p_text
 
 FURTHEST = 4
-"""Scale of the bars of a column, at most, in distances of the middling interval's end from 0."""
+"""Scale of the bars of a column, in distances of the middling interval's end from 0, where some lie
+more than twice as far."""
 SD_IN_BRACKETS = formula("", " in brackets, in units of the last digit")
 """How LaTeX writes the SD of a mean, to stand in a caption; on a page it has its own line."""
 
@@ -61,4 +62,5 @@ def bar_limit(differences: Sequence[PairedDifference]) -> float:
         return 0.0
     means, ends = [abs(d.mean) for d in known], [max(-d.low, d.high) for d in known]
     roomy = max(means) + np.median([d.high - d.mean for d in known])
-    return float(min(roomy, FURTHEST * np.median(ends))) or 1.0
+    narrow = FURTHEST * np.median(ends)
+    return float(narrow if roomy > 2 * narrow else roomy) or 1.0

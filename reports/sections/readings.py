@@ -65,7 +65,8 @@ def _detail(test: BaselineTest, decimals: int) -> str:
     }
     if test.reading in (Reading.BETTER, Reading.WORSE):
         return f"beyond ±{number(test.margin, decimals)}, {SCOPE}"
-    return details.get(test.reading, SCOPE)
+    within = f", but within ±{number(test.margin, decimals)}" * test.is_within
+    return details.get(test.reading, f"{SCOPE}{within}")
 
 
 def _smallest(test: BaselineTest) -> str:

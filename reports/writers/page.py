@@ -20,7 +20,7 @@ from studies.records import Outcome
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("report.css", "table.css", "figure.css", "navigation.css")
-SCRIPTS = ("sort.js", "filter.js", "runs.js", "columns.js", "zoom.js", "navigation.js")
+SCRIPTS = ("sort.js", "filter.js", "runs.js", "columns.js", "zoom.js", "navigation.js", "framed.js")
 """Each a block of its own; the page has their sum as one element."""
 FEW_ROWS = 8
 """Rows of a table that need no filter."""

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from mlflow.entities import Run
 
 from ablations.cli import main
-from ablations.tracking import Tracking
+from ablations.tracking import NOTE, Tracking
 from ablations.tracking_report import DIGEST, log_report
 from ablations.tracking_store import default_tracking_uri
 from studies.errors import AblationError
@@ -27,11 +28,20 @@ def report(study: FinishedStudy, output: Path, *options: str) -> int:
 
 
 def logged(study: FinishedStudy, folder: str) -> set[str]:
+    run_id = study_run(study).info.run_id
+    return {item.path for item in Tracking(study.uri).client.list_artifacts(run_id, folder)}
+
+
+def study_run(study: FinishedStudy) -> Run:
     tracking = Tracking(study.uri)
     experiment = tracking.client.get_experiment_by_name(study.plan.study.name)
     assert experiment is not None
     (run,) = tracking.client.search_runs([experiment.experiment_id], "tags.kind = 'study'")
-    return {item.path for item in tracking.client.list_artifacts(run.info.run_id, folder)}
+    return run
+
+
+def noted(study: FinishedStudy) -> str:
+    return study_run(study).data.tags[NOTE]
 
 
 def test_the_report_and_nothing_else_of_its_folder_is_logged_and_verified(
@@ -43,6 +53,7 @@ def test_the_report_and_nothing_else_of_its_folder_is_logged_and_verified(
     files = logged(finished, "report")
     assert {"report/report.html", "report/manifest.json", "report/numbers.tex"} < files
     assert "report/notes.txt" not in files
+    assert "`report/report.html`" in noted(finished)
     assert "report/tables/main.csv" in logged(finished, "report/tables")
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert all(run["mlflow_run_id"] for run in manifest["runs"])

@@ -57,5 +57,7 @@ def test_bars_have_room_for_the_middling_interval() -> None:
     assert bar_limit([narrow, narrow, wide]) == pytest.approx(0.21)
     far = PairedDifference(5, 3.0, 0.01, 2.99, 3.01)
     assert bar_limit([narrow, narrow, far]) == pytest.approx(4 * 0.11)
+    near = PairedDifference(5, 0.6, 0.01, 0.59, 0.61)
+    assert bar_limit([narrow, narrow, near]) == pytest.approx(0.61), "little would be gained"
     assert bar_limit([]) == 0.0
     assert bar_limit([PairedDifference(1, 0.3, NAN, NAN, NAN)]) == 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -173,3 +174,24 @@ def test_words_stand_out_from_the_paper(opened: Chrome, scheme: str) -> None:
 
 def test_the_page_asks_for_nothing_but_itself(opened: Chrome) -> None:
     assert ask(opened, "performance.getEntriesByType('resource').map((entry) => entry.name)") == []
+
+
+def test_in_a_frame_the_page_has_no_link_that_leads_out_of_it(
+    browser: Chrome, page: str, tmp_path: Path
+) -> None:
+    outer = tmp_path / "mlflow.html"
+    outer.write_text(f'<iframe sandbox="allow-scripts" src="{page}"></iframe>')
+    open_page(browser, outer.as_uri())
+    browser.switch_to.frame(0)
+    try:
+        eventually(
+            lambda: ask(browser, "document.querySelector('.framed')?.hidden === false"), "note"
+        )
+        out = "[...document.querySelectorAll('a[href]:not([href^=\\'#\\'])')]"
+        assert ask(browser, f"{out}.filter((link) => !link.hidden).length") == 0
+    XX
+    finally:
+        browser.switch_to.default_content()
+    open_page(browser, page)
+    assert ask(browser, "document.querySelector('.framed').hidden")
+    assert ask(browser, f"{out}.filter((link) => !link.hidden).length") > 10
