@@ -189,7 +189,7 @@ def test_in_a_frame_the_page_has_no_link_that_leads_out_of_it(
         )
         out = "[...document.querySelectorAll('a[href]:not([href^=\\'#\\'])')]"
         assert ask(browser, f"{out}.filter((link) => !link.hidden).length") == 0
-    XX
+        assert ask(browser, "document.querySelectorAll('a[href^=\\'#\\']').length") > 20
     finally:
         browser.switch_to.default_content()
     open_page(browser, page)
