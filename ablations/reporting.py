@@ -212,6 +212,7 @@ def _results(options: argparse.Namespace) -> StudyResults:
     if options.from_tracking:
         from reports.results.mlflow_source import load_tracked_study
 
+        require_store(tracking_uri(options))
         results = load_tracked_study(tracking_uri(options), directory.study)
     else:
         directory.load_plan()

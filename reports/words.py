@@ -53,11 +53,11 @@ UNEVEN = 0.05
 
 
 def level_label(key: str, value: object) -> str:
-    """A level on its own: "LayerNorm", "warmup_steps 100", "qk_norm on"."""
+    """A level on its own: "LayerNorm", "warmup steps 100", "qk norm on"."""
     if key in VOCABULARIES:
         return label_of(key, value)
-    shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else label_of(key, value)
-    return f"{leaf(key)} {shown}"
+    shown = label_of(key, value) if isinstance(value, str) else plain_value(value)
+    return f"{factor_label(key)} {shown}"
 
 
 def settings_text(settings: Mapping[str, object]) -> str:

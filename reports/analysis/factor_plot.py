@@ -105,7 +105,9 @@ def collect_plot(results: StudyResults, factors: Sequence[Factor]) -> FactorPlot
     return FactorPlot(
         factors=tuple(factor.label for factor in factors),
         x_levels=tuple(
-            _label(results, first, level).removeprefix(f"{leaf(first.keys[0])} ")  # as on the axis
+            _label(results, first, level).removeprefix(
+                f"{factor_label(first.keys[0])} "
+            )  # as on the axis
             for level in first.levels
         ),
         panels=tuple(panels),

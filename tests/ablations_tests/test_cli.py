@@ -197,6 +197,14 @@ def test_a_report_from_tracking_goes_by_the_section_of_the_file(
     assert plan.runs == finished.plan.runs
 
 
+def test_a_report_from_a_store_that_is_not_there_makes_none(finished, tmp_path, capsys):
+    store = tmp_path / "none" / "x.db"
+    options = ["--home", str(finished.home), "--from-tracking"]
+    assert main(["report", "tiny", *options, "--tracking-uri", f"sqlite:///{store}"]) == 2
+    assert "there is no tracking store x.db" in capsys.readouterr().err
+    assert not store.parent.exists()
+
+
 def test_a_report_of_a_changed_study_goes_by_the_stored_plan_and_says_so(
     finished, tmp_path, plan_of_report, capsys
 ):

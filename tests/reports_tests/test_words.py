@@ -22,10 +22,10 @@ from studies.records import Outcome
     [
         ("model.norm", "layer", "LayerNorm"),
         ("model.activation", "relu2", "ReLU²"),
-        ("training.warmup_steps", 100, "warmup_steps 100"),
-        ("model.qk_norm", True, "qk_norm on"),
-        ("model.qk_norm", False, "qk_norm off"),
-        ("model.norm_groups", 1, "norm_groups 1"),
+        ("training.warmup_steps", 100, "warmup steps 100"),
+        ("model.qk_norm", True, "qk norm on"),
+        ("model.qk_norm", False, "qk norm off"),
+        ("model.norm_groups", 1, "norm groups 1"),
     ],
 )
 def test_levels_are_labelled(key: str, value: object, label: str) -> None:
