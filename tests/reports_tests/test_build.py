@@ -117,8 +117,6 @@ def test_a_study_that_has_not_begun_has_a_report(tmp_path: Path) -> None:
     labels = compile_tex(files, tmp_path).with_suffix(".aux").read_text()
     assert r"\begin{table*}" in (files.tex.parent / "tables/main.tex").read_text()
     assert r"\newlabel{tab:main}" in labels, "a table over two columns is in the document"
-    assert r"\begin{figure*}" in (files.tex.parent / "figures/forest.tex").read_text()
-    assert r"\newlabel{fig:forest}" in labels
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:

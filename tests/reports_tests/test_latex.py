@@ -4,14 +4,15 @@ from pathlib import Path
 import pytest
 
 from reports.analysis.comparison import compare
-from reports.exhibits import Cell, Column, Row, Table
+from reports.exhibits import Cell, Column, Figure, Row, Table
 from reports.figures.venues import VENUES
+from reports.references import mark
 from reports.results.frame import StudyResults
 from reports.sections.contents import SECTIONS
 from reports.sections.hypotheses.section import SECTION as HYPOTHESES
 from reports.sections.main_table.section import render
 from reports.tex import escape
-from reports.writers.latex import is_wide, table_tex
+from reports.writers.latex import figure_tex, is_wide, table_tex
 from tests.reports_tests.hypothesis_studies import below, many, results_of
 from tests.tex import run_tex
 
@@ -74,6 +75,29 @@ def test_the_table_of_a_paper_may_have_a_caption_of_its_own() -> None:
     assert r"\caption{with speed}" in table_tex(table, wide=True)
     alone = Table("t", "with speed", columns, rows, None)  # type: ignore[arg-type]
     assert r"\caption{with speed}" in table_tex(alone)
+
+
+@pytest.mark.parametrize(
+    ("venue", "wide", "environment", "width_in"),
+    [
+        ("neurips", True, "figure", 5.5),
+        ("neurips", False, "figure", 5.5),
+        ("icml", True, "figure*", 6.75),
+        ("icml", False, "figure", 3.25),
+    ],
+)
+def test_a_figure_is_over_one_column_or_two(
+    venue: str, wide: bool, environment: str, width_in: float
+) -> None:
+    cited = f"50 % of a_b{mark('holm1979simple')}"
+    figure = Figure("f", cited, None, None, wide=wide)  # type: ignore[arg-type]
+    tex = figure_tex(figure, VENUES[venue])
+    assert rf"\begin{{{environment}}}" in tex
+    assert rf"\end{{{environment}}}" in tex
+    assert f"[width={width_in}in," in tex
+    assert "{figures/f.pdf}" in tex
+    assert r"\caption{50 \% of a\_b~\citep{holm1979simple}}\label{fig:f}" in tex
+    assert r"% needs: \usepackage{graphicx,natbib}" in tex
 
 
 def test_a_long_table_breaks_over_pages() -> None:
