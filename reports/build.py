@@ -17,7 +17,7 @@ from reports.figures.venues import DEFAULT_VENUE, VENUES, Venue
 from reports.links import Links
 from reports.results.frame import StudyResults
 from reports.results.joined import JoinedResults
-from reports.writers.latex import document_tex, is_wide, table_tex
+from reports.writers.latex import document_tex, figure_tex, is_wide, table_tex
 from reports.writers.manifest import MANIFEST, manifest_json
 from reports.writers.markdown import table_md
 from reports.writers.numbers import numbers_tex
@@ -100,6 +100,7 @@ def compose(results: StudyResults | JoinedResults, options: ReportOptions) -> di
     pictures = draw_all(figures, venue, formats, options.workers)
     for figure, picture in zip(figures, pictures, strict=True):
         contents[f"figures/{figure.name}.csv"] = _csv(figure.data)
+        contents[f"figures/{figure.name}.tex"] = figure_tex(figure, venue).encode()
         contents |= picture.files
         drawings[figure.name] = picture.inline
     titled = [(title, found) for _, title, found in report.sections]

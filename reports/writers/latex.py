@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jinja2
 
-from reports.exhibits import Cell, Column, Exhibits, Table
+from reports.exhibits import Cell, Column, Exhibits, Figure, Table
 from reports.figures.venues import Venue
 from reports.overview import Overview
 from reports.references import as_tex, bibliography, keys_of
@@ -59,6 +59,20 @@ def table_tex(table: Table, *, wide: bool = False, two_columns: bool = False) ->
     )
 
 
+def figure_tex(figure: Figure, venue: Venue) -> str:
+    """A figure environment with its PDF, caption and label, over one column or two."""
+    return (
+        _environment()
+        .get_template("figure.tex.j2")
+        .render(
+            figure=figure,
+            cites=bool(keys_of([figure.caption])),
+            star="*" * (figure.wide and venue.has_two_columns),
+            width_in=venue.width_in(wide=figure.wide),
+        )
+    )
+
+
 def _heading(column: Column) -> str:
     text = escape(column.heading)
     return f"{{{text}}}" if column.tex.startswith("S") else text
@@ -72,7 +86,7 @@ def _cell(cell: Cell, column: Column) -> str:
 
 
 def document_tex(overview: Overview, sections: Sequence[tuple[str, Exhibits]], venue: Venue) -> str:
-    """The standalone report: it reads `tables/*.tex` and `figures/*.pdf` beside it.
+    """The standalone report: it reads `tables/*.tex` and `figures/*.tex` beside it.
 
     Args:
         overview: the head.

@@ -26,6 +26,7 @@ HEAD = r"""% Numbers of the study for the text of a paper; needs \usepackage{siu
 %   \ablnum{NAME}     the number with 3 decimals, more where it is small; words, whole numbers
 %                     and short ones (0.0003) as they are
 %   \ablnum[2]{NAME}  the number with 2 decimals
+%   \ablp{NAME}       of a p: $p = 0.012$ or $p < 0.001$
 % Names are STUDY/TABLE/ROW/COLUMN, as in tables/TABLE.csv; all of them are listed below.
 \makeatletter
 \providecommand{\ablnum}[2][]{%
@@ -36,6 +37,12 @@ HEAD = r"""% Numbers of the study for the text of a paper; needs \usepackage{siu
   \else
     \PackageError{numbers}{There is no number #2}{Names are listed in numbers.tex}%
   \fi\fi}
+\providecommand{\ablp}[1]{%
+  \ifcsname ablation@p@#1\endcsname
+    \ensuremath{p\csname ablation@p@#1\endcsname}%
+  \else
+    \PackageError{numbers}{There is no p #1}{Names are listed in numbers.tex}%
+  \fi}
 \providecommand{\ablation@round}[3]{%
   \if\relax\detokenize{#3}\relax
     \num[round-mode=places,round-precision=#2]{#1}%
@@ -43,7 +50,8 @@ HEAD = r"""% Numbers of the study for the text of a paper; needs \usepackage{siu
     \num[round-mode=places,round-precision=#3]{#1}%
   \fi}
 \providecommand{\ablation@number}[3]{\expandafter\def\csname ablation@number@#1\endcsname{{#2}{#3}}}
-\providecommand{\ablation@text}[2]{\expandafter\def\csname ablation@text@#1\endcsname{#2}}"""
+\providecommand{\ablation@text}[2]{\expandafter\def\csname ablation@text@#1\endcsname{#2}}
+\providecommand{\ablation@p}[2]{\expandafter\def\csname ablation@p@#1\endcsname{#2}}"""
 
 
 class Named(NamedTuple):
@@ -53,18 +61,25 @@ class Named(NamedTuple):
     tex: str
     decimals: int | None = None
     """To which a number is rounded where nobody says otherwise; None for what stands as it is."""
+    relation: str = ""
+    """What follows the p in a formula; empty for what is no p."""
 
 
 def numbers_tex(study: str, tables: Iterable[Table]) -> str:
     """The macros file: one line per entry of each table, and the command that sets them."""
     lines = [
-        rf"\ablation@text{{{entry.name}}}{{{entry.tex}}}"
-        if entry.decimals is None
-        else rf"\ablation@number{{{entry.name}}}{{{entry.tex}}}{{{entry.decimals}}}"
-        for table in tables
-        for entry in named_numbers(study, table)
+        line for table in tables for entry in named_numbers(study, table) for line in _lines(entry)
     ]
     return "\n".join((HEAD, *lines, r"\makeatother")) + "\n"
+
+
+def _lines(entry: Named) -> Iterator[str]:
+    if entry.decimals is None:
+        yield rf"\ablation@text{{{entry.name}}}{{{entry.tex}}}"
+    else:
+        yield rf"\ablation@number{{{entry.name}}}{{{entry.tex}}}{{{entry.decimals}}}"
+    if entry.relation:
+        yield rf"\ablation@p{{{entry.name}}}{{{entry.relation}}}"
 
 
 def named_numbers(study: str, table: Table) -> Iterator[Named]:
@@ -80,12 +95,15 @@ def _named(name: str, column: str, value: object) -> Named:
         return Named(name, "yes" if value else "no")
     if not isinstance(value, int | float) or math.isinf(value):
         return Named(name, escape(str(value)))
-    if (column == "p" or column.endswith("_p")) and value < LEAST_P:
-        return Named(name, rf"\num{{<{LEAST_P}}}")
+    is_p = column == "p" or column.endswith("_p")
+    if is_p and value < LEAST_P:
+        return Named(name, rf"\num{{<{LEAST_P}}}", relation=rf"<\num{{{LEAST_P}}}")
+    relation = rf"=\ablnum{{{name}}}" if is_p else ""
     text = f"{value:.0f}" if float(value).is_integer() else f"{value:.10g}"
     if float(value).is_integer() or float(f"{value:.{SHORT}g}") == value:
-        return Named(name, rf"\num{{{text}}}")
-    return Named(name, text, max(DECIMALS, 1 - math.floor(math.log10(abs(value)))))
+        return Named(name, rf"\num{{{text}}}", relation=relation)
+    decimals = max(DECIMALS, 1 - math.floor(math.log10(abs(value))))
+    return Named(name, text, decimals, relation)
 
 
 def row_names(table: Table) -> list[str]:

@@ -75,14 +75,17 @@ def test_each_caption_counts_the_runs(report: ReportFiles) -> None:
     ]
     assert len(captions) == len(figures) > 12
     assert all(counts in caption for caption in captions)
-    assert tex.count(counts) == len(captions)
+    texts = [p.read_text() for p in report.figures if p.suffix == ".tex"]
+    assert len(texts) == tex.count(r"\input{figures/") == len(captions)
+    assert all(counts in text for text in texts)
 
 
 def test_the_document_compiles(report: ReportFiles, tmp_path: Path) -> None:
     assert compile_tex(report, tmp_path).stat().st_size > 10_000
     tex = report.tex.read_text()
     listed = set(re.findall(r"\\bibitem\[.*\]\{(\w+)\}", tex))
-    texts = [tex, *(p.read_text() for p in (report.tex.parent / "tables").glob("*.tex"))]
+    files = (*report.tables, *report.figures)
+    texts = [tex, *(path.read_text() for path in files if path.suffix == ".tex")]
     cited = {key for text in texts for keys in re.findall(r"\\citep\{(.*?)\}", text)
              for key in keys.split(",")}  # fmt: skip
     assert listed == cited

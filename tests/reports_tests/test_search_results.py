@@ -11,7 +11,7 @@ import pytest
 from reports.analysis.comparison import compare
 from reports.analysis.fairness import collect as collect_fairness
 from reports.analysis.search_results import collect
-from reports.build import build_report
+from reports.build import ReportOptions, build_report
 from reports.figures.drawing import PAGE, PAPER, draw_files
 from reports.overview import collect_overview
 from reports.results.assembly import assemble
@@ -233,11 +233,14 @@ def test_runs_of_a_search_that_diverged_are_listed_with_their_setting(results):
 
 
 def test_the_report_of_a_search_is_whole_and_the_same_twice(results, tmp_path):
-    one, two = (build_report(results, tmp_path / name) for name in "ab")
+    icml = ReportOptions(venue="icml")
+    one, two = (build_report(results, tmp_path / name, icml) for name in "ab")
     document = one.tex.read_text()
     assert r"\input{tables/search.tex}" in document
-    assert "{figures/search.pdf}" in document
-    compile_tex(one, tmp_path)
+    assert r"\input{figures/search.tex}" in document
+    assert r"\begin{figure*}" in (tmp_path / "a" / "figures" / "search.tex").read_text()
+    labels = compile_tex(one, tmp_path).with_suffix(".aux").read_text()
+    assert r"\newlabel{fig:search}" in labels, "a figure over two columns is in the document"
     assert one.html.read_bytes() == two.html.read_bytes()
     assert one.tex.read_bytes() == two.tex.read_bytes()
     assert (tmp_path / "a" / "figures" / "search.csv").exists()

@@ -17,6 +17,8 @@ from reports.sections.hypotheses.words import (
     NOTHING_DECLARED,
     caption,
     contrast,
+    is_declared_alike,
+    paper_caption,
     sentences,
     standing,
     verdict,
@@ -24,6 +26,9 @@ from reports.sections.hypotheses.words import (
 from reports.tex import escape
 from reports.words import ABSENT, decimals_of, percent
 from studies.records import Outcome
+
+NUMBERS_EM = 8.6
+"""Room for n and two p in the table of a paper."""
 
 
 def render(data: HypothesisResults) -> Exhibits:
@@ -34,13 +39,14 @@ def render(data: HypothesisResults) -> Exhibits:
     table = Table(
         name="hypotheses",
         caption=caption(data),
-        columns=_columns(data),
+        columns=_columns(data, decimals),
         rows=tuple(
             Row(_cells(row, data, decimals), gap=place > 0, runs=(*row.of.runs, *row.against.runs))
             for place, row in enumerate(data.rows)
         ),
         data=pd.DataFrame([_numbers(row, data) for row in data.rows]),
         bar_limit=_bar_limit(data),
+        paper_caption=paper_caption(data),
     )
     return Exhibits(sentences=sentences(data), tables=(table,), methods=_methods(data))
 
@@ -58,30 +64,46 @@ def _methods(data: HypothesisResults) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _columns(data: HypothesisResults) -> tuple[Column, ...]:
+def _columns(data: HypothesisResults, decimals: int) -> tuple[Column, ...]:
     level = percent(data.confidence)
     if any(row.hypothesis.direction == "equivalent" for row in data.rows):
         level += f" (of an equivalence {percent(2 * data.confidence - 1)})"
+    alike = is_declared_alike(data)
+    claim, compared, declared, last = (
+        _text_column(share, decimals, 6 if alike else 7)
+        for share in ((0.33, 0.34, 0.2, 0.33) if alike else (0.26, 0.26, 0.24, 0.24))
+    )
     return (
-        Column("Claim", "what is expected, as the study file says it", tex=_text_column(0.18)),
-        Column("Compared", "cells whose mean final losses are compared", tex=_text_column(0.17)),
-        Column("Declared", "before the first run, or after it", tex=_text_column(0.11)),
+        Column("Claim", "what is expected, as the study file says it", tex=claim),
+        Column("Compared", "cells whose mean final losses are compared", tex=compared),
+        Column("Declared", "before the first run, or after it", tex=declared, paper=not alike),
         Column("n", "seeds that completed in all cells of both sets", True, "r"),
         Column(
             "Difference",
             f"mean difference, paired by seed, with its {level} t interval",
             True,
-            _text_column(0.12),
+            _left(f"{_difference_em(decimals):.1f}em"),
         ),
         Column("p", "of the declared test", True, "r"),
         Column("Holm p", "adjusted over the registered hypotheses", True, "r"),
-        Column("Verdict", "what the numbers allow to say", tex=_text_column(0.17)),
+        Column("Verdict", "what the numbers allow to say", tex=last),
     )
 
 
-def _text_column(share: float) -> str:
-    """LaTeX column of a share of the line, with lines of their own length."""
-    return rf">{{\raggedright\arraybackslash}}p{{{share}\linewidth}}"
+def _text_column(share: float, decimals: int, gaps: int) -> str:
+    """LaTeX column of a share of what numbers and the gaps between columns leave of the line."""
+    numbers = f"{NUMBERS_EM + _difference_em(decimals):.1f}em"
+    return _left(rf"{share}\dimexpr\linewidth-{2 * gaps}\tabcolsep-{numbers}\relax")
+
+
+def _left(width: str) -> str:
+    """LaTeX column of a width, with lines of their own length."""
+    return rf">{{\raggedright\arraybackslash}}p{{{width}}}"
+
+
+def _difference_em(decimals: int) -> float:
+    """Room for an interval such as [-0.104, +0.102] in one line."""
+    return 4.6 + 1.1 * decimals
 
 
 def _cells(row: HypothesisRow, data: HypothesisResults, decimals: int) -> tuple[Cell, ...]:

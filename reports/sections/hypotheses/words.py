@@ -60,10 +60,13 @@ def verdict(row: HypothesisRow) -> str:
 
 
 def _no_difference(row: HypothesisRow) -> str:
-    known = math.isfinite(row.detectable)
     return "no difference detected" + (
-        f" (smallest detectable {row.detectable:.2g})" if known else ""
+        f" (smallest detectable {row.detectable:.2g})" if _names_detectable(row) else ""
     )
+
+
+def _names_detectable(row: HypothesisRow) -> bool:
+    return row.finding is Finding.NO_DIFFERENCE and math.isfinite(row.detectable)
 
 
 def _place(row: HypothesisRow) -> str:
@@ -103,6 +106,11 @@ def standing(row: HypothesisRow, data: HypothesisResults) -> str:
     if row.standing.is_confirmatory and study_changed:
         return f"{row.standing}, in a study that was changed"
     return row.standing.value
+
+
+def is_declared_alike(data: HypothesisResults) -> bool:
+    """Whether all hypotheses were declared in one way."""
+    return len({standing(row, data) for row in data.rows}) == 1
 
 
 def sentences(data: HypothesisResults) -> tuple[str, ...]:
@@ -230,13 +238,28 @@ def _given_up(row: HypothesisRow) -> str:
     )
 
 
-def caption(data: HypothesisResults) -> str:
-    """What the columns are."""
+def paper_caption(data: HypothesisResults) -> str:
+    """What the columns of a paper are; in a word, how all hypotheses were declared."""
+    return caption(data, f"{_all_declared(data)}. " if is_declared_alike(data) else "")
+
+
+def _all_declared(data: HypothesisResults) -> str:
+    text = standing(data.rows[0], data)
+    return f"All are {text}" if len(data.rows) > 1 else text.capitalize()
+
+
+def caption(data: HypothesisResults, declared: str = "") -> str:
+    """What the columns are.
+
+    Args:
+        data: the hypotheses.
+        declared: a sentence on how, in place of the column.
+    """
     level, narrower = percent(data.confidence), percent(2 * data.confidence - 1)
     parts = [
-        "Hypotheses. Difference: mean final loss in nats/token over the first cells minus that "
-        "over the second, paired by seed over the n seeds that completed in all of them, with its "
-        f"{level} t interval."
+        f"Hypotheses. {declared}Difference: mean final loss in nats/token over the first cells "
+        "minus that over the second, paired by seed over the n seeds that completed in all of "
+        f"them, with its {level} t interval."
     ]
     if any(row.hypothesis.direction == "equivalent" for row in data.rows):
         parts.append(
@@ -257,6 +280,6 @@ def caption(data: HypothesisResults) -> str:
             f"same way, has p of at most {1 - data.confidence:.2g}, and the exact {level} interval "
             "of the share of seeds with the lower loss lies beyond one half."
         )
-    if any(math.isfinite(row.detectable) for row in data.rows):
+    if any(_names_detectable(row) for row in data.rows):
         parts.append("Smallest detectable: with 80 % power, in Holm's first step.")
     return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])

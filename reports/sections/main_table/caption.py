@@ -50,7 +50,7 @@ def caption(data: Comparison, *, paper: bool = False) -> str:
         *_tests_in_caption(data),
         *_added_in_caption(data),
         *(_searches_in_caption(data) if paper else _columns_in_caption(data)),
-        *_bold_in_caption(data),
+        *bold_in_caption(data),
         *_noise_in_caption(data, paper=paper),
     ]
     if any(_has_lost_runs(row) for row in data.rows):
@@ -149,13 +149,14 @@ def _columns_in_caption(data: Comparison) -> list[str]:
     return parts
 
 
-def _bold_in_caption(data: Comparison) -> list[str]:
+def bold_in_caption(data: Comparison, lowest: str = "the lowest mean") -> list[str]:
+    """What bold says, if anything is; `lowest` is what the best variant is called."""
     if not any(row.strong for row in data.rows):
         return []
     fewest = min(row.to_best.n for row in data.rows if row.to_best is not None)
     generous = f"; with {_n(fewest)} most do" if fewest in (2, 3) else ""
     return [
-        "Bold: the lowest mean, and each variant whose paired interval against it includes 0 (not "
+        f"Bold: {lowest}, and each variant whose paired interval against it includes 0 (not "
         f"corrected{generous})."
     ]
 

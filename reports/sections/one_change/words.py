@@ -7,6 +7,7 @@ import math
 from reports.analysis.against_baseline import UNTESTED, BaselineTest, Reading
 from reports.analysis.one_change import OneChange
 from reports.sections.contrast_cells import SD_IN_BRACKETS, difference_words, p_words
+from reports.sections.main_table.caption import bold_in_caption
 from reports.words import (
     EDGE_NOTE,
     LEAK_MARKS,
@@ -106,6 +107,8 @@ def caption(data: OneChange) -> str:
         f"{spread} ({seeds} planned). Difference to the baseline: paired by seed{interval}.",
         as_main,
     ]
+    if any(row.strong for row in listed_rows):
+        parts += bold_in_caption(comparison, "the lowest mean of the main table")
     leaks = {data.baseline.leak, *(row.leak for _, row in data.rows)}
     if Leak.IN_TRAINING in leaks:
         parts.append(
