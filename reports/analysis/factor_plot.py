@@ -12,7 +12,7 @@ import pandas as pd
 from reports.analysis.factor_grid import Factor, Level
 from reports.figures.style import layout_of
 from reports.results.frame import StudyResults
-from reports.words import ABSENT, LEAK_MARKS, factor_label, leaf
+from reports.words import ABSENT, LEAK_MARKS, factor_label
 from studies.metrics import FINAL_LOSS
 from studies.plan import Cell
 from studies.records import Leak, Outcome
@@ -102,13 +102,11 @@ def collect_plot(results: StudyResults, factors: Sequence[Factor]) -> FactorPlot
         if members:
             panels.append(PlotPanel(title, _lines(results, first, second, members)))
     labels = [_label(results, second, level) for level in second.levels] if second else []
+    on_axis = f"{factor_label(first.keys[0])} "
     return FactorPlot(
         factors=tuple(factor.label for factor in factors),
         x_levels=tuple(
-            _label(results, first, level).removeprefix(
-                f"{factor_label(first.keys[0])} "
-            )  # as on the axis
-            for level in first.levels
+            _label(results, first, level).removeprefix(on_axis) for level in first.levels
         ),
         panels=tuple(panels),
         lines=tuple(labels),
