@@ -127,7 +127,7 @@ def test_hypotheses_are_told_with_their_margins(tmp_path: Path) -> None:
 
 def test_the_core_can_do_without_the_other_paragraphs(grid: StudyResults) -> None:
     files = {d.name: d.text for d in methods_exhibits(grid, exhibits_of(grid)).documents}
-    assert "Further results are reported with a noise floor" in files["methods_statistics.tex"]
+    assert "Further results are reported with analysis" in files["methods_statistics.tex"]
     assert "Recorded while training: " in files["methods_diagnostics.tex"]
     assert "Runs used PyTorch" in files["methods_software.tex"]
     assert r"paired t intervals (95\%)~\citep{student1908probable}, Holm" in files["methods.tex"]

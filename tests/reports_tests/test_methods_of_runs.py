@@ -1,5 +1,6 @@
 """What the paragraph on methods says of runs: placement, divergence, leaks, search, devices."""
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +10,11 @@ import pytest
 from reports.references import as_tex
 from reports.results.assembly import assemble
 from reports.results.frame import StudyResults
-from reports.results.sources import load_study
 from reports.sections.joined.methods import methods_exhibits as joined_methods
 from reports.sections.methods import methods_exhibits
 from studies.records import Leak, Outcome
 from tests.reports_tests import joined_studies
-from tests.reports_tests.conftest import Synthetic, grid_study, write_study
-from tests.reports_tests.hypothesis_studies import below, many, results_of
+from tests.reports_tests.hypothesis_studies import below, hypothesis, many, results_of
 from tests.reports_tests.methods_paragraphs import TWO, exhibits_of, paragraph, study
 from tests.reports_tests.searched import RATE, searched
 from tests.studies_tests.helpers import plan_of
@@ -158,29 +157,32 @@ def test_a_varied_constant_keeps_its_name_as_maths(tmp_path: Path) -> None:
 
 
 def test_runs_and_devices_are_counted(tmp_path: Path) -> None:
-    plan = grid_study((0, 1), TWO, report={})
-    results = load_study(write_study(tmp_path / "study", plan, Synthetic()))
+    results = study(tmp_path)
     assert "The study has 4 runs. A run" in paragraph(results)
-    placed = [("NVIDIA H100", "cpu")[i > 0] for i in range(4)]
-    told = [
-        record.model_copy(
-            update={
-                "facts": {**record.facts, "device": device},
-                "provenance": {**record.provenance, "cpus": 2},
-            }
-        )
-        for record, device in zip(results.records.values(), placed, strict=True)
-    ]
-    records = {record.run_key: record for record in told}
-    text = paragraph(replace(results, records=records))
-    assert "trained on one device each (CPU, 2 cores: 3 runs; NVIDIA H100: 1 run)." in text
-    same = {key: record for key, record in records.items() if record.facts["device"] == "cpu"}
-    assert "each (CPU, 2 cores)." in paragraph(replace(results, records=same))
+    alone = paragraph(on_devices(results, ["cpu"] * 4))
+    assert "The study has 4 runs, trained on one device each (CPU, 2 cores). A run" in alone
+    mixed = paragraph(on_devices(results, ["NVIDIA H100", "cpu", "cpu", "cpu"]))
+    assert "on one device each (CPU, 2 cores: 3 runs; NVIDIA H100: 1 run)." in mixed
+
+
+def on_devices(results: StudyResults, devices: list[str]) -> StudyResults:
+    records = {}
+    for (key, record), device in zip(results.records.items(), devices, strict=True):
+        facts = {**record.facts, "device": device}
+        provenance = {**record.provenance, "cpus": 2}
+        records[key] = record.model_copy(update={"facts": facts, "provenance": provenance})
+    return replace(results, records=records)
 
 
 def test_no_sentence_begins_with_a_digit(tmp_path: Path, grid: StudyResults) -> None:
     declared = results_of(tmp_path / "two", many(2), below(0.03))
-    eleven = results_of(tmp_path / "eleven", many(11), below(0.03))
+    cells = [
+        {"model.activation": activation, "model.norm": norm}
+        for activation, norm in itertools.product(("relu", "gelu", "swiglu"), ("layer", "rms"))
+    ]
+    pairs = list(itertools.combinations(cells, 2))[:11]
+    claims = {f"h{i}": hypothesis("different", of=a, against=b) for i, (a, b) in enumerate(pairs)}
+    eleven = results_of(tmp_path / "eleven", claims, below(0.03))
     assert "In all, 11 hypotheses were registered" in paragraph(eleven)
     for results in (grid, declared, eleven):
         for part in methods_exhibits(results, exhibits_of(results)).sentences:
