@@ -109,7 +109,7 @@ NORMS: Registry[Norm] = Registry(
     {
         "batch": Norm(
             "BatchNorm",
-            "statistics over batch and time; the running ones at evaluation",
+            "statistics over batch and positions; the running ones at evaluation",
             "Ioffe & Szegedy 2015",
             leak="leaks_in_training",
             of_batch=True,

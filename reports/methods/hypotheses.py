@@ -11,6 +11,9 @@ from reports.results.frame import StudyResults
 MOST_NAMED = 6
 """Hypotheses that a sentence names."""
 
+NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
+"""In words, as no sentence begins with a digit."""
+
 
 def hypothesis_sentences(results: StudyResults) -> tuple[str, ...]:
     """What is compared in each hypothesis, what was expected, and the margin; none, no sentence."""
@@ -32,8 +35,9 @@ def hypothesis_sentences(results: StudyResults) -> tuple[str, ...]:
 def _counted(rows: Sequence[HypothesisRow], verb: str) -> str:
     several = {"was": "were", "is": "are"}
     if len(rows) == 1:
-        return f"One hypothesis {verb}"
-    return f"{len(rows)} hypotheses {several[verb]}"
+        return f"{NUMBERS[1]} hypothesis {verb}"
+    count = NUMBERS[len(rows)] if len(rows) < len(NUMBERS) else f"In all, {len(rows)}"
+    return f"{count} hypotheses {several[verb]}"
 
 
 def _listed(rows: Sequence[HypothesisRow]) -> str:

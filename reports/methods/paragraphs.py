@@ -6,49 +6,46 @@ cannot know. Sentences carry the marks of their citations (`reports.references`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from reports.analysis.costs import Cost, cost_of
 from reports.methods.hypotheses import hypothesis_sentences
-from reports.methods.search import search_sentence
+from reports.methods.runs import run_sentences
+from reports.methods.search import search_sentences
+from reports.methods.statistics import comparison_sentence, further_statistics
 from reports.methods.training import training_sentence
-from reports.methods.values import number_of, part_label, shared, value
+from reports.methods.values import cited_part, number_of, shared, value
 from reports.references import cited
 from reports.results.frame import StudyResults
-from reports.words import (
-    FINISHED,
-    any_of,
-    factor_label,
-    grouped,
-    percent,
-    plain_value,
-    progress_text,
-)
+from reports.words import any_of, factor_label, grouped, plain_value
+from studies.configuration import value_at
 from studies.design_kinds import OneAtATime
 from studies.diagnostics import DIAGNOSTIC_OF, DIAGNOSTICS
-from studies.methods import SOFTWARE, STATISTICS, TRAINING
+from studies.methods import SOFTWARE, TRAINING
 from studies.values import Scalar
 from studies.vocabulary import VOCABULARIES, label_of
 
 FIXED_PARTS = ("model.activation", "model.norm", "model.placement", "model.position")
 """Parts of the built-in model that are named even where nobody varies them."""
 
-INTERVALS = ("paired-t", "clopper-pearson")
-"""Methods that give intervals, which have a level."""
+NORM_PARTS = ("model.norm", "model.placement")
+"""Of these, those that mean nothing in a cell without a norm."""
 
 
 class Methods(NamedTuple):
-    """Sentences of three paragraphs, of which a paper may leave out the latter two."""
+    """Sentences of four paragraphs, of which a paper may leave out all but the first."""
 
     core: tuple[str, ...]
     """What every paper has to say."""
+    statistics: tuple[str, ...]
+    """What numbers outside of the main table were made by; empty where there are none."""
     diagnostics: tuple[str, ...]
     """What was measured inside the models; empty where nothing was."""
     software: tuple[str, ...]
 
 
-def methods_of(results: StudyResults, statistics: Iterable[str]) -> Methods:
+def methods_of(results: StudyResults, statistics: Collection[str]) -> Methods:
     """What was done in a study.
 
     Args:
@@ -58,11 +55,13 @@ def methods_of(results: StudyResults, statistics: Iterable[str]) -> Methods:
     core = (
         _variants(results),
         training_sentence(results),
-        search_sentence(results.plan),
-        _comparison(results, statistics),
+        *search_sentences(results.plan),
+        *run_sentences(results),
+        comparison_sentence(results, statistics),
         *hypothesis_sentences(results),
     )
-    return Methods(core, _diagnostics(results), (_software(results),))
+    further = further_statistics(results, statistics)
+    return Methods(core, further, _diagnostics(results), (_software(results),))
 
 
 def _variants(results: StudyResults) -> str:
@@ -129,19 +128,20 @@ def _listed(results: StudyResults, key: str, levels: Sequence[Scalar]) -> str:
     own = results.plan.study.module is not None
     if own or key not in VOCABULARIES:
         return ", ".join(label_of(key, v) if isinstance(v, str) else plain_value(v) for v in levels)
-    found = [VOCABULARIES[key][str(level)] for level in levels]
-    return ", ".join(cited(level, part_label(key, level)) for level in found)
+    return ", ".join(cited_part(key, str(level)) for level in levels)
 
 
 def _fixed_parts(results: StudyResults, factors: Iterable[str]) -> list[str]:
-    """What all variants of the built-in model have alike."""
+    """What all variants of the built-in model have alike, or all of them that have a norm."""
     found = []
     for key in FIXED_PARTS:
-        name = shared(results, key)
-        if key in factors or name is None or name == "none":
+        names = {str(value_at(cell.configuration, key)) for cell in results.plan.cells}
+        where = " where there is a norm" * (len(names) > 1 and key in NORM_PARTS)
+        if len(names) > 1:
+            names.discard("none")
+        if key in factors or len(names) > 1 or (key, *names) == ("model.placement", "none"):
             continue
-        level = VOCABULARIES[key][str(name)]
-        found.append(cited(level, part_label(key, level)))
+        found.append(cited_part(key, names.pop()) + where)
     draws = {str(r.facts["initialization"]) for r in results.records.values()
              if "initialization" in r.facts}  # fmt: skip
     if len(draws) == 1 and (draw := draws.pop()) in VOCABULARIES["model.initialization"]:
@@ -151,31 +151,6 @@ def _fixed_parts(results: StudyResults, factors: Iterable[str]) -> list[str]:
         if shared(results, f"model.{switch}") is True:
             found.append(cited(TRAINING[switch]))
     return found
-
-
-def _comparison(results: StudyResults, statistics: Iterable[str]) -> str:
-    seeds = len(results.plan.study.seeds)
-    outcomes = results.outcomes()
-    on = f"{seeds} paired seeds" if seeds > 1 else "one seed, which gives no interval"
-    evaluation = shared(results, "data.evaluation_tokens")
-    size = f" of {grouped(evaluation)} held-out tokens" if isinstance(evaluation, int) else ""
-    sentence = (
-        "The outcome is the validation loss at the last step on a fixed evaluation set"
-        f"{size}, without selection of checkpoints, on {on}"
-    )
-    level = percent(results.plan.study.report.confidence)
-    names = [
-        cited(row, f"{row.label} ({level})" if name in INTERVALS else row.label)
-        for name, row in STATISTICS.items()
-        if name in set(statistics)
-    ]
-    if names:
-        sentence += f"; it is reported with {any_of(names, 'and')}"
-    done = sum(outcomes[o] for o in FINISHED) == len(results.plan.runs)
-    if not done or not results.plan.is_settled:
-        text = progress_text(outcomes, searching=not results.plan.is_settled)
-        sentence += f" (partial: {text})"
-    return sentence + "."
 
 
 def _diagnostics(results: StudyResults) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from reports.methods.values import (
     text_words,
     value,
 )
-from reports.references import cited, mark
+from reports.references import cited, formula, mark
 from reports.results.frame import StudyResults
 from reports.words import grouped
 from studies.budgets import length_text
@@ -55,11 +55,24 @@ def _length(results: StudyResults) -> str:
 def _optimizer(results: StudyResults) -> str:
     if results.plan.study.module is not None:
         return "with the optimiser of the module"
-    settings = {"β₁": "beta1", "β₂": "beta2", "weight decay": "weight_decay"}
-    listed = ", ".join(
-        f"{name} {value(results, f'training.{key}')}" for name, key in settings.items()
-    )
-    return f"with {cited(TRAINING['adamw'])} ({listed}) and {_rate(results)}"
+    listed = [
+        _constant("β₁", r"\beta_1", value(results, "training.beta1")),
+        _constant("β₂", r"\beta_2", value(results, "training.beta2")),
+        _constant("ε", r"\varepsilon", value(results, "training.adam_eps")),
+        f"weight decay {value(results, 'training.weight_decay')}",
+    ]
+    return f"with {cited(TRAINING['adamw'])} ({', '.join(listed)}) and {_rate(results)}"
+
+
+def _constant(plain: str, tex: str, found: str) -> str:
+    """A constant with its value, in LaTeX as maths, with a power of ten: "ε = 1e-08"."""
+    if found in (VARIED, SEARCHED):
+        return f"{formula(plain, f'${tex}$')} {found}"
+    number, _, power = found.partition("e")
+    if power:
+        times = "" if number == "1" else rf"{number} \times "
+        number = f"{times}10^{{{int(power)}}}"
+    return formula(f"{plain} = {found}", f"${tex} = {number}$")
 
 
 def _rate(results: StudyResults) -> str:

@@ -8,9 +8,8 @@ from reports.references import cited
 from reports.results.frame import StudyResults
 from reports.words import any_of, grouped, plain_value
 from studies.configuration import value_at
-from studies.registry import Level
 from studies.values import Scalar
-from studies.vocabulary import CORPORA, TOKENIZERS
+from studies.vocabulary import CORPORA, TOKENIZERS, VOCABULARIES
 
 VARIED, SEARCHED = "varied", "searched"
 HUB = "hub:"
@@ -49,10 +48,11 @@ def number_of(results: StudyResults, key: str, what: str) -> str:
     return f"{found} {what}" if found == "1" else f"{found} {what}s"
 
 
-def part_label(key: str, level: Level) -> str:
+def cited_part(key: str, name: str) -> str:
     """A part of the built-in model as a paper names it: "pre-norm", "learned positions"."""
-    noun = {"model.placement": "-norm", "model.position": " positions"}
-    return level.label + noun.get(key, "")
+    level = VOCABULARIES[key][name]
+    noun = {"model.placement": "-norm", "model.position": " positions"}.get(key, "")
+    return cited(level, level.label + noun * (name != "none"))
 
 
 def text_words(results: StudyResults) -> str:

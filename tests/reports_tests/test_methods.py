@@ -3,41 +3,21 @@ from pathlib import Path
 
 import pytest
 
-from reports.exhibits import Exhibits
 from reports.references import as_text, keys_of
 from reports.results.assembly import assemble
 from reports.results.frame import StudyResults
-from reports.results.sources import load_study
-from reports.sections.contents import SECTIONS
 from reports.sections.methods import methods_exhibits
 from reports.words import grouped
 from studies.methods import STATISTICS
 from studies.metrics import PARAMETERS_NON_EMBEDDING
 from studies.records import Outcome
-from tests.reports_tests.conftest import Synthetic, grid_study, write_study
 from tests.reports_tests.hypothesis_studies import below, hypothesis, many, results_of
+from tests.reports_tests.methods_paragraphs import TWO, exhibits_of, paragraph, study
 from tests.reports_tests.searched import RATE, searched
 from tests.studies_tests.helpers import plan_of
 from tests.tex import run_tex
 
-TWO = {"model.activation": ("relu", "swiglu")}
 SWEEP = {"kind": "sweep", "values": {RATE: [0.001, 0.003]}, "seeds": 2, "extend": 0}
-
-
-def paragraph(results: StudyResults) -> str:
-    """All paragraphs in one."""
-    sentences = methods_exhibits(results, exhibits_of(results)).sentences
-    return as_text(" ".join(sentences))
-
-
-def exhibits_of(results: StudyResults) -> list[Exhibits]:
-    found = (section.exhibits(results) for section in SECTIONS.values())
-    return [exhibits for exhibits in found if exhibits is not None]
-
-
-def study(tmp_path: Path, factors=TWO, fates=None, seeds=(0, 1), **settings) -> StudyResults:
-    plan = grid_study(seeds, factors, report={}, **settings)
-    return load_study(write_study(tmp_path / "study", plan, Synthetic(fates or {})))
 
 
 def test_a_plain_study_says_what_was_done_and_no_more(small: StudyResults) -> None:
@@ -57,7 +37,8 @@ def test_a_plain_study_says_what_was_done_and_no_more(small: StudyResults) -> No
 def test_what_a_reviewer_asks_for_is_said(small: StudyResults) -> None:
     text = paragraph(small)
     assert "of 4 layers, width 128, 4 heads, context length 64 (activation" in text
-    assert "AdamW (Loshchilov & Hutter 2019) (β₁ 0.9, β₂ 0.99, weight decay 0.1) and" in text
+    assert "AdamW (Loshchilov & Hutter 2019) (β₁ = 0.9, β₂ = 0.99, ε = 1e-08, weight dec" in text
+    assert "weight decay 0.1) and learning rate 0.001" in text
     assert "gradients clipped (Pascanu et al. 2013) to norm 1, no dropout, in single pre" in text
     [size] = {cell.parameters for cell in small.plan.cells}
     assert size is not None
@@ -140,15 +121,17 @@ def test_hypotheses_are_told_with_their_margins(tmp_path: Path) -> None:
         "· RMSNorm against ReLU · RMSNorm, expected different, margin left to the data."
     ) in text
     both = paragraph(results_of(tmp_path / "both", many(2), losses))
-    assert "2 hypotheses were registered before the first run: " in both
+    assert "Two hypotheses were registered before the first run: " in both
     assert "exploratory" not in both
 
 
 def test_the_core_can_do_without_the_other_paragraphs(grid: StudyResults) -> None:
     files = {d.name: d.text for d in methods_exhibits(grid, exhibits_of(grid)).documents}
+    assert "Further results are reported with analysis" in files["methods_statistics.tex"]
     assert "Recorded while training: " in files["methods_diagnostics.tex"]
     assert "Runs used PyTorch" in files["methods_software.tex"]
-    for words in ("Recorded", "PyTorch", "NumPy"):
+    assert r"paired t intervals (95\%)~\citep{student1908probable}, Holm" in files["methods.tex"]
+    for words in ("Recorded", "PyTorch", "NumPy", "noise floor", "analysis of variance", "early"):
         assert words not in files["methods.tex"]
 
 
@@ -253,7 +236,7 @@ def test_the_paragraph_compiles_with_natbib(grid: StudyResults, tmp_path: Path) 
         (tmp_path / document.name).write_text(document.text)
     (tmp_path / "paper.tex").write_text(
         r"\documentclass{article}\usepackage[utf8]{inputenc}\usepackage{natbib,url}"
-        r"\begin{document}\input{methods}\input{methods_diagnostics}\input{methods_software}"
+        r"\begin{document}\input{methods}\input{methods_statistics}\input{methods_diagnostics}\input{methods_software}"
         r"\bibliographystyle{plainnat}"
         r"\bibliography{references}\end{document}"
     )
@@ -267,7 +250,8 @@ def test_the_paragraph_compiles_with_natbib(grid: StudyResults, tmp_path: Path) 
 def test_text_and_latex_cite_the_same(grid: StudyResults) -> None:
     exhibits = methods_exhibits(grid, exhibits_of(grid))
     files = {document.name: document.text for document in exhibits.documents}
-    parts = [files[f"methods{part}.tex"] for part in ("", "_diagnostics", "_software")]
+    names = ("", "_statistics", "_diagnostics", "_software")
+    parts = [files[f"methods{name}.tex"] for name in names]
     assert [keys_of([sentence]) for sentence in exhibits.sentences] == [
         tuple(sorted(set(keys_of_tex(part)))) for part in parts
     ]

@@ -31,8 +31,8 @@ def methods_exhibits(joined: JoinedResults, sections: Iterable[Exhibits]) -> Exh
         part: [(of, *text) for of, found in each.items() if (text := found._asdict()[part])]
         for part in Methods._fields
     }
-    core = Methods._fields[0]
-    return written(parts | {core: [_comparison(joined, statistics), *parts[core]]}, sections)
+    of_all = Methods(_comparison(joined, statistics), _ranks(statistics), (), ())._asdict()
+    return written({part: [of_all[part], *texts] for part, texts in parts.items()}, sections)
 
 
 def _comparison(joined: JoinedResults, statistics: set[str]) -> tuple[str, ...]:
@@ -47,7 +47,10 @@ def _comparison(joined: JoinedResults, statistics: set[str]) -> tuple[str, ...]:
             f"{cited(STATISTICS['paired-t'])} and {cited(STATISTICS['holm'])}, over all "
             "comparisons of that study; losses of different studies are not pooled."
         )
-    if "kendall" in statistics:
-        found.append(f"The order of cells in two studies is compared by "
-                     f"{cited(STATISTICS['kendall'])}.")  # fmt: skip
     return tuple(found)
+
+
+def _ranks(statistics: set[str]) -> tuple[str, ...]:
+    if "kendall" not in statistics:
+        return ()
+    return (f"The order of cells in two studies is compared by {cited(STATISTICS['kendall'])}.",)
