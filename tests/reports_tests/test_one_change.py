@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from reports.analysis.comparison import VariantRow, compare
 from reports.analysis.one_change import OneChange, changes_of, collect
+from reports.exhibits import Exhibits
 from reports.results.frame import StudyResults
 from reports.sections.one_change.section import SECTION, render
+from reports.words import EDGE_NOTE
 from studies.records import Outcome
-from tests.reports_tests.conftest import grid_study
+from tests.reports_tests.conftest import column_of, grid_study
 from tests.reports_tests.effect_studies import noisy, study
+from tests.reports_tests.searched import at_edge
 from tests.reports_tests.test_effects_words import FORBIDDEN
 
 BASE = {"model.activation": "relu", "model.norm": "rms"}
@@ -110,6 +115,16 @@ def test_whatever_the_numbers_the_words_stay_within_them(seed: int) -> None:
         assert (f"{word} final loss under" in text) == significant
 
 
+def test_differences_have_the_decimals_of_their_spread_in_table_and_text() -> None:
+    def loss(variant: str, settings: object, seed: int) -> float:
+        return noisy(0.0004, gelu=-0.02)(variant, settings, seed) + 0.3 * seed
+
+    exhibits = render(changes(study(loss)))
+    cell = column_of(exhibits.tables[0], "Difference to baseline")[1]
+    assert re.fullmatch(r"−0\.0\d{4}", cell.text)
+    assert f"ReLU → GELU ({cell.text} [" in exhibits.sentences[1]
+
+
 def test_a_clear_change_is_told() -> None:
     exhibits = render(changes(study(noisy(0.002, gelu=-0.2))))
     assert exhibits.sentences[0].startswith(
@@ -117,7 +132,7 @@ def test_a_clear_change_is_told() -> None:
         "difference was detected for 1 (p adjusted by Holm"
     )
     assert exhibits.sentences[1].startswith(
-        "Lower final loss under this protocol at this scale: ReLU → GELU (−0.200 ["
+        "Lower final loss under this protocol at this scale: ReLU → GELU (−0.1996 ["
     )
 
 
@@ -128,9 +143,39 @@ def test_one_change_and_one_comparison_are_called_one(effect: float, said: str) 
     exhibits = render(data)
     assert exhibits.sentences[0] == (
         f"One change of one factor of the baseline (ReLU) could be tested: {said} was detected "
-        "(p adjusted by Holm over the one comparison with it)."
+        "(p of the one comparison with it)."
     )
-    assert "p adjusted over the one comparison with it." in exhibits.tables[0].caption
+    assert "main table, p of the one comparison with it." in exhibits.tables[0].caption
+    assert "Holm's procedure" not in " ".join(exhibits.sentences)
+
+
+def turning(variants: tuple[str, ...]) -> Exhibits:
+    """Changes for higher losses, where searches of some variants ended at their edge."""
+    results = study(noisy(0.002, gelu=0.2, silu=0.2, layer=0.2))
+    return render(changes(at_edge(results, *variants)))
+
+
+def test_what_a_search_at_its_edge_leaves_open_is_not_called_undetected() -> None:
+    first, *rest = turning(("gelu-rms",)).sentences
+    head = "Of 3 changes of one factor of the baseline (ReLU · RMSNorm) that could be tested, "
+    assert first == (
+        f"{head}1 has no verdict; a difference was detected for 2 of the 2 others (p adjusted by "
+        "Holm over all 5 comparisons with it)."
+    )
+    (open_,) = [s for s in rest if s.startswith("No verdict, for a search ended at its edge, bey")]
+    assert "ReLU → GELU (+0.20" in open_
+    assert "SiLU" not in open_
+    first, *rest = turning(("gelu-rms", "silu-rms")).sentences
+    assert first.startswith(f"{head}2 have no verdict; a difference was detected for the other (p")
+    assert "Where none was detected" not in " ".join(rest)
+    first, *rest = turning(("gelu-rms", "silu-rms", "relu-layer")).sentences
+    assert first.startswith(f"{head}none has a verdict (p adjusted")
+
+
+def test_an_edge_of_the_baseline_alone_is_explained() -> None:
+    (table,) = turning(("relu-rms",)).tables
+    assert any("*" in cell.text for cell in table.rows[0].cells)
+    assert EDGE_NOTE in table.caption
 
 
 def test_the_baseline_stands_first_and_factors_apart() -> None:
