@@ -180,7 +180,8 @@ def test_the_ledger_counts_search_and_report_runs(results):
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        ({"factors": {"training.batch_size": [8, 16]}}, "Budgets differ, so that losses do not"),
+        ({"factors": {"training.batch_size": [8, 16]}},
+         "16 has 1,024,000. The batch size sets the budget, which is part of what is compared"),
         ({"factors": {"training.batch_size": [8, 16]}, "protocol": {"unequal_budgets": "why not."}},
          "Budgets differ on purpose: why not ("),
         ({"factors": {"model.n_layers": [2, 4]}}, "Not matched in parameters within 1.0% of"),

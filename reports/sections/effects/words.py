@@ -27,7 +27,7 @@ def sentences(data: Effects, decimals: int) -> tuple[str, ...]:
         if not analysis.is_secondary:
             found += _main_effects(analysis, data, decimals)
             found += _simple_effects(analysis, data, decimals)
-    return tuple(found)
+    return (*found, data.budgets) if data.budgets else tuple(found)
 
 
 def _head(analysis: GridEffects, data: Effects) -> str:

@@ -53,7 +53,8 @@ def sentences(data: OneChange, decimals: int) -> tuple[str, ...]:
         if named:
             found.append(f"{side} final loss {SCOPE}: {any_of(listed(named), 'and')}.")
     rest = [test for text, test in tested.items() if text not in detected]
-    return (*found, *_detectable(rest), *_untested(tests))
+    budgets = [data.comparison.budgets] if data.comparison.budgets else []
+    return (*found, *_detectable(rest), *_untested(tests), *budgets)
 
 
 def _comparisons(data: OneChange) -> str:
