@@ -38,6 +38,9 @@ MOST_WITH_INTERVALS = 2
 MOST_WITH_DIFFERENCES = 4
 """Studies up to which it has differences at all."""
 
+READING = r">{\raggedright\arraybackslash}p{0.26\linewidth}"
+"""LaTeX column of readings, which may name every study."""
+
 
 def render(data: JoinedComparison) -> Exhibits:
     """Sentences, the table, and the forest plot where two studies have differences to show."""
@@ -59,7 +62,9 @@ def _table(data: JoinedComparison, decimals: int) -> Table:
     for number_, (letter, study) in enumerate(zip(data.letters, data.studies, strict=True)):
         columns += _study_columns(data, number_, letter, study)
     if data.baseline is not None:
-        columns.append(Column("Reading", "what the tests of all studies allow to say together"))
+        columns.append(
+            Column("Reading", "what the tests of all studies allow to say together", tex=READING)
+        )
     return Table(
         name="shared",
         caption=_caption(data),
