@@ -70,13 +70,41 @@ def unequal_budgets(plan: Plan) -> str | None:
 
 
 def budget_difference(plan: Plan) -> str | None:
-    """How the budgets of variants differ and why, in a sentence; None where they do not."""
+    """How the budgets of variants differ and why, and what differences hold because of that.
+
+    None where they do not differ.
+    """
     difference, reason = unequal_budgets(plan), plan.study.protocol.unequal_budgets
     if difference is None:
         return None
     if reason is None:
-        return f"Budgets differ, so that losses do not compare: {difference}."
-    return f"Budgets differ on purpose: {reason.rstrip('.')} ({difference})."
+        text = f"Budgets differ: {difference}."
+    else:
+        text = f"Budgets differ on purpose: {reason.rstrip('.')} ({difference})."
+    setters = [key.rpartition(".")[2].replace("_", " ") for key in _budget_setters(plan)]
+    if not setters:
+        return f"{text} A difference between variants holds what that does to the loss as well."
+    verb = "sets" if len(setters) == 1 else "set"
+    return (
+        f"{text} The {' and '.join(setters)} {verb} the budget, which is part of what is compared: "
+        "a difference between levels holds what it does to the loss as well."
+    )
+
+
+def _budget_setters(plan: Plan) -> list[str]:
+    """Factors that the budget goes by; none where they are not all that it goes by."""
+    unit = budget_unit(plan)
+
+    def differs(*held: str) -> bool:
+        """Whether cells that agree in these factors have different budgets."""
+        spent: dict[tuple[object, ...], list[float]] = {}
+        for cell in plan.cells:
+            spent.setdefault(tuple(map(cell.levels.get, held)), []).append(_spent(cell, unit))
+        return any(max(found) > min(found) * (1 + EQUAL) for found in spent.values())
+
+    keys = list(dict.fromkeys(key for cell in plan.cells for key in cell.levels))
+    setters = [key for key in keys if differs(*(other for other in keys if other != key))]
+    return [] if differs(*setters) else setters
 
 
 def budget_unit(plan: Plan) -> str:

@@ -18,6 +18,7 @@ from reports.analysis.level_effects import Contrast, GridLosses, LevelMean
 from reports.results.frame import StudyResults
 from reports.words import any_of, listed
 from studies.design_kinds import FullFactorial
+from studies.fairness import budget_difference
 from studies.metrics import FINAL_LOSS
 from studies.records import Leak, Outcome
 
@@ -105,6 +106,8 @@ class Effects:
     """Whether variants are compared at values that a search chose for each."""
     searching: bool
     """Whether a search has yet to choose for some variant."""
+    budgets: str | None
+    """How budgets of variants differ, and why, if they do."""
 
 
 def collect(results: StudyResults) -> Effects | None:
@@ -134,6 +137,7 @@ def collect(results: StudyResults) -> Effects | None:
         outcomes=results.outcomes(),
         tuned=bool(plan.choices),
         searching=not plan.is_settled,
+        budgets=budget_difference(plan),
     )
 
 

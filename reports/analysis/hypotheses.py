@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 import pandas as pd
 
+from reports.analysis import effects
 from reports.analysis.power import first_holm_step, smallest_detectable_difference
 from reports.analysis.statistics import (
     beyond_margin_p,
@@ -71,6 +73,9 @@ def collect(results: StudyResults) -> HypothesisResults | None:
         _row(results, name, _standing(name, registration, changes), len(registered))
         for name in plan.contrasts
     ]
+    if any(row.of.cells + row.against.cells > 2 for row in rows):
+        analyses = effects.collect(results)
+        rows = [replace(row, interactions=_interactions(row, results, analyses)) for row in rows]
     confidence = plan.study.report.confidence
     return HypothesisResults(
         rows=decided(rows, registered, confidence),
@@ -111,6 +116,7 @@ def _row(results: StudyResults, name: str, standing: Standing, family: int) -> H
     if margin is None:
         margin = max(LEAST_MARGIN, summarize(against).sd) if len(against) > 1 else math.nan
     strictest = _strictest(hypothesis, confidence, family if standing.is_confirmatory else 1)
+    detectable = smallest_detectable_difference(difference.sd, difference.n, strictest)
     row = HypothesisRow(
         name=name,
         hypothesis=hypothesis,
@@ -123,7 +129,7 @@ def _row(results: StudyResults, name: str, standing: Standing, family: int) -> H
         difference=difference,
         equivalence=paired_difference(of, against, 2 * confidence - 1),
         win=win_probability(of - against, confidence),
-        detectable=smallest_detectable_difference(difference.sd, difference.n, strictest),
+        detectable=math.nan if hypothesis.direction == "equivalent" else detectable,
         p=math.nan,
         beyond_p=math.nan,
         finding=Finding.NO_PAIR,
@@ -168,8 +174,33 @@ def _side(
         cells=len(variants),
         outcomes={outcome: int((found["outcome"] == outcome).sum()) for outcome in Outcome},
         at_edge=tuple(results.labels[v] for v in variants if v in choices and choices[v].edges),
+        leaking=tuple(results.labels[v] for v in variants if results.leaks[v] is Leak.IN_TRAINING),
         runs=tuple(found["run_key"]),
     )
+
+
+def _interactions(
+    row: HypothesisRow, results: StudyResults, analyses: effects.Effects | None
+) -> tuple[str, ...]:
+    """The interactions that leave the difference of a hypothesis a mean over unlike effects."""
+    plan, contrast = results.plan, results.plan.contrasts[row.name]
+    keys = dict.fromkeys(key for cell in plan.cells for key in cell.levels)
+    levels = [
+        {key: {plan.cell(v).levels.get(key) for v in side} for key in keys}
+        for side in (contrast.of, contrast.against)
+    ]
+    compared = {key for key in keys if levels[0][key] != levels[1][key]}
+    averaged = {key for key in keys if any(len(found[key]) > 1 for found in levels)}
+    found = []
+    for one in analyses.analyses if analyses else ():
+        if one.is_secondary or one.at_edge:
+            continue
+        for term in one.interacting(1 - plan.study.report.confidence):
+            of_term = [set(one.grid.factors[axis].keys) for axis in term.factors]
+            if any(of & compared and other & averaged
+                   for of, other in permutations(of_term, 2)):  # fmt: skip
+                found.append(one.term_label(term))
+    return tuple(dict.fromkeys(found))
 
 
 def _levels_text(key: str, value: Scalar | tuple[Scalar, ...]) -> str:

@@ -66,6 +66,8 @@ class Side:
     """Of the runs of these cells that the test is on."""
     at_edge: tuple[str, ...]
     """Labels of its cells whose chosen values lie at the edge of what was tried."""
+    leaking: tuple[str, ...]
+    """Labels of its cells in whose training later tokens leak; their evaluation is causal."""
     runs: tuple[str, ...]
     """Keys of the runs of these cells that the test is on, whatever came of them."""
 
@@ -97,13 +99,16 @@ class HypothesisRow:
     win: Interval
     """Share of these seeds in which `of` has the lower mean."""
     detectable: float
-    """Smallest difference that these seeds could have shown (80 % power), in Holm's first step."""
+    """Smallest difference that these seeds could have shown (80 % power), in Holm's first step; NaN
+    for an equivalence, whose test is another one."""
     p: float
     """NaN where there is no verdict."""
     beyond_p: float
     """Two-sided, of the paired t test that the difference is just the margin, on its side of 0; NaN
     where there is no verdict, and for an equivalence."""
     finding: Finding
+    interactions: tuple[str, ...] = ()
+    """Those that may not be negligible, between what the sets differ in and what they average."""
     adjusted_p: float = math.nan
     """By Holm over the registered hypotheses; NaN for one that is not confirmatory."""
     adjusted_beyond_p: float = math.nan

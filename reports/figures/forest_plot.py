@@ -33,8 +33,8 @@ class Estimate:
     mean: float
     low: float
     high: float
-    reached: bool
-    """Whether the adjusted p reaches the level of its study."""
+    detected: bool
+    """Whether the study says that there is a difference."""
     lost: tuple[Outcome, ...]
     """Outcomes of runs that left no final loss."""
     planned: bool
@@ -155,7 +155,7 @@ def _draw_panel(
             ax.plot(
                 estimate.mean, y, marker=MARKERS[number % len(MARKERS)], color=color, zorder=4,
                 markersize=size * 0.55, markeredgewidth=theme.line_pt * 0.8,
-                fillstyle="full" if estimate.reached else "none",
+                fillstyle="full" if estimate.detected else "none",
             )  # fmt: skip
             if estimate.at_edge:
                 edge_mark(ax, estimate.mean, y, theme)

@@ -11,10 +11,14 @@ from matplotlib.figure import Figure as Drawing
 
 from reports.analysis.search_results import SearchResults, VariantSearch, trial_means, whole_trials
 from reports.exhibits import Figure
-from reports.figures.drawing import MUTED, Theme, divergence_marks, run_marks
+from reports.figures.drawing import MUTED, Theme, divergence_marks, edge_mark, run_marks
 from reports.figures.panel_grid import PanelGrid
-from reports.words import counts_caption, factor_label
+from reports.words import EDGE_NOTE, counts_caption, factor_label
 from studies.records import Outcome
+
+REACH = 0.5
+"""How far above all runs the loss at initialisation is still drawn, in the range of their losses:
+from further up it would press the curves together."""
 
 
 def search_figure(data: SearchResults) -> Figure | None:
@@ -26,14 +30,42 @@ def search_figure(data: SearchResults) -> Figure | None:
     parts = [
         f"Final loss against the {factor_label(data.axis)} on the search seeds. Small marks: runs.",
         f"Lines: mean over the search seeds{at_best}." if data.is_sweep else "",
-        "Rings: what was chosen. Dashed: loss at initialisation, above which a run counts as it.",
+        "Rings: what was chosen.",
+        *_initial_in_caption(data),
         "Crosses: diverged runs, which count as that, too." if _has_diverged(data) else "",
         "Half circles: pruned runs at their last loss, in no mean." if _has_pruned(data) else "",
+        EDGE_NOTE if any(row.choice and row.choice.edges for row in data.rows) else "",
         counts_caption(data.outcomes, searching=data.searching),
     ]
     caption = " ".join(filter(None, parts))
     runs = tuple(data.points["run_key"])
     return Figure("search", caption, data.points, partial(_draw, data), runs)
+
+
+def _initial_in_caption(data: SearchResults) -> list[str]:
+    """What a run counts for at most, and where that is."""
+    known = [row.initial for row in data.rows if math.isfinite(row.initial)]
+    if not known:
+        return []
+    if _is_in_reach(data):
+        return [
+            "Dashed: loss at initialisation, the mean over the variants of a panel; a run above "
+            "its own counts as that."
+        ]
+    ends = " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(known), max(known))))
+    return [
+        f"The loss at initialisation ({ends}), which a run counts for at most, lies above the axis."
+    ]
+
+
+def _is_in_reach(data: SearchResults) -> bool:
+    """Whether the loss at initialisation is near enough to what is drawn to be a line there."""
+    losses = data.points["loss"].dropna()
+    known = [row.initial for row in data.rows if math.isfinite(row.initial)]
+    if losses.empty or not known:
+        return bool(known)
+    reach = REACH * float(losses.max() - losses.min())
+    return min(known) <= float(losses.max()) + reach
 
 
 def _draw(data: SearchResults, theme: Theme) -> Drawing:
@@ -45,7 +77,7 @@ def _draw(data: SearchResults, theme: Theme) -> Drawing:
             _draw_variant(ax, data, by_variant[variant], theme)
         initial = [by_variant[v].initial for v in panel.variants]
         known = [loss for loss in initial if math.isfinite(loss)]
-        if known:
+        if known and _is_in_reach(data):
             level = sum(known) / len(known)
             ax.axhline(level, color=MUTED, linewidth=0.7 * theme.line_pt, linestyle=(0, (4, 2)))
         ax.grid(color=MUTED, alpha=0.25, linewidth=0.5)
@@ -78,6 +110,9 @@ def _draw_variant(ax: Axes, data: SearchResults, row: VariantSearch, theme: Them
         chosen[axis], chosen["loss"], linestyle="none", marker="o", fillstyle="none",
         markersize=theme.font_size_pt * 0.9, color=style.color, markeredgewidth=theme.line_pt,
     )  # fmt: skip
+    if row.choice and row.choice.edges:
+        for x, y in zip(chosen[axis], chosen["loss"], strict=True):
+            edge_mark(ax, x, y, theme)
     lost = points[points["outcome"] == Outcome.DIVERGED]
     divergence_marks(ax, list(lost[axis]), list(lost["loss"]), theme)
 

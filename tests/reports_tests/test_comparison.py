@@ -7,6 +7,7 @@ import pytest
 from reports.analysis.comparison import Comparison, VariantRow, compare
 from reports.results.frame import StudyResults
 from reports.results.sources import load_study
+from reports.sections.contents import SECTIONS
 from reports.sections.main_table.section import render
 from studies.digests import EVALUATION_DATA
 from studies.metrics import FINAL_LOSS
@@ -121,15 +122,18 @@ def test_variants_are_ranked_on_the_seeds_that_all_have(tmp_path: Path) -> None:
     )
 
 
-def test_budgets_that_differ_are_in_the_caption(tmp_path: Path) -> None:
+def test_budgets_that_differ_are_said_wherever_differences_are(tmp_path: Path) -> None:
     plan = grid_study(
         (0, 1),
         {"training.batch_size": (8, 16)},
         protocol={"unequal_budgets": "the batch is the question"},
     )
-    data = compare(load_study(write_study(tmp_path / "study", plan)))
-    caption = render(data).tables[0].caption
-    assert "Budgets differ on purpose: the batch is the question" in caption
+    results = load_study(write_study(tmp_path / "study", plan))
+    said = "Budgets differ on purpose: the batch is the question ("
+    assert said in render(compare(results)).tables[0].caption
+    for name in ("main", "effects", "one-change", "fairness"):
+        section = SECTIONS[name]
+        assert said in " ".join(section.render(section.collect(results)).sentences), name
 
 
 def test_a_leaky_variant_is_never_ranked(tmp_path: Path) -> None:

@@ -3,16 +3,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from reports.analysis.hypotheses import collect
 from reports.analysis.verdicts import Finding, Standing
 from reports.results.frame import StudyResults
+from reports.sections.hypotheses.caption import caption
 from reports.sections.hypotheses.section import SECTION, render
+from studies.records import Leak
+from tests.reports_tests.conftest import Synthetic
 from tests.reports_tests.hypothesis_studies import (
     NOISE,
     RELU,
+    SWIGLU,
     below,
     hypothesis,
     many,
@@ -191,3 +196,54 @@ def test_the_table_has_the_numbers_for_a_paper_and_a_file(tmp_path: Path) -> Non
     assert numbers.loc["alike", "difference_low"] < shown.low
     assert pd.notna(numbers.loc["h", "holm_p"])
     assert numbers.loc["h", "of_completed"] == 5
+
+
+def test_a_mean_over_unlike_effects_and_a_leak_in_training_are_said(tmp_path: Path) -> None:
+    noise = np.array(NOISE[:5])
+    apart = {"swiglu-layer": 2.6 + noise[::-1], "swiglu-rms": 2.03 + noise[[1, 0, 3, 2, 4]],
+             "relu-layer": 2 + noise, "relu-rms": 2 - noise,
+             "gelu-layer": 2 + noise / 2, "gelu-rms": 2 - noise / 2}  # fmt: skip
+    declared = {"over": hypothesis(of=SWIGLU, against=RELU), "within": hypothesis()}
+    results = results_of(tmp_path / "a", declared, apart)
+    said = " ".join(sentences_of(results))
+    assert "over: an interaction may not be negligible (activation × norm)" in said
+    assert "within: an interaction" not in said
+    assert "later tokens leak" not in said
+    alike = {v: losses - 0.6 * (v == "swiglu-layer") + 0.03 * (v == "swiglu-layer")
+             for v, losses in apart.items()}  # fmt: skip
+    additive = results_of(tmp_path / "b", declared, alike)
+    assert "an interaction may not" not in " ".join(sentences_of(additive))
+
+    leaking = Synthetic(leaks={"swiglu-layer": Leak.IN_TRAINING})
+    said = " ".join(sentences_of(results_of(tmp_path / "c", declared, synthetic=leaking)))
+    for name in declared:
+        assert f"{name}: later tokens leak in the training of SwiGLU · LayerNorm, which" in said
+
+
+@pytest.mark.parametrize(
+    ("declared", "one_sided", "detectable"),
+    [
+        ({"h": hypothesis()}, True, "as they do here, in Holm's first step."),
+        ({"h": hypothesis("different")}, False, "as they do here, in Holm's first step."),
+        ({"h": hypothesis("equivalent", margin=0.02)}, False, None),
+    ],
+)
+def test_the_caption_says_what_is_asked_of_a_p_and_what_is_detectable(
+    tmp_path: Path, declared: Any, one_sided: bool, detectable: str | None
+) -> None:
+    data = collect(results_of(tmp_path, declared, below(0.001)))
+    assert data is not None
+    text = caption(data)
+    assert ("so that a one-sided p has to be below 0.025." in text) == one_sided
+    assert ("Smallest detectable" in text) == (detectable is not None)
+    assert detectable is None or detectable in text
+    assert math.isfinite(data.rows[0].detectable) == (detectable is not None)
+
+
+def test_what_is_detectable_without_holm_is_said_of_exploratory_ones(tmp_path: Path) -> None:
+    rms = {"model.norm": "rms"}
+    both = {"h": hypothesis(), "late": hypothesis(of={**SWIGLU, **rms}, against={**RELU, **rms})}
+    losses = {**below(0.001), "swiglu-rms": [2.0 + noise for noise in NOISE[:5]]}
+    data = collect(results_of(tmp_path, both, losses, registered={"h": hypothesis()}))
+    assert data is not None
+    assert "in Holm's first step (of exploratory ones without Holm)." in caption(data)

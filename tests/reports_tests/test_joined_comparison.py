@@ -20,9 +20,11 @@ from reports.analysis.joined.comparison import (
 from reports.exhibits import Exhibits
 from reports.sections.joined import cells as joined_cells
 from reports.sections.joined.words import joined_sentences, joined_verdict
+from studies.plan import Choice
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic
 from tests.reports_tests.joined_studies import CODE, joined, study, without_runs
+from tests.reports_tests.searched import RATE
 
 LOWER = {"swiglu-layer": -0.05, "swiglu-rms": -0.05}
 FLAT = {"gelu-layer": 0.0}
@@ -102,7 +104,10 @@ def test_consistently_is_said_only_where_every_study_is_significant_with_one_sig
         ((Reading.LOWER, Reading.HIGHER), True, JoinedReading.OPPOSITE),
         ((Reading.LOWER, Reading.HIGHER), False, JoinedReading.OPPOSITE),
         ((Reading.LOWER, Reading.NOT_SIGNIFICANT), True, JoinedReading.PARTLY),
-        ((Reading.LOWER, Reading.AT_EDGE), True, JoinedReading.PARTLY),
+        ((Reading.LOWER, Reading.AT_EDGE), True, JoinedReading.OPEN),
+        ((Reading.LOWER, Reading.TOO_FEW), True, JoinedReading.OPEN),
+        ((Reading.LOWER, Reading.AT_EDGE, Reading.NO_DIFFERENCE), True, JoinedReading.PARTLY),
+        ((Reading.LOWER, Reading.AT_EDGE, None), True, JoinedReading.OPEN),
         ((Reading.LOWER, None), True, JoinedReading.ABSENT),
         ((Reading.NO_DIFFERENCE, Reading.EQUIVALENT), True, JoinedReading.UNDETECTED),
         ((Reading.NO_DIFFERENCE, Reading.TOO_FEW), True, JoinedReading.UNDETECTED),
@@ -118,6 +123,45 @@ def test_each_reading(
 ) -> None:
     tests = [a_test(data, reading) if reading else None for reading in readings]
     assert joined_reading(tests, separate=separate) is expected
+
+
+def test_what_one_study_alone_detects_is_told_study_by_study(data: JoinedComparison) -> None:
+    row = next(row for row in data.rows if row.cell.name == "swiglu-layer")
+    (one, other), expected = row.sides, {}
+    assert one is not None
+    assert other is not None
+    for reading in (Reading.NO_DIFFERENCE, Reading.AT_EDGE, Reading.UNRANKED):
+        sides = (one, replace(other, test=a_test(data, reading)))
+        shown = replace(row, sides=sides, reading=joined_reading([s.test for s in sides],
+                                                                 separate=True))  # fmt: skip
+        expected[reading] = joined_verdict(shown, data.letters, 3).text
+        (sentence,) = joined_sentences(replace(data, rows=(shown,)))[1:]
+        assert f"(SwiGLU · LayerNorm: {expected[reading]})" in sentence
+    assert expected == {
+        Reading.NO_DIFFERENCE: "lower in A (n = 4), not detected in B (n = 4)",
+        Reading.AT_EDGE: "lower in A (n = 4), no verdict in B",
+        Reading.UNRANKED: "lower in A (n = 4), no verdict in B",
+    }
+
+
+def test_a_star_is_an_edge_and_bold_is_what_a_study_detects(data: JoinedComparison) -> None:
+    choice = Choice(settings={RATE: 0.1}, trial=0, loss=2.0, edges={RATE: "high"})
+    edged = tuple(
+        replace(row, sides=(row.sides[0], row.sides[1] and replace(row.sides[1], chosen=choice)))
+        for row in data.rows
+    )
+    (plain,) = joined_cells.render(data).tables
+    (found,) = joined_cells.render(replace(data, rows=edged)).tables
+    assert "*" not in str(plain)
+    assert "* At the edge of what was tried" in found.caption
+    assert "So is the baseline in B." in found.caption
+    places = [i for i, column in enumerate(found.columns) if "difference" in column.heading]
+    for row, shown in zip(edged, found.rows, strict=True):
+        first, second = (shown.cells[i] for i in places)
+        assert not first.text.endswith("*")
+        assert second.text.endswith("*")
+        side = row.sides[1]
+        assert second.strong == bool(side and side.test and sign_of(side.test.reading))
 
 
 def test_p_and_difference_are_those_of_each_study_by_itself(data: JoinedComparison) -> None:
@@ -182,7 +226,7 @@ def test_outcomes_stay_visible_and_a_study_that_has_not_begun_has_no_verdict(
     waiting = without_runs(study(tmp_path, "b", data=CODE))
     data = compare_joined(joined(first, waiting))
     readings = {row.reading for row in data.rows}
-    assert readings <= {None, JoinedReading.UNTESTED, JoinedReading.PARTLY,
+    assert readings <= {None, JoinedReading.UNTESTED, JoinedReading.OPEN,
                         JoinedReading.UNDETECTED}  # fmt: skip
     text = said(data)
     assert "3/4, 1 diverged" in text

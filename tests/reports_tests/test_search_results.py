@@ -180,7 +180,8 @@ def test_the_ledger_counts_search_and_report_runs(results):
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
-        ({"factors": {"training.batch_size": [8, 16]}}, "Budgets differ, so that losses do not"),
+        ({"factors": {"training.batch_size": [8, 16]}},
+         "16 has 1,024,000. The batch size sets the budget, which is part of what is compared"),
         ({"factors": {"training.batch_size": [8, 16]}, "protocol": {"unequal_budgets": "why not."}},
          "Budgets differ on purpose: why not ("),
         ({"factors": {"model.n_layers": [2, 4]}}, "Not matched in parameters within 1.0% of"),
@@ -290,3 +291,30 @@ def test_of_runs_of_minutes_the_tokens_are_those_that_they_saw():
     assert "differ in their steps by up to 50%" in caption
     facts = {fact.name: fact.value for fact in collect_overview(results).protocol}
     assert facts["budget"] == "5 minutes of training in steps of 16 × 64 tokens"
+
+
+@pytest.mark.parametrize(("level", "in_reach"), [(4.0, False), (5.4, True)])
+def test_the_loss_at_initialisation_does_not_stretch_the_axis_of_the_search(level, in_reach):
+    found = searched(
+        lambda v, settings, seed: level - 20 * settings[RATE], factors=NORMS, seeds=2,
+        protocol=sweep(),
+    )  # fmt: skip
+    [figure] = SECTIONS["search"].render(collect(found)).figures
+    [ax] = figure.draw(PAPER).axes
+    assert (ax.get_ylim()[1] > INITIAL) == in_reach
+    assert ("Dashed: loss at initialisation, the mean" in figure.caption) == in_reach
+    assert (f"initialisation ({INITIAL:.2f}), which" in figure.caption) != in_reach
+
+
+def test_choices_at_an_edge_are_marked_in_the_figure_of_the_search(results):
+    found = searched(
+        lambda v, settings, seed: 4 - settings[RATE] * (1 if v == "layer" else -1),
+        factors=NORMS, seeds=2, protocol=sweep(extend=0),
+    )  # fmt: skip
+    inner = SECTIONS["search"].render(collect(results)).figures[0]
+    outer = SECTIONS["search"].render(collect(found)).figures[0]
+    marks = [[text.get_text() for ax in figure.draw(PAPER).axes for text in ax.texts].count("*")
+             for figure in (inner, outer)]  # fmt: skip
+    assert marks == [0, 2]
+    assert "* At the edge of what was tried" in outer.caption
+    assert "*" not in inner.caption

@@ -7,7 +7,14 @@ import pytest
 from studies.budgets import seen_tokens, training_tokens
 from studies.errors import AblationError
 from studies.estimates import estimate
-from studies.fairness import budget_unit, mismatched, require_fair, size_of, unequal_budgets
+from studies.fairness import (
+    budget_difference,
+    budget_unit,
+    mismatched,
+    require_fair,
+    size_of,
+    unequal_budgets,
+)
 from studies.matching import matched_width
 from studies.schema import ModelConfig
 from tests.studies_tests.helpers import plan_of
@@ -88,6 +95,23 @@ def test_equal_tokens_are_equal_budgets_whatever_the_batch():
     raw = {"factors": {"training.batch_size": [8, 16, 24]}}
     assert unequal_budgets(plan_of(**raw))
     assert unequal_budgets(plan_of(**raw, protocol={"budget": {"tokens": 1e6}})) is None
+
+
+def test_a_factor_that_sets_the_budget_is_named_with_it():
+    batches = {"training.batch_size": [8, 16], "model.norm": ["rms", "layer"]}
+    assert "The batch size sets the budget" in budget_difference(plan_of(factors=batches))
+    both = {**batches, "training.max_steps": [200, 400]}
+    assert "The batch size and max steps set the budget" in budget_difference(plan_of(factors=both))
+    assert budget_difference(plan_of(factors=batches, protocol={"budget": {"tokens": 1e6}})) is None
+
+
+def test_of_factors_that_move_together_none_sets_the_budget_alone():
+    plan = plan_of(factors={"training.batch_size": [8, 16], "model.norm": ["rms", "layer"]})
+    plan = plan.model_copy(update={"cells": (plan.cells[0], plan.cells[-1])})
+    assert budget_difference(plan).endswith(
+        "training tokens, batch_size=16-layer has 1,024,000. "
+        "A difference between variants holds what that does to the loss as well."
+    )
 
 
 def test_a_budget_in_flops_is_compared_in_flops():

@@ -40,7 +40,8 @@ class JoinedReading(Enum):
     UNTESTED = "no study has a test, or one has no verdict on what its test shows"
     UNDETECTED = "no study that has a test shows a difference"
     OPPOSITE = "significant, with different signs"
-    PARTLY = "significant in some studies, with one sign"
+    PARTLY = "significant in some studies, with one sign; the test of another shows no difference"
+    OPEN = "significant in some studies, with one sign; no other one has a verdict"
     ABSENT = "significant in every study that has the cell, with one sign; some have it not"
     REPEATED = "significant in every study, with one sign, on the same text, size and seeds"
     LOWER = "significantly lower in every study"
@@ -130,20 +131,27 @@ def joined_reading(tests: Sequence[BaselineTest | None], *, separate: bool) -> J
         separate: whether no two studies repeat each other: on the same text and size, with a seed
             in common, the second one is no new evidence.
     """
-    signs = [sign_of(test.reading) for test in tests if test is not None]
-    if {-1, 1} <= set(signs):
+    readings = {test.reading for test in tests if test is not None}
+    signs = {sign_of(reading) for reading in readings}
+    if {-1, 1} <= signs:
         return JoinedReading.OPPOSITE
     if not any(signs):
-        readings = {test.reading for test in tests if test is not None}
         is_open = Reading.AT_EDGE in readings or readings <= set(UNTESTED)
         return JoinedReading.UNTESTED if is_open else JoinedReading.UNDETECTED
     if not all(signs):
-        return JoinedReading.PARTLY
+        others = {reading for reading in readings if not reading.is_significant}
+        is_partly = any(map(has_verdict, others))
+        return JoinedReading.PARTLY if is_partly else JoinedReading.OPEN
     if None in tests:
         return JoinedReading.ABSENT
     if not separate:
         return JoinedReading.REPEATED
-    return JoinedReading.LOWER if signs[0] < 0 else JoinedReading.HIGHER
+    return JoinedReading.LOWER if signs == {-1} else JoinedReading.HIGHER
+
+
+def has_verdict(reading: Reading) -> bool:
+    """Whether a study says something of a difference, be it that none was detected."""
+    return reading is not Reading.AT_EDGE and reading not in UNTESTED
 
 
 def sign_of(reading: Reading) -> int:

@@ -32,7 +32,7 @@ def sentences(data: Effects) -> tuple[str, ...]:
         if not analysis.is_secondary:
             found += _main_effects(analysis, data)
             found += _simple_effects(analysis, data)
-    return tuple(found)
+    return (*found, data.budgets) if data.budgets else tuple(found)
 
 
 def _head(analysis: GridEffects, data: Effects) -> str:

@@ -13,12 +13,11 @@ from reports.analysis.verdicts import INCOMPARABLE, Finding, HypothesisRow
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.sections.base import Section
 from reports.sections.contrast_cells import difference_cell, p_cell
+from reports.sections.hypotheses.caption import caption, paper_caption
 from reports.sections.hypotheses.words import (
     NOTHING_DECLARED,
-    caption,
     contrast,
     is_declared_alike,
-    paper_caption,
     sentences,
     standing,
     verdict,

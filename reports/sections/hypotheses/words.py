@@ -8,7 +8,7 @@ from datetime import datetime
 
 from reports.analysis.hypotheses import HypothesisResults
 from reports.analysis.verdicts import Finding, HypothesisRow, Side
-from reports.words import SCOPE, any_of, counts_caption, factor_label, percent
+from reports.words import SCOPE, any_of, factor_label
 from studies.records import Outcome
 from studies.registration import HYPOTHESES, Registration
 
@@ -18,6 +18,7 @@ NOTHING_DECLARED = (
 )
 
 
+_UNCORRECTED = "not corrected for the number of hypotheses"
 _WITHOUT_VERDICT = {
     Finding.SEARCHING: "not decided yet: the search has not chosen for every variant",
     Finding.SURVIVORS: "cannot be decided from means over survivors",
@@ -47,7 +48,7 @@ def verdict(row: HypothesisRow) -> str:
             f"interval {_place(row)}, but a search ended at its edge: what is worse may do better"
         )
     if finding is Finding.AGAINST_CLAIM:
-        return f"against the claim: interval {_place(row)}, not corrected for their number"
+        return f"against the claim: interval {_place(row)}, {_UNCORRECTED}"
     if finding is Finding.NOT_SIGNIFICANT:
         return f"interval {_place(row)}, but not significant after Holm"
     if finding is Finding.UNCONFIRMED:
@@ -61,11 +62,12 @@ def verdict(row: HypothesisRow) -> str:
 
 def _no_difference(row: HypothesisRow) -> str:
     return "no difference detected" + (
-        f" (smallest detectable {row.detectable:.2g})" if _names_detectable(row) else ""
+        f" (smallest detectable {row.detectable:.2g})" if names_detectable(row) else ""
     )
 
 
-def _names_detectable(row: HypothesisRow) -> bool:
+def names_detectable(row: HypothesisRow) -> bool:
+    """Whether the verdict gives the smallest detectable difference."""
     return row.finding is Finding.NO_DIFFERENCE and math.isfinite(row.detectable)
 
 
@@ -217,6 +219,18 @@ def _cautions(row: HypothesisRow) -> Iterator[str]:
             f"{row.name} compares cells that differ in {keys} as well, in unequal shares: its "
             "effect is in the difference."
         )
+    if row.interactions:
+        what = "an interaction" if len(row.interactions) == 1 else "interactions"
+        yield (
+            f"{row.name}: {what} may not be negligible ({any_of(row.interactions, 'and')}), so "
+            "that its difference is a mean over unlike effects and may describe no cell; see the "
+            "simple effects."
+        )
+    if leaking := (*row.of.leaking, *row.against.leaking):
+        yield (
+            f"{row.name}: later tokens leak in the training of {any_of(leaking, 'and')}, which is "
+            "in its difference."
+        )
     if edges := (*row.of.at_edge, *row.against.at_edge):
         yield (
             f"{row.name}: the search of {any_of(edges, 'and')} ended at the edge of what was "
@@ -236,50 +250,3 @@ def _given_up(row: HypothesisRow) -> str:
         f"{row.name}: {counts[0]} and {counts[1]} {how}; what is shown is the difference over the "
         f"{n} {'seed' if n == 1 else 'seeds'} that completed in all cells."
     )
-
-
-def paper_caption(data: HypothesisResults) -> str:
-    """What the columns of a paper are; in a word, how all hypotheses were declared."""
-    return caption(data, f"{_all_declared(data)}. " if is_declared_alike(data) else "")
-
-
-def _all_declared(data: HypothesisResults) -> str:
-    text = standing(data.rows[0], data)
-    return f"All are {text}" if len(data.rows) > 1 else text.capitalize()
-
-
-def caption(data: HypothesisResults, declared: str = "") -> str:
-    """What the columns are.
-
-    Args:
-        data: the hypotheses.
-        declared: a sentence on how, in place of the column.
-    """
-    level, narrower = percent(data.confidence), percent(2 * data.confidence - 1)
-    parts = [
-        f"Hypotheses. {declared}Difference: mean final loss in nats/token over the first cells "
-        "minus that over the second, paired by seed over the n seeds that completed in all of "
-        f"them, with its {level} t interval."
-    ]
-    if any(row.hypothesis.direction == "equivalent" for row in data.rows):
-        parts.append(
-            f"For an equivalence it is the {narrower} interval, which its test goes by before Holm."
-        )
-    parts.append(
-        "p: of a paired t test, one-sided for lower and higher, two-sided for different, the "
-        "larger of two one-sided ones for equivalent. A difference is detected where, in addition, "
-        f"its {level} interval excludes 0."
-    )
-    if any(row.standing.is_confirmatory for row in data.rows) and data.registration:
-        family = len(data.registration.parts[HYPOTHESES])
-        registered = "1 registered hypothesis" if family == 1 else f"{family} registered hypotheses"
-        parts.append(f"Holm: p adjusted over the {registered}; one without a p counts as 1.")
-    if any(row.finding is Finding.BEYOND_MARGIN for row in data.rows):
-        parts.append(
-            "Better, worse: in addition a paired t test against the margin, adjusted by Holm the "
-            f"same way, has p of at most {1 - data.confidence:.2g}, and the exact {level} interval "
-            "of the share of seeds with the lower loss lies beyond one half."
-        )
-    if any(_names_detectable(row) for row in data.rows):
-        parts.append("Smallest detectable: with 80 % power, in Holm's first step.")
-    return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])

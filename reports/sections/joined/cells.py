@@ -13,7 +13,9 @@ from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.results.joined import legend
 from reports.sections.contrast_cells import difference_cell, p_cell
 from reports.sections.joined.forest import (
+    at_edge,
     difference_of,
+    edge_notes,
     forest_figure,
     interval_text,
     leak_notes,
@@ -22,6 +24,7 @@ from reports.sections.joined.forest import (
 from reports.sections.joined.words import joined_sentences, joined_verdict
 from reports.words import (
     ABSENT,
+    EDGE_MARK,
     counts_caption,
     decimals_of,
     number,
@@ -34,8 +37,9 @@ MOST_WITH_INTERVALS = 2
 """Studies up to which the table of text width has intervals."""
 MOST_WITH_DIFFERENCES = 4
 """Studies up to which it has differences at all."""
-STAR = "*"
-"""Behind a difference whose Holm p reaches the level of its study."""
+
+READING = r">{\raggedright\arraybackslash}p{0.26\linewidth}"
+"""LaTeX column of readings, which may name every study."""
 
 
 def render(data: JoinedComparison) -> Exhibits:
@@ -58,7 +62,9 @@ def _table(data: JoinedComparison, decimals: int) -> Table:
     for number_, (letter, study) in enumerate(zip(data.letters, data.studies, strict=True)):
         columns += _study_columns(data, number_, letter, study)
     if data.baseline is not None:
-        columns.append(Column("Reading", "what the tests of all studies allow to say together"))
+        columns.append(
+            Column("Reading", "what the tests of all studies allow to say together", tex=READING)
+        )
     return Table(
         name="shared",
         caption=_caption(data),
@@ -125,19 +131,20 @@ def _test_cells(side: VariantRow | None, decimals: int, *, narrow: bool) -> list
     if side is None:
         return [Cell(ABSENT, order=math.nan, detail="not in this study"), _empty()]
     if side.test is None:
-        return [Cell("baseline", order=0.0), _empty()]
+        return [Cell("baseline" + EDGE_MARK * at_edge(side), order=0.0), _empty()]
     difference = side.test.difference
     found = difference_cell(difference, decimals)
     if difference.n:
-        star = STAR * bool(sign_of(side.test.reading))
+        edge, detected = EDGE_MARK * at_edge(side), bool(sign_of(side.test.reading))
         half = difference.high - difference.mean
         spread = rf" \pm {number(half, decimals)}" if difference.n > 1 and not narrow else ""
         mean = found.text.replace("−", "-")
         found = replace(
             found,
-            text=f"{found.text}{star}",
-            tex=f"${mean}{spread}$" + rf"\rlap{{{star}}}" * bool(star),
+            text=f"{found.text}{edge}",
+            tex=r"\boldmath" * detected + f"${mean}{spread}$" + rf"\rlap{{{edge}}}" * bool(edge),
             bar=None,
+            strong=detected,
         )
     if difference.n > 1:
         found = replace(found, detail=f"{found.detail}, n = {difference.n}")
@@ -181,8 +188,11 @@ def _caption(data: JoinedComparison) -> str:
             for row in data.rows
             for side in row.sides
         ):
-            parts.append(f"{STAR}: this p reaches the level of its study.")
-    parts += leak_notes(data)
+            parts.append(
+                "Bold difference: the study detects it, by this p and where no edge forbids a "
+                "verdict."
+            )
+    parts += [*leak_notes(data), *edge_notes(data)]
     return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])
 
 

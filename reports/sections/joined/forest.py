@@ -13,7 +13,7 @@ from reports.analysis.joined.comparison import JoinedComparison, JoinedRow, sign
 from reports.analysis.statistics import PairedDifference
 from reports.exhibits import Figure
 from reports.figures.forest_plot import Estimate, Forest, ForestPanel, draw_forest_plot
-from reports.words import EDGE_NOTE, LEAK_MARKS, counts_caption, percent
+from reports.words import EDGE_NOTE, LEAK_MARKS, any_of, counts_caption, percent
 from studies.records import Leak, Outcome, worst_leak
 
 
@@ -53,6 +53,26 @@ def leak_notes(data: JoinedComparison) -> list[str]:
     return [note for leak, note in notes.items() if leak in leaks]
 
 
+def at_edge(side: VariantRow | None) -> bool:
+    """Whether the search of a cell in a study ended at the edge of what was tried."""
+    return side is not None and side.chosen is not None and bool(side.chosen.edges)
+
+
+def edge_notes(data: JoinedComparison) -> list[str]:
+    """What the mark of an edge means, where it occurs, and which studies' baseline has it."""
+    if not any(at_edge(side) for row in data.rows for side in row.sides):
+        return []
+    baselines = [
+        letter
+        for row in data.rows
+        for letter, side in zip(data.letters, row.sides, strict=True)
+        if row.reading is None and data.baseline is not None and at_edge(side)
+    ]
+    if not baselines:
+        return [EDGE_NOTE]
+    return [EDGE_NOTE, f"So is the baseline in {any_of(baselines, 'and')}."]
+
+
 def forest_figure(data: JoinedComparison) -> Figure:
     """The forest plot, its numbers and its caption."""
     forest = _forest(data)
@@ -62,18 +82,17 @@ def forest_figure(data: JoinedComparison) -> Figure:
     lost = " At the right of a panel: outcomes of runs that left no final loss." * any(
         estimate.lost for panel in forest.panels for estimate in panel.estimates
     )
-    hollow = "; hollow: it does not, or there is no test" * any(
-        not e.reached for panel in forest.panels for e in panel.estimates if e.n
+    hollow = "; hollow: it detects none, or has no verdict" * any(
+        not e.detected for panel in forest.panels for e in panel.estimates if e.n
     )
     caption = (
         "Difference of the final loss to the baseline of the same study, in nats/token: mean "
         f"paired by seed {interval_text(data)}. The vertical line is the study's own baseline "
-        f"({data.baseline}); panels have {same}. Filled: p by Holm within the study reaches its "
-        f"level{hollow}. Arrows: longer than the axis.{lost}"
+        f"({data.baseline}); panels have {same}. Filled: the study detects a difference, by Holm "
+        f"within it{hollow}. Arrows: longer than the axis.{lost}"
     )
-    edges = [EDGE_NOTE] * any(e.at_edge for panel in forest.panels for e in panel.estimates)
     counts = counts_caption(data.outcomes, searching=data.searching)
-    caption = " ".join([caption, *leak_notes(data), *edges, counts])
+    caption = " ".join([caption, *leak_notes(data), *edge_notes(data), counts])
     rows = [
         {"cell": row.cell.name, "label": label, "study": study} | _estimate_numbers(estimate)
         for panel, study in zip(forest.panels, data.studies, strict=True)
@@ -107,13 +126,13 @@ def _forest(data: JoinedComparison) -> Forest:
 
 def _estimate(side: VariantRow | None) -> Estimate:
     if side is None or side.test is None:
-        return Estimate(0, math.nan, math.nan, math.nan, reached=False, lost=(), planned=False)
+        return Estimate(0, math.nan, math.nan, math.nan, detected=False, lost=(), planned=False)
     difference = side.test.difference
     lost = tuple(o for o, n in side.outcomes.items() if n and o is not Outcome.COMPLETED)
     return Estimate(
         difference.n, difference.mean, difference.low, difference.high,
-        reached=bool(sign_of(side.test.reading)), lost=lost, planned=True,
-        at_edge=side.chosen is not None and bool(side.chosen.edges),
+        detected=bool(sign_of(side.test.reading)), lost=lost, planned=True,
+        at_edge=at_edge(side),
     )  # fmt: skip
 
 
@@ -123,6 +142,6 @@ def _estimate_numbers(estimate: Estimate) -> dict[str, object]:
         "difference": estimate.mean,
         "low": estimate.low,
         "high": estimate.high,
-        "significant": estimate.reached,
+        "detected": estimate.detected,
         "at_edge": estimate.at_edge,
     }

@@ -8,6 +8,7 @@ from reports.analysis.joined.comparison import (
     JoinedComparison,
     JoinedReading,
     JoinedRow,
+    has_verdict,
     sign_of,
 )
 from reports.sections.readings import Verdict, verdict_of
@@ -17,7 +18,6 @@ _TEXTS: Mapping[JoinedReading, str] = {
     JoinedReading.UNTESTED: "no verdict",
     JoinedReading.UNDETECTED: "no evidence of a difference",
     JoinedReading.OPPOSITE: "differs between studies",
-    JoinedReading.PARTLY: "mixed evidence",
     JoinedReading.ABSENT: "not tested in every study",
     JoinedReading.REPEATED: "no separate evidence",
     JoinedReading.LOWER: "consistently lower final loss",
@@ -44,12 +44,31 @@ def joined_verdict(row: JoinedRow, letters: Sequence[str], decimals: int) -> Ver
         elif sign := sign_of(side.test.reading):
             text = f"{_SIGNS[sign]} in"
         else:
-            text = f"{verdict_of(side.test, decimals).text} in"
+            text = f"{verdict_of(side.test, decimals).sentence} in"
         said.setdefault(text, []).append(letter)
     parts = [f"{text} {any_of(found, 'and')}" for text, found in said.items()]
     for i, j in row.alike:
         parts.append(f"{letters[i]} and {letters[j]} on the same text, size and seeds")
-    return Verdict(_TEXTS[row.reading], "; ".join(parts))
+    text = _TEXTS.get(row.reading) or _apart(row, letters)
+    return Verdict(text, "; ".join(parts))
+
+
+def _apart(row: JoinedRow, letters: Sequence[str]) -> str:
+    """Which studies detect a difference: "higher in A (n = 6), not detected in B (n = 3)"."""
+    said: dict[str, list[str]] = {}
+    for letter, side in zip(letters, row.sides, strict=True):
+        if side is None or side.test is None:
+            continue
+        reading = side.test.reading
+        known = f"{letter} (n = {side.test.difference.n})"
+        if sign := sign_of(reading):
+            said.setdefault(_SIGNS[sign], []).append(known)
+        elif has_verdict(reading):
+            said.setdefault("not detected", []).append(known)
+        else:
+            said.setdefault("no verdict", []).append(letter)
+    ordered = sorted(said.items(), key=lambda item: item[0] == "no verdict")
+    return ", ".join(f"{text} in {any_of(found, 'and')}" for text, found in ordered)
 
 
 def joined_sentences(data: JoinedComparison) -> tuple[str, ...]:
@@ -78,8 +97,10 @@ _COUNTED: Mapping[JoinedReading, str] = {
     JoinedReading.UNDETECTED: "No study has detected a difference to the baseline for",
     JoinedReading.OPPOSITE: "The sign of the difference to the baseline differs between studies, "
     "significantly in each of two, for",
-    JoinedReading.PARTLY: "The evidence is mixed, significant with one sign in some studies and "
-    "not in others, for",
+    JoinedReading.PARTLY: "A difference to the baseline is detected with one sign in some studies "
+    "and not in others, which is no evidence that there is none, for",
+    JoinedReading.OPEN: "A difference to the baseline is detected with one sign in some studies, "
+    "and the others have no verdict, for",
     JoinedReading.ABSENT: "Significant with one sign in each study that has the cell, which is "
     "not every study of this report:",
     JoinedReading.REPEATED: "Significant with one sign in every study, but two of them are on the "
@@ -92,10 +113,14 @@ _COUNTED: Mapping[JoinedReading, str] = {
 
 
 def _said(read: Sequence[JoinedRow], reading: JoinedReading, data: JoinedComparison) -> str:
-    labels = [row.cell.label for row in read if row.reading is reading]
+    rows = [row for row in read if row.reading is reading]
+    labels = [row.cell.label for row in rows]
     if not labels:
         return ""
     named = any_of(listed(labels), "and")
+    if reading not in _TEXTS:
+        told = [f"{row.cell.label}: {_apart(row, data.letters)}" for row in rows]
+        named = "; ".join(listed(told))
     return f"{_COUNTED[reading]} {len(labels)} of {len(read)} shared cells ({named})."
 
 

@@ -16,7 +16,7 @@ from studies.records import Leak, Outcome
 def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
     """What the table says, in words that a template picks from the numbers."""
     found = [*_best_sentences(data, decimals), *_baseline_sentences(data), *_verdicts(data)]
-    found += [*_declared(data), *_unranked(data)]
+    found += [*_declared(data), *_unranked(data), *([data.budgets] if data.budgets else [])]
     if data.searching:
         compared = "some variants have no result yet" if data.tuned else "shared ones are compared"
         found.insert(0, f"The search has not chosen all values yet: {compared}.")

@@ -40,7 +40,8 @@ def sentences(data: OneChange, decimals: int) -> tuple[str, ...]:
             f"{named}."
         )
     rest = [test for test in settled.values() if not test.reading.is_significant]
-    return (*found, *_detectable(rest, len(data.comparison.rows) - 1), *_untested(tests))
+    found += [*_detectable(rest, len(data.comparison.rows) - 1), *_untested(tests)]
+    return (*found, data.comparison.budgets) if data.comparison.budgets else tuple(found)
 
 
 def _detected(
