@@ -7,11 +7,14 @@ import pytest
 
 from reports.analysis.comparison import VariantRow, compare
 from reports.analysis.one_change import OneChange, changes_of, collect
+from reports.exhibits import Exhibits
 from reports.results.frame import StudyResults
 from reports.sections.one_change.section import SECTION, render
+from reports.words import EDGE_NOTE
 from studies.records import Outcome
 from tests.reports_tests.conftest import grid_study
 from tests.reports_tests.effect_studies import noisy, study
+from tests.reports_tests.searched import at_edge
 from tests.reports_tests.test_effects_words import FORBIDDEN
 
 BASE = {"model.activation": "relu", "model.norm": "rms"}
@@ -128,9 +131,39 @@ def test_one_change_and_one_comparison_are_called_one(effect: float, said: str) 
     exhibits = render(data)
     assert exhibits.sentences[0] == (
         f"One change of one factor of the baseline (ReLU) could be tested: {said} was detected "
-        "(p adjusted by Holm over the one comparison with it)."
+        "(p of the one comparison with it)."
     )
-    assert "p adjusted over the one comparison with it." in exhibits.tables[0].caption
+    assert "main table, p of the one comparison with it." in exhibits.tables[0].caption
+    assert "Holm's procedure" not in " ".join(exhibits.sentences)
+
+
+def turning(variants: tuple[str, ...]) -> Exhibits:
+    """Changes for higher losses, where searches of some variants ended at their edge."""
+    results = study(noisy(0.002, gelu=0.2, silu=0.2, layer=0.2))
+    return render(changes(at_edge(results, *variants)))
+
+
+def test_what_a_search_at_its_edge_leaves_open_is_not_called_undetected() -> None:
+    first, *rest = turning(("gelu-rms",)).sentences
+    head = "Of 3 changes of one factor of the baseline (ReLU · RMSNorm) that could be tested, "
+    assert first == (
+        f"{head}1 has no verdict; a difference was detected for 2 of the 2 others (p adjusted by "
+        "Holm over all 5 comparisons with it)."
+    )
+    (open_,) = [s for s in rest if s.startswith("No verdict, for a search ended at its edge, bey")]
+    assert "ReLU → GELU (+0.20" in open_
+    assert "SiLU" not in open_
+    first, *rest = turning(("gelu-rms", "silu-rms")).sentences
+    assert first.startswith(f"{head}2 have no verdict; a difference was detected for the other (p")
+    assert "Where none was detected" not in " ".join(rest)
+    first, *rest = turning(("gelu-rms", "silu-rms", "relu-layer")).sentences
+    assert first.startswith(f"{head}none has a verdict (p adjusted")
+
+
+def test_an_edge_of_the_baseline_alone_is_explained() -> None:
+    (table,) = turning(("relu-rms",)).tables
+    assert any("*" in cell.text for cell in table.rows[0].cells)
+    assert EDGE_NOTE in table.caption
 
 
 def test_the_baseline_stands_first_and_factors_apart() -> None:

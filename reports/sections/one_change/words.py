@@ -26,42 +26,67 @@ _SIDES = (
 
 
 def sentences(data: OneChange, decimals: int) -> tuple[str, ...]:
-    """How many changes were detected, which, and which were not tested."""
+    """How many changes were detected, which, which have no verdict, and which were not tested."""
     tests = {change.text: row.test for change, row in data.rows if row.test}
     tested = {text: test for text, test in tests.items() if test.reading not in UNTESTED}
-    detected = {text: test for text, test in tested.items() if test.reading.is_significant}
-    found = []
-    if tested:
-        baseline, adjusted = data.baseline.label, f"(p adjusted by Holm over {_comparisons(data)})"
-        if len(tested) == 1:
-            found.append(
-                f"One change of one factor of the baseline ({baseline}) could be tested: "
-                f"{'a' if detected else 'no'} difference was detected {adjusted}."
-            )
-        else:
-            found.append(
-                f"Of {len(tested)} changes of one factor of the baseline ({baseline}) that could "
-                f"be tested, a difference was detected for {len(detected) or 'none'} {adjusted}."
-            )
+    settled = {text: test for text, test in tested.items() if test.reading is not Reading.AT_EDGE}
+    found = [_detected(data, tested, settled)] if tested else []
     for side, readings in _SIDES:
-        named = [
-            f"{text} ({difference_words(test.difference, decimals)}, "
-            f"{p_words(test.adjusted_p, 'Holm p')})"
-            for text, test in detected.items()
-            if test.reading in readings
-        ]
-        if named:
-            found.append(f"{side} final loss {SCOPE}: {any_of(listed(named), 'and')}.")
-    rest = [test for text, test in tested.items() if text not in detected]
-    return (*found, *_detectable(rest), *_untested(tests))
+        if named := _named(settled, readings, decimals):
+            found.append(f"{side} final loss {SCOPE}: {named}.")
+    if named := _named(tested, (Reading.AT_EDGE,), decimals):
+        found.append(
+            f"No verdict, for a search ended at its edge, beyond which the loss may be lower: "
+            f"{named}."
+        )
+    rest = [test for test in settled.values() if not test.reading.is_significant]
+    return (*found, *_detectable(rest, len(data.comparison.rows) - 1), *_untested(tests))
 
 
-def _comparisons(data: OneChange) -> str:
+def _detected(
+    data: OneChange, tested: dict[str, BaselineTest], settled: dict[str, BaselineTest]
+) -> str:
+    """Of how many changes there is a test, a verdict, and a difference."""
+    detected = sum(test.reading.is_significant for test in settled.values())
+    open_ = len(tested) - len(settled)
+    of_baseline = f"of one factor of the baseline ({data.baseline.label})"
+    head = f"Of {len(tested)} changes {of_baseline} that could be tested"
+    one = f"{'a' if detected else 'no'} difference was detected"
+    several = f"a difference was detected for {detected or 'none'}"
+    if len(tested) == 1:
+        head = f"One change {of_baseline} could be tested"
+        text = f"{head}: {one}" if settled else f"{head}, and has no verdict"
+    elif not settled:
+        text = f"{head}, none has a verdict"
+    elif open_:
+        has = "1 has" if open_ == 1 else f"{open_} have"
+        others = f"{several} of the {len(settled)} others"
+        text = f"{head}, {has} no verdict; {others if len(settled) > 1 else f'{one} for the other'}"
+    else:
+        text = f"{head}, {several}"
+    return f"{text} (p {_over(data)})."
+
+
+def _named(tests: dict[str, BaselineTest], readings: tuple[Reading, ...], decimals: int) -> str:
+    """The changes of some readings, with their numbers."""
+    named = [
+        f"{text} ({difference_words(test.difference, decimals)}, "
+        f"{p_words(test.adjusted_p, 'Holm p')})"
+        for text, test in tests.items()
+        if test.reading in readings
+    ]
+    return any_of(listed(named), "and")
+
+
+def _over(data: OneChange, adjusted: str = "adjusted by Holm over") -> str:
+    """Whose p it is: "adjusted by Holm over all 5 comparisons with it"."""
     count = len(data.comparison.rows) - 1
-    return "the one comparison with it" if count == 1 else f"all {count} comparisons with it"
+    if count == 1:
+        return "of the one comparison with it"
+    return f"{adjusted} all {count} comparisons with it"
 
 
-def _detectable(tests: list[BaselineTest]) -> list[str]:
+def _detectable(tests: list[BaselineTest], comparisons: int) -> list[str]:
     """What the seeds could have shown where nothing was detected; a spread of 0 tells nothing."""
     known = [
         test.detectable for test in tests if math.isfinite(test.detectable) and test.detectable
@@ -69,9 +94,10 @@ def _detectable(tests: list[BaselineTest]) -> list[str]:
     if not known:
         return []
     ends = dict.fromkeys(f"{end:.2g}" for end in (min(known), max(known)))
+    level = ", first step of Holm's procedure" if comparisons > 1 else ""
     return [
-        "Where none was detected, the smallest detectable difference (80% power, first step of "
-        f"Holm's procedure) is {' to '.join(ends)} nats/token."
+        f"Where none was detected, the smallest detectable difference (80% power{level}) is "
+        f"{' to '.join(ends)} nats/token."
     ]
 
 
@@ -100,7 +126,7 @@ def caption(data: OneChange) -> str:
         interval = f", with the {level} t interval, which is not adjusted"
     as_main = "P(win) as in the main table."
     if any(math.isfinite(test.adjusted_p) for test in tests):
-        as_main = f"Holm p and P(win) as in the main table, p adjusted over {_comparisons(data)}."
+        as_main = f"Holm p and P(win) as in the main table, p {_over(data, 'adjusted over')}."
     parts = [
         f"One change at a time: cells that differ from the baseline ({data.baseline.label}) in one "
         "factor, at its levels of all others. Final loss in nats/token: mean over completed runs"
@@ -109,7 +135,7 @@ def caption(data: OneChange) -> str:
     ]
     if any(row.strong for row in listed_rows):
         parts += bold_in_caption(comparison, "the lowest mean of the main table")
-    leaks = {data.baseline.leak, *(row.leak for _, row in data.rows)}
+    leaks = {row.leak for row in listed_rows}
     if Leak.IN_TRAINING in leaks:
         parts.append(
             f"{LEAK_MARKS[Leak.IN_TRAINING]} later tokens leak into earlier ones in training; its "
@@ -119,7 +145,7 @@ def caption(data: OneChange) -> str:
         parts.append(f"{LEAK_MARKS[Leak.LEAKY]} later tokens leak into the evaluation: not ranked.")
     if comparison.tuned:
         parts.append("Each variant at the values that its search chose.")
-    if any(row.chosen and row.chosen.edges for _, row in data.rows):
+    if any(row.chosen and row.chosen.edges for row in listed_rows):
         parts.append(EDGE_NOTE)
     counts = counts_caption(comparison.outcomes, searching=comparison.searching)
     return " ".join([*parts, counts])
