@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 from itertools import combinations
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ import pandas as pd
 from reports.analysis.ranking import ranked_variants
 from reports.analysis.statistics import (
     NoiseFloor,
+    PairedDifference,
     holm,
     noise_floor,
     paired_difference,
@@ -24,10 +26,21 @@ from reports.figures.style import RowGroup, VariantStyle, layout_of, row_groups
 from reports.results.frame import StudyResults
 from reports.words import EDGE_MARK, LEAK_MARKS
 from studies.metrics import FINAL_LOSS
+from studies.plan import Plan
 from studies.records import Leak, Outcome
 
 MOST_VARIANTS = 40
 """A matrix of more cannot be read."""
+
+
+class Untested(Enum):
+    """Why a pair has no p, the first that applies."""
+
+    INCOMPARABLE = "not comparable"
+    SEARCHING = "while a search goes on"
+    SHORT = "with planned seeds missing"
+    ONE_SEED = "of one seed"
+    AT_EDGE = "whose higher side ended its search at an edge"
 
 
 class VariantMean(NamedTuple):
@@ -62,8 +75,9 @@ class FinalLosses:
     """By variant, in the order of the plan."""
     pairs: pd.DataFrame
     """One row per pair of variants, the earlier of the plan as `row`: row, column, n, mean (of row
-    minus column, paired by seed), low, high, p, holm_p (over all pairs), comparable. Empty where
-    there is no pair, or more than `MOST_VARIANTS` variants."""
+    minus column, paired by seed), low, high, p, holm_p (over all pairs), comparable, untested (an
+    `Untested` in words, empty where there is a p). Empty where there is no pair, or more than
+    `MOST_VARIANTS` variants."""
     groups: tuple[RowGroup, ...]
     styles: dict[str, VariantStyle]
     baseline: str
@@ -75,6 +89,12 @@ class FinalLosses:
     """Distinct sets that the losses were measured on; of several, none compares with another."""
     searching: bool
     """Whether a search may ask for more runs."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether more runs may come."""
+        open_ = self.outcomes[Outcome.MISSING] + self.outcomes[Outcome.FAILED]
+        return self.searching or open_ > 0
 
     @property
     def significant(self) -> pd.DataFrame:
@@ -135,21 +155,34 @@ def _pairs(results: StudyResults, ranked: tuple[str, ...]) -> pd.DataFrame:
 
     None where the higher one's search ended at an edge: beyond it, it might be the lower.
     """
-    columns = ["row", "column", "n", "mean", "low", "high", "p", "holm_p", "comparable"]
+    columns = [
+        "row", "column", "n", "mean", "low", "high", "p", "holm_p", "comparable", "untested",
+    ]  # fmt: skip
     if not 1 < len(results.variants) <= MOST_VARIANTS:
         return pd.DataFrame(columns=columns)
-    plan = results.plan
-    confidence, seeds, at_edge = plan.study.report.confidence, len(plan.study.seeds), plan.at_edge
+    confidence = results.plan.study.report.confidence
     values = {v: results.values(FINAL_LOSS, v) for v in results.variants}
     rows = []
     for row, column in combinations(results.variants, 2):
         found = paired_difference(values[row], values[column], confidence)
         comparable = row in ranked and column in ranked and found.n > 0
-        may_turn = (column if found.mean < 0 else row) in at_edge
-        tested = comparable and found.n == seeds and plan.is_settled and not may_turn
-        numbers = found.mean, found.low, found.high, two_sided_p(found) if tested else math.nan
-        known = numbers if comparable else (math.nan,) * 4
-        rows.append((row, column, found.n, *known, math.nan, comparable))
+        why = _untested(results.plan, found, column if found.mean < 0 else row)
+        untested = why if comparable else Untested.INCOMPARABLE
+        p = math.nan if untested else two_sided_p(found)
+        known = (found.mean, found.low, found.high, p) if comparable else (math.nan,) * 4
+        reason = untested.value if untested else ""
+        rows.append((row, column, found.n, *known, math.nan, comparable, reason))
     pairs = pd.DataFrame(rows, columns=columns)
     family = holm(pairs["p"].fillna(1.0).tolist())
     return pairs.assign(holm_p=np.where(pairs["p"].isna(), math.nan, family))
+
+
+def _untested(plan: Plan, found: PairedDifference, higher: str) -> Untested | None:
+    """What stands against a test of two ranked variants."""
+    if not plan.is_settled:
+        return Untested.SEARCHING
+    if found.n < len(plan.study.seeds):
+        return Untested.SHORT
+    if found.n < 2:
+        return Untested.ONE_SEED
+    return Untested.AT_EDGE if higher in plan.at_edge else None

@@ -6,12 +6,12 @@ from functools import partial
 
 import pandas as pd
 
-from reports.analysis.pairwise import MOST_VARIANTS, FinalLosses, collect
+from reports.analysis.pairwise import MOST_VARIANTS, FinalLosses, Untested, collect
 from reports.exhibits import Exhibits, Figure
 from reports.figures.difference_matrix import draw_difference_matrix
 from reports.figures.dot_plot import draw_dot_plot, shows_interval, shows_noise
 from reports.sections.base import Section
-from reports.words import EDGE_NOTE, FINISHED, counts_caption, percent
+from reports.words import EDGE_NOTE, FINISHED, any_of, counts_caption, percent
 from studies.records import Leak, Outcome
 
 
@@ -49,15 +49,29 @@ def _sentences(data: FinalLosses) -> tuple[str, ...]:
             f"The matrix of all paired differences is left out: with {len(data.means)} variants "
             f"(more than {MOST_VARIANTS}) it cannot be read. The CSV of the figure has every run.",
         )
-    tested = data.pairs["p"].notna()
-    if not tested.any():
+    tested, pairs = int(data.pairs["p"].notna().sum()), len(data.pairs)
+    if not tested:
         return ()
-    reached, pairs = len(data.significant), len(data.pairs)
-    pair = "the one pair" if pairs == 1 else f"all {pairs} pairs"
-    return (
-        f"With p adjusted by Holm over {pair} of variants, {reached or 'none'} "
-        f"{'is' if reached < 2 else 'are'} at most {1 - data.confidence:.3g} (n = {data.seeds}).",
-    )
+    alpha, reached = f"{1 - data.confidence:.3g}", len(data.significant)
+    side = f"{'at most' if reached else 'above'} {alpha}"
+    whole = f"With p adjusted by Holm over all {pairs} pairs of variants"
+    if pairs == 1:
+        found = f"p of the one pair of variants is {side}"
+    elif tested == 1:
+        found = f"{whole}, that of the one that could be tested is {side}"
+    else:
+        of = f" of the {tested} that could be tested" if tested < pairs else ""
+        is_ = "is" if reached < 2 else "are"
+        found = f"{whole}, {reached or 'none'}{of} {is_} at most {alpha}"
+    found += f"{' so far' * data.partial} (n = {data.seeds})."
+    return (" ".join([found, *_not_tested(data.pairs, "Not tested")]),)
+
+
+def _not_tested(pairs: pd.DataFrame, head: str) -> list[str]:
+    """How many pairs have no p, by the reason."""
+    counts = pairs["untested"].value_counts()
+    why = [f"{counts[one.value]} {one.value}" for one in Untested if one.value in counts]
+    return [f"{head}: {any_of(why, 'and')}."] if why else []
 
 
 def _dots_caption(data: FinalLosses) -> str:
@@ -116,18 +130,16 @@ def _matrix_caption(data: FinalLosses) -> str:
         f"(n = {_pairs_n(data)}); blue, and a minus: the row is lower. Columns have the numbers of "
         "the rows."
     ]
+    compared = data.pairs[data.pairs["comparable"].astype(bool)]
     if data.pairs["p"].notna().any():
+        pairs = len(data.pairs)
+        holm = f" after Holm's correction for all {pairs} pairs" if pairs > 1 else ""
         found = "" if len(data.significant) else "; there is none"
-        parts.append(
-            f"Dot: paired t test with p at most {1 - data.confidence:.3g} after Holm's correction "
-            f"for all {len(data.pairs)} pairs{found}."
-        )
-        if (data.pairs["comparable"].astype(bool) & data.pairs["p"].isna()).any():
-            parts.append(
-                "Pairs that lack seeds, or whose higher one ended its search at an edge, have none."
-            )
+        alpha = f"{1 - data.confidence:.3g}"
+        parts.append(f"Dot: paired t test with p at most {alpha}{holm}{found}.")
+        parts += _not_tested(compared, "Not tested")
     else:
-        parts.append("No pair is tested: that takes all planned seeds, at least two.")
+        parts += _not_tested(compared, "No pair is tested")
     if not data.pairs["comparable"].all():
         parts.append("Hatched: not comparable, for one of the two is not ranked or has no run.")
     return " ".join([*parts, *_mark_notes(data), _counts(data)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -89,7 +90,38 @@ def test_seeds_that_are_missing_leave_pairs_untested(tmp_path: Path) -> None:
     data = found(load_study(write_study(tmp_path / "study", plan, synthetic)))
     assert data.pairs["comparable"].all()
     assert data.pairs["p"].isna().all()
-    assert "No pair is tested" in render(data).figures[1].caption
+    exhibits = render(data)
+    assert "No pair is tested: 1 with planned seeds missing." in exhibits.figures[1].caption
+    assert not exhibits.sentences
+
+
+def test_only_pairs_that_could_be_tested_are_counted_and_the_others_by_reason(
+    tmp_path: Path,
+) -> None:
+    plan = grid_study((0, 1, 2), {"model.norm": ("layer", "rms", "group", "batch")})
+    fates = {("batch", 2): Outcome.MISSING, ("group", 0): Outcome.DIVERGED}
+    results = load_study(write_study(tmp_path / "study", plan, Synthetic(fates)))
+    (sentence,) = render(found(results)).sentences
+    assert re.search(r"pairs of variants, that of the one that could be tested is \w+", sentence)
+    assert sentence.endswith(
+        "0.05 so far (n = 3). Not tested: 3 not comparable and 2 with planned seeds missing."
+    )
+
+
+def test_a_search_at_its_edge_is_the_reason_that_is_given(small: StudyResults) -> None:
+    exhibits = render(found(at_edge(small, *small.variants)))
+    reason = "No pair is tested: 6 whose higher side ended its search at an edge."
+    assert reason in exhibits.figures[1].caption
+    assert not exhibits.sentences
+    assert "Not tested" not in " ".join(render(found(small)).sentences)
+
+
+def test_one_pair_is_corrected_for_nothing(tmp_path: Path) -> None:
+    plan = grid_study((0, 1, 2), {"model.norm": ("layer", "rms")})
+    exhibits = render(found(load_study(write_study(tmp_path / "study", plan))))
+    (sentence,) = exhibits.sentences
+    assert sentence.startswith("p of the one pair of variants is ")
+    assert "Holm" not in exhibits.figures[1].caption
 
 
 def test_one_variant_and_one_seed_are_drawn_without_intervals(tmp_path: Path) -> None:
