@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from reports.analysis.anova import balanced_anova
 from reports.analysis.effects import collect
 from reports.exhibits import Exhibits, Table
 from reports.results.frame import StudyResults
 from reports.sections.effects.section import SECTION
-from reports.sections.effects.words import sentences
+from reports.sections.effects.words import FALSE_INTERACTIONS, sentences
 from studies.records import Leak, Outcome
 from tests.reports_tests.effect_studies import default_grid, noisy, study
 
+ROOT = Path(__file__).parents[2]
 FORBIDDEN = re.compile(
     r"\b(better|worse|equal|equals|equally|same|identical|outperforms?|beats?|wins?|superior|"
     r"no effect of|because|proves?)\b"
@@ -77,7 +80,7 @@ def test_a_clear_effect_is_told_with_its_interval_and_its_scope() -> None:
     assert re.search(
         r"Activation, mean over all cells of a level: the means differ under this protocol at this "
         r"scale \(F\([\d.]+, [\d.]+\) = [\d.]+, Holm p < 0.001, partial omega² 1.00\)\. "
-        r"Against ReLU: lower "
+        r"Against ReLU \(p over the 3 differences of the level means; exploratory\): lower "
         r"final loss under this protocol at this scale for GELU \(−0.2\d+ \[−0.2\d+, −0.1\d+\], "
         r"Holm p < 0.001\) and SiLU",
         text,
@@ -93,12 +96,56 @@ def test_where_no_difference_is_detected_the_smallest_detectable_one_is_told() -
 def test_an_interaction_moves_the_words_to_simple_effects() -> None:
     results = study(noisy(0.002, relu_rms=0.2))
     text = text_of(results)
-    rule = "(p < 0.05 or partial omega² of at least 0.14)"
-    assert f"An interaction may not be negligible {rule}: activation × norm (F" in text
-    assert "Simple effects of activation, 4 contrasts" in text
+    rule = "p < 0.05 or partial omega² of at least 0.14"
+    rate = (
+        ", met with n = 5 by 4 to 12% of simulated grids of 2 × 2 to 4 × 3 × 2 without any "
+        "interaction"
+    )
+    assert f"An interaction may not be negligible ({rule}{rate}): activation × norm (F" in text
+    family = "(p over the 7 contrasts of their table; exploratory)"
+    assert f"Simple effects of activation, 4 contrasts {family}: " in text
     assert "mean over all cells of a level" not in text
     assert "Interactions may not be negligible" in table_of(results, "level_means").caption
     assert "Holm p over the 7 rows" in table_of(results, "simple_effects").caption
+
+
+def test_two_seeds_have_numbers_and_no_verdict() -> None:
+    for effects in ({"gelu": -0.2}, {"relu_rms": 0.2}):
+        text = text_of(study(noisy(1e-5, **effects), seeds=2))
+        assert "with 2 seeds no verdict" in text
+        assert "final loss under" not in text
+        assert "the means differ" not in text
+    assert re.search(
+        r"Simple effects of activation, 4 contrasts: with 2 seeds no verdict; differences from "
+        r"−0\.2000\d to [+−]0\.0000\d nats/token",
+        text,
+    )
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_the_rate_of_false_interactions_is_that_of_the_rule(seeds: int) -> None:
+    random, studies = np.random.default_rng(0), 300
+    found = 0
+    for _ in range(studies):
+        terms = balanced_anova(random.normal(size=(2, 2, seeds))).terms
+        found += not terms[0].is_negligible(0.05)
+    least, most = FALSE_INTERACTIONS[seeds]
+    assert least - 8 < 100 * found / studies < most + 8
+
+
+def test_the_rates_of_false_interactions_are_those_of_the_docs() -> None:
+    text = (ROOT / "docs" / "statistics.md").read_text()
+    table = text.partition("| seeds | 2 × 2 | 3 × 3 | 4 × 3 | 4 × 3 × 2 |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (\d+) \| (\d+)% \| (\d+)% \| (\d+)% \| (\d+)% \|$", table, re.M)
+    found = {int(n): (min(rates), max(rates)) for n, *s in rows if (rates := list(map(int, s)))}
+    assert found == FALSE_INTERACTIONS
+
+
+def test_differences_have_the_decimals_of_their_own_spread() -> None:
+    spread = lambda v, _, s: noisy(0.0004)(v, _, s) + 0.3 * s  # noqa: E731
+    table = table_of(study(spread), "level_means")
+    assert re.fullmatch(r"\d\.\d\d", table.rows[0].cells[3].text)
+    assert re.fullmatch(r"[+−]?0\.\d{5}", table.rows[1].cells[4].text)
 
 
 def test_clipped_losses_are_called_so_and_claim_nothing_of_the_final_loss() -> None:
@@ -138,10 +185,11 @@ def test_where_a_search_of_the_higher_side_ended_at_its_edge_there_is_no_verdict
         for row in data.analyses[0].levels
     ]
     turned = replace(data, analyses=(replace(data.analyses[0], levels=tuple(levels)),))
-    told, untold = (" ".join(sentences(one, 3)) for one in (data, turned))
+    told, untold = (" ".join(sentences(one)) for one in (data, turned))
     assert "lower final loss under this protocol at this scale for GELU" in told
+    assert "no verdict for GELU (−0.2" in untold
     assert "lower final loss" not in untold
-    assert "no verdict for 1, where a search of the higher side ended at its edge" in untold
+    assert "Holm p < 0.001), where a search of the higher side ended at its edge" in untold
 
 
 @pytest.mark.parametrize(("number", "cells"), [(1, "one cell"), (2, "2 cells")])
@@ -149,7 +197,7 @@ def test_where_a_search_ended_at_its_edge_no_interaction_is_told(number: int, ce
     data = collect(study(noisy(0.002, relu_rms=0.2)).compared)
     assert data is not None
     at_edge = replace(data.analyses[0], at_edge=number)
-    text = " ".join(sentences(replace(data, analyses=(at_edge,)), 3))
+    text = " ".join(sentences(replace(data, analyses=(at_edge,))))
     assert "No verdict on activation × norm (F(" in text
     assert f"the search of {cells} ended at its edge, and that alone may make an inter" in text
     assert "may not be negligible" not in text
@@ -159,7 +207,7 @@ def test_where_a_search_ended_at_its_edge_no_main_effect_is_told() -> None:
     data = collect(study(noisy(0.001, gelu=-0.2)).compared)
     assert data is not None
     at_edge = replace(data.analyses[0], at_edge=1)
-    text = " ".join(sentences(replace(data, analyses=(at_edge,)), 3))
+    text = " ".join(sentences(replace(data, analyses=(at_edge,))))
     assert "mean over all cells of a level: no verdict, for a search ended at its edge (F" in text
     assert "the means differ" not in text
 

@@ -8,21 +8,14 @@ from reports.figures.interaction_plot import interaction_figure
 from reports.sections.base import Section
 from reports.sections.effects.tables import tables_of
 from reports.sections.effects.words import sentences
-from reports.words import decimals_of
 
 
 def render(data: Effects) -> Exhibits:
     """Sentences, tables of each analysis, and the figure."""
-    decimals = decimals_of(
-        row.contrast.difference.sd
-        for analysis in data.analyses
-        for row in analysis.levels
-        if row.contrast
-    )
-    tables = [table for one in data.analyses for table in tables_of(one, data, decimals)]
+    tables = [table for one in data.analyses for table in tables_of(one, data)]
     figure = data.plot and interaction_figure(data.plot, data.outcomes, searching=data.searching)
     return Exhibits(
-        sentences=sentences(data, decimals),
+        sentences=sentences(data),
         tables=tuple(tables),
         figures=(figure,) if figure else (),
         methods=("anova",) if any(one.anova for one in data.analyses) else (),

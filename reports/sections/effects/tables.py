@@ -13,16 +13,16 @@ from reports.analysis.level_effects import Contrast, LevelMean
 from reports.exhibits import Cell, Column, Row, Table
 from reports.sections.contrast_cells import bar_limit, difference_cell, p_cell
 from reports.sections.effects.words import counted, scope_caption
-from reports.words import ABSENT, any_of, number, percent
+from reports.words import ABSENT, any_of, decimals_of, number, percent
 
 
-def tables_of(analysis: GridEffects, data: Effects, decimals: int) -> Iterator[Table]:
+def tables_of(analysis: GridEffects, data: Effects) -> Iterator[Table]:
     """The analysis of variance, simple effects where there are any, and the level means."""
     if analysis.anova is not None:
         yield _anova_table(analysis, analysis.anova, data)
     if analysis.simple:
-        yield _simple_table(analysis, data, decimals)
-    yield _level_table(analysis, data, decimals)
+        yield _simple_table(analysis, data)
+    yield _level_table(analysis, data)
 
 
 def _anova_table(analysis: GridEffects, anova: Anova, data: Effects) -> Table:
@@ -107,7 +107,10 @@ def _anova_numbers(analysis: GridEffects, anova: Anova) -> Iterator[dict[str, ob
     yield {"source": "seed", "df": df, "sum_of_squares": squares, "mean_square": squares / df}
 
 
-def _level_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
+def _level_table(analysis: GridEffects, data: Effects) -> Table:
+    contrasts = [row.contrast for row in analysis.levels if row.contrast]
+    decimals = decimals_of(row.loss.sd for row in analysis.levels)
+    finer = decimals_of(contrast.difference.sd for contrast in contrasts)
     columns = (
         Column("Factor"),
         Column("Level"),
@@ -122,12 +125,11 @@ def _level_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
             Cell(row.level),
             Cell(str(len(row.variants)), order=len(row.variants)),
             _mean_cell(row, decimals),
-            *_contrast_cells(row.contrast, decimals),
+            *_contrast_cells(row.contrast, finer),
         )
         gap = previous not in (None, row.factor)
         rows.append(Row(cells, gap=gap, runs=analysis.run_keys(row.variants)))
         previous = row.factor
-    contrasts = [row.contrast for row in analysis.levels if row.contrast]
     return Table(
         f"level_means{analysis.name}",
         _level_caption(analysis, data, contrasts),
@@ -180,7 +182,8 @@ def _level_numbers(row: LevelMean) -> dict[str, object]:
     }
 
 
-def _simple_table(analysis: GridEffects, data: Effects, decimals: int) -> Table:
+def _simple_table(analysis: GridEffects, data: Effects) -> Table:
+    decimals = decimals_of(contrast.difference.sd for contrast in analysis.simple)
     columns = (
         Column("Factor"),
         Column("Within", "levels of the factors that it interacts with"),

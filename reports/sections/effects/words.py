@@ -9,13 +9,18 @@ from reports.analysis.anova import LARGE_OMEGA_SQUARED, Term
 from reports.analysis.effects import Counted, Effects, GridEffects
 from reports.analysis.level_effects import Contrast
 from reports.sections.contrast_cells import difference_words, p_words
-from reports.words import SCOPE, any_of, counts_caption, headed, listed, number
+from reports.words import SCOPE, any_of, counts_caption, decimals_of, headed, listed, number
 
 NAMED = 4
 """Contrasts that a sentence gives; the table has all."""
+FEWEST = 3
+"""Seeds from which on words take sides: a lucky spread of two has one degree of freedom."""
+FALSE_INTERACTIONS = {2: (27, 52), 3: (14, 22), 4: (8, 14), 5: (4, 12), 10: (3, 11)}
+"""Seeds to percent of grids without any interaction in which the rule at 0.05 finds one, the least
+and the most of four shapes. Source: simulations of docs/statistics.md, "Analysis of variance"."""
 
 
-def sentences(data: Effects, decimals: int) -> tuple[str, ...]:
+def sentences(data: Effects) -> tuple[str, ...]:
     """What the analyses came to, one after the other; reasons for those that are not there."""
     found = list(data.reasons)
     for analysis in data.analyses:
@@ -25,8 +30,8 @@ def sentences(data: Effects, decimals: int) -> tuple[str, ...]:
             continue
         found += _interactions(analysis, data)
         if not analysis.is_secondary:
-            found += _main_effects(analysis, data, decimals)
-            found += _simple_effects(analysis, data, decimals)
+            found += _main_effects(analysis, data)
+            found += _simple_effects(analysis, data)
     return tuple(found)
 
 
@@ -114,7 +119,19 @@ def _interactions(analysis: GridEffects, data: Effects) -> list[str]:
         if analysis.is_secondary
         else "see the simple effects, as a mean over levels of another factor may describe no cell"
     )
-    return [f"An interaction may not be negligible ({rule}): {named}; {then}."]
+    rate = _false_rate(len(analysis.seeds), alpha)
+    return [f"An interaction may not be negligible ({rule}{rate}): {named}; {then}."]
+
+
+def _false_rate(seeds: int, alpha: float) -> str:
+    """How often the rule finds an interaction where there is none, where that was measured."""
+    if seeds not in FALSE_INTERACTIONS or not math.isclose(alpha, 0.05):
+        return ""
+    least, most = FALSE_INTERACTIONS[seeds]
+    return (
+        f", met with n = {seeds} by {least} to {most}% of simulated grids of 2 × 2 to 4 × 3 × 2 "
+        "without any interaction"
+    )
 
 
 def term_words(term: Term, *, adjusted: bool = False) -> str:
@@ -127,24 +144,30 @@ def term_words(term: Term, *, adjusted: bool = False) -> str:
     return f"{f}{p}, partial omega² {number(term.omega_squared, 2)}"
 
 
-def _main_effects(analysis: GridEffects, data: Effects, decimals: int) -> list[str]:
+def _main_effects(analysis: GridEffects, data: Effects) -> list[str]:
     """Of the factors that are in no interaction that counts."""
     assert analysis.anova is not None
     involved = {a for term in analysis.interacting(1 - data.confidence) for a in term.factors}
+    every = [row.contrast for row in analysis.levels if row.contrast]
+    decimals = decimals_of(contrast.difference.sd for contrast in every)
     found = []
     for term in analysis.anova.terms:
         if len(term.factors) > 1 or term.factors[0] in involved:
             continue
         label = analysis.term_label(term)
-        contrasts = [row.contrast for row in analysis.levels if row.factor == label if row.contrast]
-        is_significant = term.holm_p <= 1 - data.confidence
+        contrasts = [contrast for contrast in every if contrast.factor == label]
         test = term_words(term, adjusted=True)
         head = f"{headed(label)}, mean over all cells of a level:"
-        if is_significant:
+        against = f"Against {contrasts[0].reference}"
+        if len(analysis.seeds) < FEWEST:
+            alone = _numbers_alone(contrasts, decimals)
+            found.append(f"{head} with 2 seeds no verdict ({test}). {against}: {alone}.")
+        elif term.holm_p <= 1 - data.confidence:
             at_edge = "no verdict, for a search ended at its edge"
             verdict = at_edge if analysis.at_edge else f"the means differ {SCOPE}"
             found.append(
-                f"{head} {verdict} ({test}). Against {contrasts[0].reference}: "
+                f"{head} {verdict} ({test}). {against} (p over "
+                f"{counted(len(every), 'difference')} of the level means; exploratory): "
                 f"{_outcome(contrasts, data, decimals)}."
             )
         else:
@@ -152,15 +175,30 @@ def _main_effects(analysis: GridEffects, data: Effects, decimals: int) -> list[s
     return found
 
 
-def _simple_effects(analysis: GridEffects, data: Effects, decimals: int) -> list[str]:
-    factors = dict.fromkeys(contrast.factor for contrast in analysis.simple)
+def _simple_effects(analysis: GridEffects, data: Effects) -> list[str]:
+    decimals = decimals_of(contrast.difference.sd for contrast in analysis.simple)
     found = []
-    for factor in factors:
+    for factor in dict.fromkeys(contrast.factor for contrast in analysis.simple):
         contrasts = [contrast for contrast in analysis.simple if contrast.factor == factor]
-        outcome = _outcome(contrasts, data, decimals)
         noun = "contrast" if len(contrasts) == 1 else "contrasts"
-        found.append(f"Simple effects of {factor}, {len(contrasts)} {noun}: {outcome}.")
+        head = f"Simple effects of {factor}, {len(contrasts)} {noun}"
+        if len(analysis.seeds) < FEWEST:
+            alone = _numbers_alone(contrasts, decimals)
+            found.append(f"{head}: with 2 seeds no verdict; {alone}.")
+            continue
+        family = f"p over {counted(len(analysis.simple), 'contrast')} of their table; exploratory"
+        found.append(f"{head} ({family}): {_outcome(contrasts, data, decimals)}.")
     return found
+
+
+def _numbers_alone(contrasts: Sequence[Contrast], decimals: int) -> str:
+    """What was seen, of seeds that are too few for a verdict, and what they could have shown."""
+    means = sorted(contrast.difference.mean for contrast in contrasts)
+    low, high = (number(mean, decimals, sign=True) for mean in (means[0], means[-1]))
+    text = f"differences from {low} to {high}"
+    if len(means) == 1:
+        text = f"difference {difference_words(contrasts[0].difference, decimals)}"
+    return f"{text} nats/token{_detectable(contrasts)}"
 
 
 def _outcome(contrasts: Sequence[Contrast], data: Effects, decimals: int) -> str:
@@ -171,18 +209,26 @@ def _outcome(contrasts: Sequence[Contrast], data: Effects, decimals: int) -> str
     lower = [contrast for contrast in clear if contrast.difference.mean < 0]
     higher = [contrast for contrast in clear if contrast.difference.mean > 0]
     parts = [
-        f"{side} final loss {SCOPE} for "
-        + any_of(listed([_words(contrast, decimals) for contrast in found], NAMED), "and")
+        f"{side} final loss {SCOPE} for {_named(found, decimals)}"
         for side, found in (("lower", lower), ("higher", higher))
         if found
     ]
-    if open_ := len(significant) - len(clear):
-        parts.append(f"no verdict for {open_}, where a search of the higher side ended at its edge")
+    if open_ := [contrast for contrast in significant if contrast.may_turn]:
+        parts.append(
+            f"no verdict for {_named(open_, decimals)}, where a search of the higher side ended at "
+            "its edge"
+        )
     rest = [contrast for contrast in contrasts if contrast not in significant]
     if rest:
-        count = f" for {len(rest)} of {len(contrasts)}" if len(contrasts) > 1 else ""
+        count = f" for {len(rest)} of {len(contrasts)}" if significant else ""
+        if not significant and len(contrasts) > 1:
+            count = f" for any of the {len(contrasts)}"
         parts.append(f"no difference detected{count}{_detectable(rest)}")
     return "; ".join(parts)
+
+
+def _named(contrasts: Sequence[Contrast], decimals: int) -> str:
+    return any_of(listed([_words(contrast, decimals) for contrast in contrasts], NAMED), "and")
 
 
 def _words(contrast: Contrast, decimals: int) -> str:
@@ -225,7 +271,9 @@ def scope_caption(analysis: GridEffects, data: Effects) -> str:
             "evaluation is causal."
         )
     parts += _edges(analysis)
-    parts.append("Holm's families are those of this table, and not the main table's.")
+    parts.append(
+        "Holm's families are those of this table, and not those of the main table or of all pairs."
+    )
     if data.tuned:
         parts.append("Each variant at the values that its search chose.")
     return " ".join([*parts, counts_caption(data.outcomes, searching=data.searching)])
