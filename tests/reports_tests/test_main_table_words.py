@@ -43,8 +43,8 @@ def against_baseline(results: StudyResults) -> str:
 
 def test_all_ranked_variants_are_counted() -> None:
     assert against_baseline(study()) == (
-        "Against the baseline (LayerNorm), the interval, not corrected, lies below 0 for 2, above "
-        "0 for 1 and includes 0 for 0 of 3 variants."
+        "Against the baseline (LayerNorm), the interval, not corrected, lies above 0 for 1 and "
+        "lies below 0 for 2 of 3 other variants."
     )
 
 
@@ -81,7 +81,9 @@ def test_while_runs_are_missing_all_is_so_far_and_nothing_bold(outcome: Outcome)
         assert any(s.startswith("Lowest mean final loss of the ranked variants so far: ")
                    for s in exhibits.sentences)  # fmt: skip
         assert "ranked variants so far (not corrected" in best_of(ending(study(), lost))
-        assert "lies so far below 0 for 2" in against_baseline(ending(study(), lost))
+        assert "so far lies above 0 for 1 and lies below 0 for 2" in against_baseline(
+            ending(study(), lost)
+        )
     assert any(cell.strong for row in table.rows for cell in row.cells) is not partial
     assert ("Bold: " in table.caption) is not partial
     assert list(table.data["bold"]).count(True) == (0 if partial else 1)
@@ -92,7 +94,7 @@ def test_while_runs_are_missing_all_is_so_far_and_nothing_bold(outcome: Outcome)
 @pytest.mark.parametrize("outcome", [Outcome.DIVERGED, Outcome.PRUNED, Outcome.FAILED])
 def test_survivors_are_left_out_of_the_count(outcome: Outcome) -> None:
     text = against_baseline(ending(study(), {("rms", 0): outcome}))
-    assert "below 0 for 1, above 0 for 1 and includes 0 for 0 of 2 variants." in text
+    assert "lies above 0 for 1 and lies below 0 for 1 of 2 counted variants." in text
     assert text.endswith("Left out of the count: 1 not ranked.")
 
 
@@ -103,14 +105,14 @@ def test_leaky_variants_are_left_out_of_the_count() -> None:
         for key, record in whole.records.items()
     }
     text = against_baseline(replace(whole, records=records))
-    assert "below 0 for 1, above 0 for 1 and includes 0 for 0 of 2 variants." in text
+    assert "lies above 0 for 1 and lies below 0 for 1 of 2 counted variants." in text
     assert text.endswith("Left out of the count: 1 not ranked.")
 
 
 def test_variants_that_have_run_too_little_are_told_apart() -> None:
     missing = {("rms", 1): Outcome.MISSING, ("rms", 2): Outcome.MISSING}
     text = against_baseline(ending(study(), {**missing, ("none", 0): Outcome.DIVERGED}))
-    assert "of 1 variant." in text
+    assert "for the one counted variant." in text
     assert text.endswith("Left out of the count: 1 not ranked, 1 without an interval.")
 
 
@@ -125,9 +127,36 @@ def test_against_a_baseline_that_diverged_nothing_is_counted() -> None:
     )
 
 
+def test_a_baseline_without_a_completed_run_is_told() -> None:
+    lost = {("layer", seed): Outcome.DIVERGED for seed in range(3)}
+    assert against_baseline(ending(study(), lost)) == (
+        "The baseline (LayerNorm) has no completed run, and is not ranked: no variant has a "
+        "difference to it."
+    )
+
+
+def test_the_least_p_is_of_the_pairs_that_there_are() -> None:
+    sentences = render(compare(ending(study(), {("layer", 0): Outcome.MISSING}))).sentences
+    assert any(s.startswith("With n = 2 an exact two-sided paired test") for s in sentences)
+
+
+@pytest.mark.parametrize(
+    ("offset", "said"),
+    [
+        (0.0, "p of the one comparison with the baseline is above 0.05."),
+        (1.0, "With p of the one comparison with the baseline (at most 0.05), final loss is "
+              "higher for RMSNorm, under this protocol at this scale."),
+    ],
+)  # fmt: skip
+def test_one_comparison_is_corrected_for_nothing(offset: float, said: str) -> None:
+    sentences = render(compare(study(LEVELS[:2], OFFSETS | {"rms": offset}))).sentences
+    assert said in sentences
+    assert "Holm" not in " ".join(sentences)
+
+
 def test_one_smallest_detectable_difference_is_no_range() -> None:
     text = against_baseline(study(LEVELS[:2], OFFSETS | {"rms": 0.0}))
-    assert "includes 0 for 1 of 1 variant." in text
+    assert "includes 0 for the one other variant." in text
     assert " to " not in text.partition("(80% power)")[2]
     assert "(80% power) is 0.0" in text
 
@@ -135,7 +164,7 @@ def test_one_smallest_detectable_difference_is_no_range() -> None:
 def test_where_runs_are_identical_no_smallest_detectable_difference_is_told() -> None:
     results = searched(lambda v, s, seed: 2.0 + seed, factors={"model.norm": LEVELS[:3]}, seeds=2)
     text = against_baseline(results)
-    assert "includes 0 for 2 of 2 variants." in text
+    assert "includes 0 for all 2 other variants." in text
     assert "detectable" not in text
 
 

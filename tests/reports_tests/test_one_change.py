@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from reports.results.frame import StudyResults
 from reports.sections.one_change.section import SECTION, render
 from reports.words import EDGE_NOTE
 from studies.records import Outcome
-from tests.reports_tests.conftest import grid_study
+from tests.reports_tests.conftest import column_of, grid_study
 from tests.reports_tests.effect_studies import noisy, study
 from tests.reports_tests.searched import at_edge
 from tests.reports_tests.test_effects_words import FORBIDDEN
@@ -113,6 +115,16 @@ def test_whatever_the_numbers_the_words_stay_within_them(seed: int) -> None:
         assert (f"{word} final loss under" in text) == significant
 
 
+def test_differences_have_the_decimals_of_their_spread_in_table_and_text() -> None:
+    def loss(variant: str, settings: object, seed: int) -> float:
+        return noisy(0.0004, gelu=-0.02)(variant, settings, seed) + 0.3 * seed
+
+    exhibits = render(changes(study(loss)))
+    cell = column_of(exhibits.tables[0], "Difference to baseline")[1]
+    assert re.fullmatch(r"−0\.0\d{4}", cell.text)
+    assert f"ReLU → GELU ({cell.text} [" in exhibits.sentences[1]
+
+
 def test_a_clear_change_is_told() -> None:
     exhibits = render(changes(study(noisy(0.002, gelu=-0.2))))
     assert exhibits.sentences[0].startswith(
@@ -120,7 +132,7 @@ def test_a_clear_change_is_told() -> None:
         "difference was detected for 1 (p adjusted by Holm"
     )
     assert exhibits.sentences[1].startswith(
-        "Lower final loss under this protocol at this scale: ReLU → GELU (−0.200 ["
+        "Lower final loss under this protocol at this scale: ReLU → GELU (−0.1996 ["
     )
 
 

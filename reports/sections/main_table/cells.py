@@ -143,13 +143,13 @@ def chosen_cell(row: VariantRow) -> Cell:
     return Cell(", ".join(values), order=order)
 
 
-def shared_cell(row: VariantRow, decimals: int) -> Cell:
-    """Final loss and difference to the baseline at the shared values."""
+def shared_cell(row: VariantRow, decimals: int, finer: int) -> Cell:
+    """Final loss and difference to the baseline at the shared values, that with finer decimals."""
     assert row.shared is not None
     found, difference = summary_cell(row.shared, decimals), row.shared_difference
     if difference is None or not difference.n:
         return found
-    beside = contrast_cells.difference_cell(difference, decimals)
+    beside = contrast_cells.difference_cell(difference, finer)
     tex = beside.tex or f"${beside.text}$".replace("−", "-")
     interval = f" {beside.detail}" if difference.n > 1 else ""
     details = [found.detail, f"{beside.text}{interval}"]

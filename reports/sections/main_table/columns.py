@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from reports.analysis.comparison import Comparison, VariantRow
-from reports.analysis.statistics import LEAST_FLIPS
+from reports.analysis.statistics import LEAST_FLIPS, PairedDifference
 from reports.exhibits import Cell, Column
 from reports.sections.main_table.cells import (
     causal_cell,
@@ -66,7 +66,7 @@ def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
 def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     """The variant, its loss, and how it stands to the baseline."""
     level = percent(data.confidence)
-    finer = _decimals_of_differences(data, decimals)
+    finer = decimals_of_differences(data, decimals)
     sds = [row.loss.sd for row in data.rows]
     several = any(row.loss.n > 1 for row in data.rows)
     loss = "validation loss at the last step, nats/token: mean over completed runs"
@@ -100,14 +100,19 @@ def result_entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     )
 
 
-def _decimals_of_differences(data: Comparison, decimals: int) -> int:
+def decimals_of_differences(data: Comparison, decimals: int) -> int:
     """At least those of losses; more where pairing by seed takes most of the spread away."""
-    sds = [row.difference.sd for row in data.rows if row.difference and row.difference.sd > 0]
+    return _finer([row.difference for row in data.rows], decimals)
+
+
+def _finer(differences: Sequence[PairedDifference | None], decimals: int) -> int:
+    sds = [difference.sd for difference in differences if difference and difference.sd > 0]
     return max(decimals, decimals_of(sds)) if sds else decimals
 
 
 def _search_entries(data: Comparison, decimals: int) -> list[Entry]:
     shared = settings_text(data.shared_settings)
+    finer = _finer([row.shared_difference for row in data.rows], decimals)
     keys = ", ".join(factor_label(key) for key in data.shared_settings)
     chosen = Column(
         f"Chosen {keys}" if len(data.shared_settings) > 1 else "Chosen",
@@ -118,7 +123,8 @@ def _search_entries(data: Comparison, decimals: int) -> list[Entry]:
     found = [
         Entry(chosen, chosen_cell),
         Entry(
-            _number_column("At shared values", at_shared), lambda row: shared_cell(row, decimals)
+            _number_column("At shared values", at_shared),
+            lambda row: shared_cell(row, decimals, finer),
         ),
         Entry(
             _number_column("l*", "lowest mean loss of the search, nats/token"),

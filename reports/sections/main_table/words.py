@@ -7,7 +7,7 @@ import math
 from reports.analysis.against_baseline import UNTESTED, BaselineTest, Reading
 from reports.analysis.comparison import Comparison, VariantRow
 from reports.analysis.power import POWER
-from reports.analysis.statistics import LEAST_FLIPS, least_flip_p
+from reports.analysis.statistics import LEAST_FLIPS, PairedDifference, least_flip_p
 from reports.sections.main_table.caption import DIFFERENT_SETS
 from reports.words import SCOPE, number, percent
 from studies.records import Leak, Outcome
@@ -22,7 +22,7 @@ def sentences(data: Comparison, decimals: int) -> tuple[str, ...]:
         found.insert(0, f"The search has not chosen all values yet: {compared}.")
     if data.evaluation_sets > 1:
         found.insert(0, DIFFERENT_SETS)
-    largest = max((row.loss.n for row in data.rows), default=0)
+    largest = max((row.test.difference.n for row in data.rows if row.test), default=0)
     if 2 <= largest < LEAST_FLIPS:
         found.append(
             f"With n = {largest} an exact two-sided paired test cannot go below "
@@ -62,56 +62,60 @@ def _others_to_best(data: Comparison) -> list[str]:
     known = [row.to_best for row in data.rows if row.to_best is not None and row.to_best.n > 1]
     if not known:
         return []
+    return [
+        f"Against it, the {percent(data.confidence)} interval of the paired difference "
+        f"{_places(known, 'other ranked variant')}{' so far' * data.partial} (not corrected, and "
+        "these runs picked the lowest)."
+    ]
+
+
+def _places(differences: list[PairedDifference], noun: str) -> str:
+    """For how many of the variants the interval lies where; places without any are left out."""
     places = {
-        "includes 0": sum(difference.includes_zero for difference in known),
-        "lies above 0": sum(difference.low > 0 for difference in known),
-        "lies below 0": sum(difference.high < 0 for difference in known),
+        "includes 0": sum(difference.includes_zero for difference in differences),
+        "lies above 0": sum(difference.low > 0 for difference in differences),
+        "lies below 0": sum(difference.high < 0 for difference in differences),
     }
     found = {place: count for place, count in places.items() if count}
-    text = " and ".join(f"{place} for {count}" for place, count in found.items())
-    text += f" of {len(known)} other ranked variants"
+    if len(differences) == 1:
+        return f"{next(iter(found))} for the one {noun}"
     if len(found) == 1:
-        alone = len(known) == 1
-        every = (
-            "the one other ranked variant" if alone else f"all {len(known)} other ranked variants"
-        )
-        text = f"{next(iter(found))} for {every}"
-    return [
-        f"Against it, the {percent(data.confidence)} interval of the paired difference {text}"
-        f"{' so far' * data.partial} (not corrected, and these runs picked the lowest)."
-    ]
+        return f"{next(iter(found))} for all {len(differences)} {noun}s"
+    text = " and ".join(f"{place} for {count}" for place, count in found.items())
+    return f"{text} of {len(differences)} {noun}s"
 
 
 def _baseline_sentences(data: Comparison) -> list[str]:
     """How many ranked variants' intervals lie where; survivors and leaky variants are no part."""
     others = [row for row in data.rows if row.difference is not None]
     known = [row for row in others if row.difference and row.difference.n > 1]
-    if not known:
-        return []
     baseline = next((row for row in data.rows if row.difference is None), None)
     if baseline is not None and not baseline.ranked:
+        if not baseline.loss.n and any(row.ranked for row in others):
+            return [
+                f"The baseline ({data.baseline}) has no completed run, and is not ranked: no "
+                "variant has a difference to it."
+            ]
         return [
             f"The baseline ({data.baseline}) is not ranked: no interval of a difference to it is "
             "counted."
-        ]
+        ] * bool(known)
+    if not known:
+        return []
     rows = [row for row in known if row.ranked]
     unclear = [row for row in rows if row.difference and row.difference.includes_zero]
     detectable = _detectable(unclear, len(others))
-    return [" ".join([_counted(data, rows), *_left_out(others, rows), *detectable])]
+    noun = "other variant" if len(rows) == len(others) else "counted variant"
+    return [" ".join([_counted(data, rows, noun), *_left_out(others, rows), *detectable])]
 
 
-def _counted(data: Comparison, rows: list[VariantRow]) -> str:
+def _counted(data: Comparison, rows: list[VariantRow], noun: str) -> str:
     if not rows:
         return f"Against the baseline ({data.baseline}), no ranked variant has an interval."
     differences = [row.difference for row in rows if row.difference]
-    below = sum(difference.high < 0 for difference in differences)
-    above = sum(difference.low > 0 for difference in differences)
-    unclear = sum(difference.includes_zero for difference in differences)
     return (
-        f"Against the baseline ({data.baseline}), the interval, not corrected, lies"
-        f"{' so far' * data.partial} below 0 for {below}, above 0 for {above} and includes 0 for "
-        f"{unclear} of {len(rows)} "
-        f"{'variant' if len(rows) == 1 else 'variants'}."
+        f"Against the baseline ({data.baseline}), the interval, not corrected,"
+        f"{' so far' * data.partial} {_places(differences, noun)}."
     )
 
 
@@ -162,21 +166,20 @@ def _verdicts(data: Comparison) -> list[str]:
         if test.reading is Reading.AT_EDGE and test.adjusted_p <= 1 - data.confidence
     ]
     if turning:
+        corrected = " adjusted by Holm" if len(tests) > 1 else ""
         found.append(
-            f"No verdict for {_listed(turning)}: p adjusted by Holm is at most {alpha}, but a "
+            f"No verdict for {_listed(turning)}: p{corrected} is at most {alpha}, but a "
             "search ended at its edge, and beyond it the higher loss may be lower."
         )
     if not named:
         none = "no other one" if turning else "none"
-        found.append(
-            f"With p adjusted by Holm over {_comparisons(len(tests))} with the baseline, {none} is "
-            f"at most {alpha}."
-        )
+        if len(tests) > 1:
+            found.append(f"With p {_adjusted(tests)}, {none} is at most {alpha}.")
+        elif not turning:
+            found.append(f"p {_adjusted(tests)} is above {alpha}.")
         return found
-    found.append(
-        f"With p adjusted by Holm over {_comparisons(len(tests))} with the baseline (at most "
-        f"{alpha}), final loss is {' and '.join(named)}, {SCOPE}."
-    )
+    is_ = f"final loss is {' and '.join(named)}, {SCOPE}"
+    found.append(f"With p {_adjusted(tests)} (at most {alpha}), {is_}.")
     return [*found, *_beyond(tested)]
 
 
@@ -218,8 +221,11 @@ def _beyond(tested: dict[str, BaselineTest]) -> list[str]:
     return found
 
 
-def _comparisons(number: int) -> str:
-    return f"all {number} comparisons" if number > 1 else "the one comparison"
+def _adjusted(tests: dict[str, BaselineTest]) -> str:
+    """Whose p it is."""
+    if len(tests) == 1:
+        return "of the one comparison with the baseline"
+    return f"adjusted by Holm over all {len(tests)} comparisons with the baseline"
 
 
 def _listed(labels: list[str]) -> str:

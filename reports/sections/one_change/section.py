@@ -10,7 +10,7 @@ from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.sections.base import Section
 from reports.sections.contrast_cells import bar_limit
 from reports.sections.main_table.cells import BEHIND, marked_label
-from reports.sections.main_table.columns import result_entries
+from reports.sections.main_table.columns import decimals_of_differences, result_entries
 from reports.sections.main_table.numbers import variant_numbers
 from reports.sections.one_change.words import caption, sentences
 from reports.words import decimals_of
@@ -48,7 +48,10 @@ def render(data: OneChange) -> Exhibits:
         bar_limit=bar_limit([row.difference for _, row in data.rows if row.difference]),
         behind=BEHIND,
     )
-    return Exhibits(sentences=sentences(data, decimals), tables=(table,))
+    return Exhibits(
+        sentences=sentences(data, decimals_of_differences(data.comparison, decimals)),
+        tables=(table,),
+    )
 
 
 def _named(change: Change, row: VariantRow) -> tuple[Cell, Cell]:
