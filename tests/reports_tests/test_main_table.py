@@ -265,6 +265,20 @@ def test_a_search_has_its_lowest_loss_beside_its_sensitivity() -> None:
     )
 
 
+def test_differences_at_shared_values_have_the_decimals_of_their_spread() -> None:
+    def loss(variant: str, settings: Mapping[str, float], seed: int) -> float:
+        own = 0.0004 * (1 + seed % 2) * (variant == "rms")
+        return 2.0 + abs(math.log10(settings[RATE] / 3e-3)) + 0.3 * (seed % 2) + own
+
+    sweep = {"kind": "sweep", "values": {RATE: [1e-3, 3e-3, 1e-2]}, "seeds": 1}
+    results = searched(
+        loss, factors={"model.norm": ["layer", "rms"]}, seeds=2, protocol={"search": sweep}
+    )
+    _, cell = column_of(render(compare(results)).tables[0], "At shared values")[:2]
+    assert cell.text == "2.63"
+    assert "; +0.00060 [" in cell.detail
+
+
 def test_each_row_names_its_runs_and_those_of_the_baseline(small: StudyResults) -> None:
     table = render(compare(small)).tables[0]
     keys = {v: set(small.runs["run_key"][small.runs["variant"] == v]) for v in small.variants}
