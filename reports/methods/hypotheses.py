@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.analysis.hypotheses import collect
-from reports.analysis.verdicts import HypothesisRow
+from reports.analysis.verdicts import HypothesisRow, Standing
 from reports.results.frame import StudyResults
 
 MOST_NAMED = 6
@@ -13,6 +13,13 @@ MOST_NAMED = 6
 
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 """In words, as no sentence begins with a digit."""
+_STANDINGS = {
+    Standing.CONFIRMATORY: "registered before the first run",
+    Standing.CHANGED: "registered before the first run and changed after it",
+    Standing.ADDED: "added after the first run",
+    Standing.LATE: "registered after the first runs",
+    Standing.UNREGISTERED: "not registered",
+}
 
 
 def hypothesis_sentences(results: StudyResults) -> tuple[str, ...]:
@@ -20,24 +27,20 @@ def hypothesis_sentences(results: StudyResults) -> tuple[str, ...]:
     data = collect(results.compared)
     if data is None:
         return ()
-    before = [row for row in data.rows if row.standing.is_confirmatory]
-    others = [row for row in data.rows if not row.standing.is_confirmatory]
     found = []
-    if before:
-        found.append(
-            f"{_counted(before, 'was')} registered before the first run: {_listed(before)}."
-        )
-    if others:
-        found.append(f"{_counted(others, 'is')} exploratory: {_listed(others)}.")
+    for standing, words in _STANDINGS.items():
+        if rows := [row for row in data.rows if row.standing is standing]:
+            found.append(f"{_counted(rows)} {words}: {_listed(rows)}.")
+    if data.changes is not None and data.changes.parts:
+        found.append(f"Changed after the first run: {'; '.join(data.changes.parts)}.")
     return tuple(found)
 
 
-def _counted(rows: Sequence[HypothesisRow], verb: str) -> str:
-    several = {"was": "were", "is": "are"}
-    if len(rows) == 1:
-        return f"{NUMBERS[1]} hypothesis {verb}"
+def _counted(rows: Sequence[HypothesisRow]) -> str:
     count = NUMBERS[len(rows)] if len(rows) < len(NUMBERS) else f"In all, {len(rows)}"
-    return f"{count} hypotheses {several[verb]}"
+    noun, verb = ("hypothesis", "was") if len(rows) == 1 else ("hypotheses", "were")
+    exploratory = "" if rows[0].standing.is_confirmatory else ", exploratory,"
+    return f"{count} {noun}{exploratory} {verb}"
 
 
 def _listed(rows: Sequence[HypothesisRow]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from reports.analysis.pairing import collect_pairing
 from reports.methods.values import shared
 from reports.references import cited
 from reports.results.frame import StudyResults
@@ -21,12 +22,12 @@ def comparison_sentence(results: StudyResults, statistics: Collection[str]) -> s
     """The outcome, the seeds, and the methods that no paper can leave out."""
     seeds = len(results.plan.study.seeds)
     outcomes = results.outcomes()
-    on = f"{seeds} paired seeds" if seeds > 1 else "one seed, which gives no interval"
+    on = f"{seeds} {_paired(results)}" if seeds > 1 else "one seed, which gives no interval"
     evaluation = shared(results, "data.evaluation_tokens")
     size = f" of {grouped(evaluation)} held-out tokens" if isinstance(evaluation, int) else ""
     sentence = (
-        "The outcome is the validation loss at the last step on a fixed evaluation set"
-        f"{size}, without selection of checkpoints, on {on}"
+        f"The outcome is the validation loss at the last step on {_evaluated(results)}{size}, "
+        f"without selection of checkpoints, on {on}"
     )
     if names := _named(results, set(statistics).intersection(MAIN)):
         sentence += f"; it is reported with {any_of(names, 'and')}"
@@ -35,6 +36,21 @@ def comparison_sentence(results: StudyResults, statistics: Collection[str]) -> s
         text = progress_text(outcomes, searching=not results.plan.is_settled)
         sentence += f" (partial: {text})"
     return sentence + "."
+
+
+def _evaluated(results: StudyResults) -> str:
+    several = len(results.evaluation_sets(results.variants)) > 1
+    return (
+        "evaluation sets that differ between variants, each"
+        if several
+        else ("a fixed evaluation set")
+    )
+
+
+def _paired(results: StudyResults) -> str:
+    """What variants have in common at a seed, as far as the digests of the runs tell."""
+    batches = [seed.training.same for seed in collect_pairing(results.compared).seeds]
+    return "paired seeds" if batches and all(batches) else "seeds, the same for all variants"
 
 
 def further_statistics(results: StudyResults, statistics: Iterable[str]) -> tuple[str, ...]:

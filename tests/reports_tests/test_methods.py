@@ -27,7 +27,8 @@ def test_a_plain_study_says_what_was_done_and_no_more(small: StudyResults) -> No
     assert ", with pre-norm (Xiong et al. 2020), learned positions (Radford" in text
     assert "AdamW (Loshchilov & Hutter 2019)" in text
     assert "No hyper-parameter was searched for" in text
-    assert "on 3 paired seeds; it is reported with paired t intervals (95%) (Student 1908)" in text
+    reported = "it is reported with paired t intervals (95%) (Student 1908)"
+    assert f"on 3 seeds, the same for all variants; {reported}" in text, "no digest says more"
     assert "Runs used PyTorch 2.13.0 (Paszke et al. 2019)" in text
     assert "Holm's adjustment for several tests (Holm 1979)" in text
     for word in ("sign-flip", "two one-sided", "TPE", "pruner", "gated", "(partial:", "Tokenizers"):
@@ -117,9 +118,16 @@ def test_hypotheses_are_told_with_their_margins(tmp_path: Path) -> None:
     text = paragraph(results)
     assert (
         "One hypothesis was registered before the first run: SwiGLU · LayerNorm against ReLU · "
-        "LayerNorm, expected lower, margin 0.02 nats/token. One hypothesis is exploratory: SwiGLU "
-        "· RMSNorm against ReLU · RMSNorm, expected different, margin left to the data."
+        "LayerNorm, expected lower, margin 0.02 nats/token. One hypothesis, exploratory, was added "
+        "after the first run: SwiGLU · RMSNorm against ReLU · RMSNorm, expected different, margin "
+        "left to the data."
     ) in text
+    changed = results_of(tmp_path / "c", {"h": hypothesis(margin=0.01)}, losses,
+                         registered={"h": hypothesis(margin=0.02)})  # fmt: skip
+    assert (
+        "One hypothesis, exploratory, was registered before the first run and changed after it: "
+        "SwiGLU · LayerNorm against ReLU · LayerNorm, expected lower, margin 0.01 nats/token."
+    ) in paragraph(changed)
     both = paragraph(results_of(tmp_path / "both", many(2), losses))
     assert "Two hypotheses were registered before the first run: " in both
     assert "exploratory" not in both
