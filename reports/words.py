@@ -9,6 +9,7 @@ import numpy as np
 
 from studies.diagnostics import TAPS
 from studies.metrics import Metric
+from studies.protocol import Range
 from studies.records import Leak, Outcome
 from studies.vocabulary import VOCABULARIES, label_of
 
@@ -70,6 +71,13 @@ def plain_value(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def tried_text(values: Range | Sequence[object]) -> str:
+    """What a search tries of a key: "0.001 to 0.1 (log)", or its values."""
+    if isinstance(values, Range):
+        return f"{values.low:g} to {values.high:g} ({values.scale})"
+    return ", ".join(map(plain_value, values))
 
 
 def leaf(key: str) -> str:

@@ -21,12 +21,12 @@ from reports.words import (
     grouped,
     outcome_text,
     percent,
-    plain_value,
     settings_text,
     time_text,
+    tried_text,
 )
 from studies.metrics import PARAMETERS
-from studies.protocol import Fixed, Range, Sweep
+from studies.protocol import Fixed, Sweep
 from studies.records import Outcome
 
 SEED_SOURCES = {
@@ -107,13 +107,7 @@ def _space(results: StudyResults) -> str:
         follows = following(results.plan)
         beside = f" and {any_of(follows, 'and')}, set by the protocol" if follows else ""
         return f"no search: all variants have the same settings, but for what is compared{beside}"
-    tried = []
-    for key, values in search.tried.items():
-        if isinstance(values, Range):
-            shown = f"{values.low:g} to {values.high:g} ({values.scale})"
-        else:
-            shown = ", ".join(map(plain_value, values))
-        tried.append(f"{factor_label(key)}: {shown}")
+    tried = [f"{factor_label(key)}: {tried_text(v)}" for key, v in search.tried.items()]
     how = (
         "every value" if isinstance(search, Sweep) else f"{search.trials} trials, {search.sampler}"
     )

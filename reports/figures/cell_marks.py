@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -29,23 +31,30 @@ def minus_cells(
     ax: Axes, centers: npt.NDArray[np.float64], light: npt.NDArray[np.bool_], size_pt: float
 ) -> None:
     """Minus signs at centers (n, 2) of x, y, for both ends of a scale are alike without colour."""
-    for is_light, ink in HATCH_INKS.items():
-        chosen = centers[light == is_light]
-        if len(chosen):
-            ax.plot(
-                *chosen.T, linestyle="none", marker="_", markersize=size_pt,
-                markeredgecolor=ink, markeredgewidth=0.7,
-            )  # fmt: skip
+    _mark_cells(ax, centers, light, HATCH_INKS, marker="_", size_pt=size_pt, edge_pt=0.7)
 
 
 def dot_cells(
     ax: Axes, centers: npt.NDArray[np.float64], light: npt.NDArray[np.bool_], size_pt: float
 ) -> None:
     """Dots at centers (n, 2) of x, y; `light` (n,) says which cells have a light colour."""
-    for is_light, ink in DOT_INKS.items():
+    _mark_cells(ax, centers, light, DOT_INKS, marker="o", size_pt=size_pt, edge_pt=0)
+
+
+def _mark_cells(
+    ax: Axes,
+    centers: npt.NDArray[np.float64],
+    light: npt.NDArray[np.bool_],
+    inks: Mapping[bool, str],
+    *,
+    marker: str,
+    size_pt: float,
+    edge_pt: float,
+) -> None:
+    for is_light, ink in inks.items():
         chosen = centers[light == is_light]
         if len(chosen):
             ax.plot(
-                *chosen.T, linestyle="none", marker="o", markersize=size_pt,
-                markerfacecolor=ink, markeredgewidth=0,
+                *chosen.T, linestyle="none", marker=marker, markersize=size_pt,
+                color=ink, markeredgewidth=edge_pt,
             )  # fmt: skip

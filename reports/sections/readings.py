@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from reports.analysis.against_baseline import BaselineTest, Reading
+from reports.analysis.power import POWER
 from reports.words import SCOPE, number, p_text
 
 _VERDICTS = {
@@ -67,6 +69,19 @@ def _detail(test: BaselineTest, decimals: int) -> str:
         return f"beyond ±{number(test.margin, decimals)}, {SCOPE}"
     within = f", but within ±{number(test.margin, decimals)}" * test.is_within
     return details.get(test.reading, f"{SCOPE}{within}")
+
+
+def detectable_sentence(where: str, tests: Sequence[BaselineTest], comparisons: int) -> list[str]:
+    """What the seeds could have shown; a spread of 0, as of one run twice, tells nothing."""
+    known = [t.detectable for t in tests if math.isfinite(t.detectable) and t.detectable]
+    if not known:
+        return []
+    ends = dict.fromkeys(f"{end:.2g}" for end in (min(known), max(known)))
+    level = ", first step of Holm's procedure" if comparisons > 1 else ""
+    return [
+        f"{where}, the smallest detectable difference ({POWER:.0%} power{level}) is "
+        f"{' to '.join(ends)} nats/token."
+    ]
 
 
 def _smallest(test: BaselineTest) -> str:

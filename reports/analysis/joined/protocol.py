@@ -10,9 +10,9 @@ from reports.analysis.spending import NOT_KNOWN
 from reports.overview import provenance_values
 from reports.results.frame import StudyResults
 from reports.results.joined import JoinedResults, qualified
-from reports.words import ABSENT, factor_label, percent, plain_value
+from reports.words import ABSENT, factor_label, percent, plain_value, tried_text
 from studies.configuration import flatten
-from studies.protocol import Fixed, Range, Sweep
+from studies.protocol import Fixed, Sweep
 from studies.vocabulary import CORPORA, VOCABULARIES, label_of
 
 RECORDED = "recorded"
@@ -178,13 +178,7 @@ def _search(results: StudyResults) -> str:
     search = results.plan.study.protocol.search
     if isinstance(search, Fixed):
         return NONE
-    tried = []
-    for key, values in search.tried.items():
-        if isinstance(values, Range):
-            shown = f"{values.low:g} to {values.high:g} ({values.scale})"
-        else:
-            shown = ", ".join(map(plain_value, values))
-        tried.append(f"{factor_label(key)} {shown}")
+    tried = [f"{factor_label(key)} {tried_text(v)}" for key, v in search.tried.items()]
     how = "sweep" if isinstance(search, Sweep) else f"{search.trials} trials, {search.sampler}"
     seeds = ", ".join(map(str, search.seeds))
     return f"{how}: {'; '.join(tried)}; seeds {seeds}; at most {search.extend} extensions"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from reports.analysis.against_baseline import UNTESTED, BaselineTest, Reading
 from reports.analysis.comparison import Comparison, VariantRow
-from reports.analysis.power import POWER
 from reports.analysis.statistics import LEAST_FLIPS, PairedDifference, least_flip_p
 from reports.sections.main_table.caption import DIFFERENT_SETS
+from reports.sections.readings import detectable_sentence
 from reports.words import SCOPE, number, percent
 from studies.records import Leak, Outcome
 
@@ -104,7 +102,8 @@ def _baseline_sentences(data: Comparison) -> list[str]:
         return []
     rows = [row for row in known if row.ranked]
     unclear = [row for row in rows if row.difference and row.difference.includes_zero]
-    detectable = _detectable(unclear, len(others))
+    tests = [row.test for row in unclear if row.test]
+    detectable = detectable_sentence("Where the interval includes 0", tests, len(others))
     noun = "other variant" if len(rows) == len(others) else "counted variant"
     return [" ".join([_counted(data, rows, noun), *_left_out(others, rows), *detectable])]
 
@@ -126,20 +125,6 @@ def _left_out(others: list[VariantRow], counted: list[VariantRow]) -> list[str]:
     why = [f"{unranked} not ranked"] * bool(unranked)
     why += [f"{without} without an interval"] * bool(without)
     return [f"Left out of the count: {', '.join(why)}."] if why else []
-
-
-def _detectable(unclear: list[VariantRow], comparisons: int) -> list[str]:
-    """What the seeds could have shown; a spread of 0, as of one run twice, tells nothing."""
-    found = [row.test.detectable for row in unclear if row.test]
-    known = [detectable for detectable in found if math.isfinite(detectable) and detectable]
-    if not known:
-        return []
-    ends = dict.fromkeys(f"{end:.2g}" for end in (min(known), max(known)))
-    level = ", first step of Holm's procedure" if comparisons > 1 else ""
-    return [
-        f"Where the interval includes 0, the smallest detectable difference ({POWER:.0%} "
-        f"power{level}) is {' to '.join(ends)} nats/token."
-    ]
 
 
 def _verdicts(data: Comparison) -> list[str]:

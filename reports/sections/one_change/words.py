@@ -8,6 +8,7 @@ from reports.analysis.against_baseline import UNTESTED, BaselineTest, Reading
 from reports.analysis.one_change import OneChange
 from reports.sections.contrast_cells import SD_IN_BRACKETS, difference_words, p_words
 from reports.sections.main_table.caption import bold_in_caption
+from reports.sections.readings import detectable_sentence
 from reports.words import (
     EDGE_NOTE,
     LEAK_MARKS,
@@ -40,7 +41,9 @@ def sentences(data: OneChange, decimals: int) -> tuple[str, ...]:
             f"{named}."
         )
     rest = [test for test in settled.values() if not test.reading.is_significant]
-    found += [*_detectable(rest, len(data.comparison.rows) - 1), *_untested(tests)]
+    comparisons = len(data.comparison.rows) - 1
+    found += detectable_sentence("Where none was detected", rest, comparisons)
+    found += _untested(tests)
     return (*found, data.comparison.budgets) if data.comparison.budgets else tuple(found)
 
 
@@ -85,21 +88,6 @@ def _over(data: OneChange, adjusted: str = "adjusted by Holm over") -> str:
     if count == 1:
         return "of the one comparison with it"
     return f"{adjusted} all {count} comparisons with it"
-
-
-def _detectable(tests: list[BaselineTest], comparisons: int) -> list[str]:
-    """What the seeds could have shown where nothing was detected; a spread of 0 tells nothing."""
-    known = [
-        test.detectable for test in tests if math.isfinite(test.detectable) and test.detectable
-    ]
-    if not known:
-        return []
-    ends = dict.fromkeys(f"{end:.2g}" for end in (min(known), max(known)))
-    level = ", first step of Holm's procedure" if comparisons > 1 else ""
-    return [
-        f"Where none was detected, the smallest detectable difference (80% power{level}) is "
-        f"{' to '.join(ends)} nats/token."
-    ]
 
 
 def _untested(tests: dict[str, BaselineTest]) -> list[str]:
