@@ -6,7 +6,11 @@ from reports.analysis.joined.protocol import collect_protocol
 from reports.overview import Fact, Overview, environment
 from reports.results.frame import StudyResults
 from reports.results.joined import JoinedResults
-from reports.words import FINISHED, progress_text
+from reports.words import (
+    FINISHED,
+    plural,
+    progress_text,
+)
 
 
 def collect_joined_overview(joined: JoinedResults) -> Overview:
@@ -19,7 +23,7 @@ def collect_joined_overview(joined: JoinedResults) -> Overview:
     ]
     equal = collect_protocol(joined).equal
     shared = len(joined.shared)
-    cells = "1 cell" if shared == 1 else f"{shared} cells"
+    cells = plural(shared, "cell")
     return Overview(
         study=" + ".join(joined.names),
         question="",

@@ -15,6 +15,7 @@ from reports.words import (
     level_label,
     percent,
     plain_value,
+    plural,
     progress_text,
 )
 from studies.budgets import length_text
@@ -84,7 +85,7 @@ def collect_overview(results: StudyResults) -> Overview:
         overrides=tuple(Fact(key, str(value)) for key, value in plan.overrides.items()),
         design=(
             f"{plan.study.design.kind.replace('_', ' ')}: {plan.combinations} combinations, "
-            f"{len(plan.cells)} cells, {seeds} {'seed' if seeds == 1 else 'seeds'}, "
+            f"{len(plan.cells)} cells, {plural(seeds, 'seed')}, "
             f"{len(plan.runs)} runs{'' if plan.is_settled else ' so far'}{_of_the_search(plan)}"
         ),
         merged=tuple(

@@ -101,6 +101,11 @@ def listed(names: Sequence[str], most: int = 6) -> list[str]:
     return [*names[:most], *more]
 
 
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: "1 run", "5 runs"."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def any_of(names: Sequence[str], word: str) -> str:
     """Names in a sentence: "a, b or c"."""
     *first, last = names or ("",)

@@ -255,14 +255,20 @@ def _tests(results: StudyResults, ranked: Sequence[str]) -> dict[str, BaselineTe
 def _obstacle(results: StudyResults, variant: str, ranked: Sequence[str]) -> Reading | None:
     """Why there is no verdict on a variant, seeds aside."""
     both = (variant, results.plan.baseline)
-    if len(results.evaluation_sets(both)) > 1:
-        return Reading.DIFFERENT_TEXTS
-    if Leak.LEAKY in (results.leaks[variant], results.leaks[results.plan.baseline]):
-        return Reading.LEAKY
+    if incomparable := _incomparable(results, variant):
+        return incomparable
     if not results.plan.is_settled:
         return Reading.SEARCHING
     waits = any(set(results.runs_of(v)["outcome"]) == {Outcome.MISSING} for v in both)
     return None if waits or set(both) <= set(ranked) else Reading.UNRANKED
+
+
+def _incomparable(results: StudyResults, variant: str) -> Reading | None:
+    """Why the losses of a variant and of the baseline have no difference at all, if so."""
+    both = (variant, results.plan.baseline)
+    if len(results.evaluation_sets(both)) > 1:
+        return Reading.DIFFERENT_TEXTS
+    return Reading.LEAKY if Leak.LEAKY in [results.leaks[v] for v in both] else None
 
 
 def _with_shared(row: VariantRow, whole: StudyResults) -> VariantRow:
@@ -271,9 +277,8 @@ def _with_shared(row: VariantRow, whole: StudyResults) -> VariantRow:
     losses = results.values(FINAL_LOSS, row.variant)
     baseline = results.values(FINAL_LOSS, results.plan.baseline)
     confidence = results.plan.study.report.confidence
-    both = (row.variant, results.plan.baseline)
-    leaks = Leak.LEAKY in [results.leaks[variant] for variant in both]
-    comparable = both[0] != both[1] and len(results.evaluation_sets(both)) < 2 and not leaks
+    is_baseline = row.variant == results.plan.baseline
+    comparable = not is_baseline and _incomparable(results, row.variant) is None
     return replace(
         row,
         chosen=whole.plan.choices.get(row.variant),

@@ -21,6 +21,7 @@ from reports.words import (
     grouped,
     outcome_text,
     percent,
+    plural,
     settings_text,
     time_text,
     tried_text,
@@ -113,7 +114,7 @@ def _space(results: StudyResults) -> str:
     )
     seeds = "one seed" if len(search.seeds) == 1 else f"{len(search.seeds)} seeds"
     beyond = len(results.plan.extensions)
-    steps = "1 step" if beyond == 1 else f"{beyond} steps"
+    steps = plural(beyond, "step")
     extended = f"; extended by {steps} beyond these, for all variants alike" if beyond else ""
     return f"for each variant, {'; '.join(tried)}; {how} on {seeds} of the search{extended}"
 
@@ -125,9 +126,7 @@ def _best_values(results: StudyResults) -> str:
     if not plan.choices:
         return f"{NOT_KNOWN} yet: the search has not ended"
     counts = Counter(settings_text(choice.settings) for choice in plan.choices.values())
-    shown = "; ".join(
-        f"{text} ({n} {'variant' if n == 1 else 'variants'})" for text, n in sorted(counts.items())
-    )
+    shown = "; ".join(f"{text} ({plural(n, 'variant')})" for text, n in sorted(counts.items()))
     open_ = len(plan.cells) - len(plan.choices)
     edged = sum(bool(choice.edges) for choice in plan.choices.values())
     return "; ".join(
@@ -150,7 +149,7 @@ def _variability(results: StudyResults) -> str:
             moved.append(what)
         else:
             held.append(f"{what} not drawn by the run's seed alone ({factor_label(key)})")
-    count = "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    count = plural(len(seeds), "seed")
     draws = any_of(moved, "and") or "nothing"
     text = f"{count} ({', '.join(map(str, seeds))}), each of which draws {draws}"
     if own:
@@ -198,7 +197,7 @@ def _infrastructure(results: StudyResults, costs: tuple[RunCost, ...]) -> str:
     shown = ", ".join(f"{device} ({n} runs)" for device, n in sorted(devices.items()))
     hosts = {r.provenance.get("host") for r in results.records.values()} - {None}
     count = results.plan.study.execution.devices
-    each = "1 device" if count == 1 else f"{count} devices"
+    each = plural(count, "device")
     where = f"on {len(hosts)} {'host' if len(hosts) == 1 else 'hosts'}" if hosts else \
         "on hosts that are not known"  # fmt: skip
     return f"{shown}; {each} for each run; {where}"

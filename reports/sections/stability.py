@@ -10,7 +10,16 @@ from reports.analysis.stability import Stability, StabilityRow, collect
 from reports.exhibits import Cell, Column, Document, Exhibits, Row, Table
 from reports.references import mark
 from reports.sections.base import Section
-from reports.words import ABSENT, any_of, counts_caption, headed, listed, outcome_text, percent
+from reports.words import (
+    ABSENT,
+    any_of,
+    counts_caption,
+    headed,
+    listed,
+    outcome_text,
+    percent,
+    plural,
+)
 from studies.methods import STATISTICS
 from studies.records import Outcome
 
@@ -41,13 +50,9 @@ def _none_diverged(data: Stability) -> str:
     return (
         f"{none} diverged. That bounds little for a single variant: "
         f"the {percent(data.confidence)} exact interval of the share that diverges reaches up to "
-        f"{widest.share.high:.0%} where {_runs(widest.ended)} ended, the fewest of any variant "
-        f"with a result. {counts_caption(data.outcomes, searching=data.searching)}"
+        f"{widest.share.high:.0%} where {plural(widest.ended, 'run')} ended, the fewest of any "
+        f"variant with a result. {counts_caption(data.outcomes, searching=data.searching)}"
     )
-
-
-def _runs(count: int) -> str:
-    return f"{count} {'run' if count == 1 else 'runs'}"
 
 
 def _sentences(data: Stability) -> tuple[str, ...]:
@@ -69,7 +74,7 @@ def _sentences(data: Stability) -> tuple[str, ...]:
         widest = max(clean, key=lambda row: row.share.high)
         found.append(
             "A variant of which no run diverged is not shown to be stable: with "
-            f"{_runs(widest.ended)} the {percent(data.confidence)} interval reaches up to "
+            f"{plural(widest.ended, 'run')} the {percent(data.confidence)} interval reaches up to "
             f"{widest.share.high:.0%}."
         )
     return tuple(found)
@@ -99,7 +104,7 @@ def _cells(row: StabilityRow, data: Stability) -> tuple[Cell, ...]:
             order=row.steps[0] if row.steps else math.nan,
         ),
         Cell(
-            f"{row.spikes:g} in {_runs(row.spike_runs)}" if row.spike_runs else ABSENT,
+            f"{row.spikes:g} in {plural(row.spike_runs, 'run')}" if row.spike_runs else ABSENT,
             order=row.spikes / row.spike_runs if row.spike_runs else math.nan,
         ),
         Cell(

@@ -14,7 +14,10 @@ from reports.figures.style import INK
 from reports.links import Links
 from reports.overview import Overview
 from reports.references import as_text, bibliography
-from reports.words import OUTCOME_MARKS
+from reports.words import (
+    OUTCOME_MARKS,
+    plural,
+)
 from reports.writers.run_references import RunReferences
 from studies.records import Outcome
 
@@ -52,7 +55,7 @@ def page_html(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(
-        order=order_attribute, runs=runs_text, outcome_counts=outcome_counts, has_extra=has_extra,
+        order=order_attribute, counted=plural, outcome_counts=outcome_counts, has_extra=has_extra,
         cited=as_text,
     )  # fmt: skip
     environment.globals.update(
@@ -68,11 +71,6 @@ def page_html(
 
 def _joined(names: Sequence[str]) -> Markup:
     return Markup("").join(Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in names)
-
-
-def runs_text(count: int) -> str:
-    """A number of runs: "1 run", "5 runs"."""
-    return f"{count} {'run' if count == 1 else 'runs'}"
 
 
 def outcome_counts(table: Table) -> dict[Outcome, int]:

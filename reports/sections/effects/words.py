@@ -9,7 +9,16 @@ from reports.analysis.anova import LARGE_OMEGA_SQUARED, Term
 from reports.analysis.effects import Counted, Effects, GridEffects
 from reports.analysis.level_effects import Contrast
 from reports.sections.contrast_cells import difference_words, p_words
-from reports.words import SCOPE, any_of, counts_caption, decimals_of, headed, listed, number
+from reports.words import (
+    SCOPE,
+    any_of,
+    counts_caption,
+    decimals_of,
+    headed,
+    listed,
+    number,
+    plural,
+)
 
 NAMED = 4
 """Contrasts that a sentence gives; the table has all."""
@@ -54,7 +63,7 @@ def _head(analysis: GridEffects, data: Effects) -> str:
 def _edges(analysis: GridEffects) -> list[str]:
     if not analysis.at_edge:
         return []
-    cells = "1 cell" if analysis.at_edge == 1 else f"{analysis.at_edge} cells"
+    cells = plural(analysis.at_edge, "cell")
     return [f"The search of {cells} ended at its edge: beyond it the loss may be lower."]
 
 
@@ -79,7 +88,7 @@ def joined_words(analysis: GridEffects) -> str:
 def _seeds(analysis: GridEffects, data: Effects) -> str:
     n = len(analysis.seeds)
     if n == data.planned_seeds:
-        return f"{n} {'seed' if n == 1 else 'seeds'}"
+        return plural(n, "seed")
     return f"{n} of {data.planned_seeds} seeds, those that all of them have"
 
 

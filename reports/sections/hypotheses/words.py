@@ -8,7 +8,12 @@ from datetime import datetime
 
 from reports.analysis.hypotheses import HypothesisResults
 from reports.analysis.verdicts import Finding, HypothesisRow, Side
-from reports.words import SCOPE, any_of, factor_label
+from reports.words import (
+    SCOPE,
+    any_of,
+    factor_label,
+    plural,
+)
 from studies.records import Outcome
 from studies.registration import HYPOTHESES, Registration
 
@@ -248,5 +253,5 @@ def _given_up(row: HypothesisRow) -> str:
     n = row.difference.n
     return (
         f"{row.name}: {counts[0]} and {counts[1]} {how}; what is shown is the difference over the "
-        f"{n} {'seed' if n == 1 else 'seeds'} that completed in all cells."
+        f"{plural(n, 'seed')} that completed in all cells."
     )

@@ -8,7 +8,10 @@ from reports.analysis.joined.protocol import RECORDED, ProtocolDifferences, Sett
 from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.results.joined import legend
 from reports.tex import escape
-from reports.words import any_of
+from reports.words import (
+    any_of,
+    plural,
+)
 
 NAMED_IF_EQUAL = (
     "data.corpus", "data.tokenizer", "model.context_length", "model.n_layers", "model.d_model",
@@ -46,13 +49,9 @@ def _equal(data: ProtocolDifferences) -> str:
     listed = "; ".join(f"{setting.name} {_shown(setting.values[0], setting)}" for setting in named)
     rest = len(data.equal) - len(named)
     if not named:
-        return f"Equal in all studies: {_settings(rest)}, listed at the end."
-    more = f" and {_settings(rest)} more, listed at the end" if rest else ""
+        return f"Equal in all studies: {plural(rest, 'setting')}, listed at the end."
+    more = f" and {plural(rest, 'setting')} more, listed at the end" if rest else ""
     return f"Equal in all studies: {listed}{more}."
-
-
-def _settings(count: int) -> str:
-    return "1 setting" if count == 1 else f"{count} settings"
 
 
 def _table(data: ProtocolDifferences) -> Table:

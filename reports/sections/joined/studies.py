@@ -11,7 +11,13 @@ from reports.exhibits import Cell, Column, Exhibits, Row, Table
 from reports.joined_overview import is_finished
 from reports.results.frame import StudyResults
 from reports.results.joined import JoinedCell, JoinedResults, qualified
-from reports.words import ABSENT, any_of, counts_caption, outcome_text
+from reports.words import (
+    ABSENT,
+    any_of,
+    counts_caption,
+    outcome_text,
+    plural,
+)
 from studies.records import Outcome
 
 MOST_NAMED = 6
@@ -122,12 +128,13 @@ def render(data: JoinedStudies) -> Exhibits:
 def _sentences(data: JoinedStudies) -> tuple[str, ...]:
     shared = sum(row.cell.is_shared for row in data.cells)
     where = "both studies" if len(data.rows) == 2 else "at least two of the studies"
-    found = [f"Of {_cells(len(data.cells))}, {shared} {'is' if shared == 1 else 'are'} in {where}."]
+    is_ = "is" if shared == 1 else "are"
+    found = [f"Of {plural(len(data.cells), 'cell')}, {shared} {is_} in {where}."]
     for row, labels in zip(data.rows, data.unshared, strict=True):
         if labels:
             more = len(labels) - MOST_NAMED
             named = ", ".join(labels[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-            found.append(f"In {row.letter} alone: {_cells(len(labels))} ({named}).")
+            found.append(f"In {row.letter} alone: {plural(len(labels), 'cell')} ({named}).")
     if data.repeated:
         found.append(
             f"{data.repeated} of {data.planned} different planned runs "
@@ -139,10 +146,6 @@ def _sentences(data: JoinedStudies) -> tuple[str, ...]:
         verb = "has" if len(waiting) == 1 else "have"
         found.append(f"{any_of(waiting, 'and')} {verb} not ended: what follows may change.")
     return tuple(found)
-
-
-def _cells(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count} cells"
 
 
 def _studies_table(data: JoinedStudies) -> Table:

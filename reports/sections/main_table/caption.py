@@ -14,6 +14,7 @@ from reports.words import (
     any_of,
     counts_caption,
     percent,
+    plural,
     settings_text,
     uneven_text,
 )
@@ -46,7 +47,7 @@ def caption(data: Comparison, *, paper: bool = False) -> str:
     parts = [
         "Final loss: validation loss at the last step in nats/token, lower is better; "
         f"{'of one run' if data.seeds == 1 else 'mean over completed runs'}{spread}.",
-        f"{data.seeds} {'seed' if data.seeds == 1 else 'seeds'}, {data.length}.",
+        f"{plural(data.seeds, 'seed')}, {data.length}.",
         *_tests_in_caption(data),
         *_added_in_caption(data),
         *(_searches_in_caption(data) if paper else _columns_in_caption(data)),

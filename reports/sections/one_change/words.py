@@ -17,6 +17,7 @@ from reports.words import (
     counts_caption,
     listed,
     percent,
+    plural,
 )
 from studies.records import Leak
 
@@ -105,7 +106,7 @@ def caption(data: OneChange) -> str:
     """What the rows and columns are."""
     comparison = data.comparison
     level = percent(comparison.confidence)
-    seeds = f"{comparison.seeds} {'seed' if comparison.seeds == 1 else 'seeds'}"
+    seeds = plural(comparison.seeds, "seed")
     listed_rows = [data.baseline, *(row for _, row in data.rows)]
     tests = [row.test for _, row in data.rows if row.test]
     several = any(row.loss.n > 1 for row in listed_rows)
