@@ -3,42 +3,111 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from ablations.storage import patiently
+from ablations.storages.patience import within
 from studies.records import Outcome
 
 BEAT_S = 2.0
+ASKED_EVERY = 3
+"""Beats between looks at whether all workers shall end."""
+END_PATIENCE_S = 3600.0
+"""How long a worker that has trained a run waits to tell a database that is away."""
 
-OWNER, BEAT, STEP, MINUTES = "owner", "beat", "step", "minutes"
-OUTCOME, PRUNED_BY, ERROR, RELEASED = "outcome", "pruned_by", "error", "released"
+OWNER, PULSE = "owner", "pulse"
+OUTCOME, PRUNED_BY, ERROR, KIND, RELEASED = "outcome", "pruned_by", "error", "kind", "released"
+
+
+class Failure(StrEnum):
+    """How an attempt ended that brought no result and was not given back."""
+
+    ERROR = "error"
+    """The run's own code or settings: another attempt would end in the same way."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """Of the device or of the host: perhaps because somebody else was on it."""
+    NODE = "node"
+    """A device, driver or file system that does not work."""
+    LOST = "lost"
+    """The worker died without a word."""
 
 
 class Fenced(Exception):
     """This attempt was given up for dead; its worker must write nothing more."""
 
 
+@dataclass(frozen=True)
+class Pulse:
+    """What an attempt tells with each beat; one write to the storage."""
+
+    beat: int = 0
+    step: int = 0
+    """Last optimiser step done."""
+    minutes: float = 0.0
+    """Of training, in a run of minutes."""
+    began_at: int = 0
+    """Step that the attempt went on from."""
+    saved: int = 0
+    """Step of the newest checkpoint."""
+
+    @classmethod
+    def of(cls, attrs: Mapping[str, Any]) -> Pulse:
+        """The last one that a trial was told."""
+        return cls(**attrs.get(PULSE, {}))
+
+    @property
+    def saved_more(self) -> bool:
+        """Whether the next attempt goes on from a later step than this one did."""
+        return self.saved > self.began_at
+
+
 class Claim:
     """One attempt at a run, kept alive by a thread that beats until the attempt ends."""
 
     def __init__(
-        self, storage: optuna.storages.BaseStorage, trial_id: int, number: int, key: str, owner: str
+        self,
+        storage: optuna.storages.BaseStorage,
+        trial_id: int,
+        number: int,
+        key: str,
+        owner: str,
+        says_to_stop: Callable[[], bool],
     ) -> None:
         self._storage = storage
+        self._says_to_stop = says_to_stop
         self._trial_id = trial_id
         self.attempt = number
         self.run_key = key
         self._owner = owner
         self.step, self.minutes = 0, 0.0
-        """Told with each beat; set them while training, the minutes in a run of minutes."""
+        """Told with each beat; set them while training."""
+        self.confirmed = 0
+        """Newest checkpoint that the ledger was told of while the attempt was still ours: whoever
+        goes on with the run goes on from there or later."""
+        self._began_at = 0
+        self._saved_step: Callable[[], int] = int
         self.fenced = False
+        self.cancelled = False
+        """Whether all workers were asked to end."""
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"beat-{number}", daemon=True)
+        self._thread = threading.Thread(target=self._live, name=f"beat-{number}", daemon=True)
         self._thread.start()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the attempt shall stop: it was given up for dead, or all were asked to end."""
+        return self.fenced or self.cancelled
+
+    def begin(self, step: int, saved_step: Callable[[], int]) -> None:
+        """Say from which step the attempt goes on, and who knows that of the newest checkpoint."""
+        self.step = self.confirmed = self._began_at = step
+        self._saved_step = saved_step
 
     def complete(self, outcome: Outcome, value: float, pruned_by: str | None = None) -> None:
         """Record the run as done, or as pruned: by what, says the record of the run.
@@ -52,8 +121,9 @@ class Claim:
         pruned = outcome is Outcome.PRUNED
         self._end(TrialState.PRUNED if pruned else TrialState.COMPLETE, [value])
 
-    def fail(self, error: str) -> None:
-        """Record that the run cannot be trained as it is."""
+    def fail(self, error: str, kind: Failure = Failure.ERROR) -> None:
+        """Record that this attempt failed, and how: that decides whether there is another."""
+        self._set(KIND, kind.value)
         self._set(ERROR, error[:2000])
         self._end(TrialState.FAIL)
 
@@ -63,8 +133,9 @@ class Claim:
         self._end(TrialState.FAIL)
 
     def _set(self, key: str, value: object) -> None:
+        set_attr = self._storage.set_trial_user_attr
         try:
-            patiently(self._storage.set_trial_user_attr, self._trial_id, key, value)
+            within(END_PATIENCE_S, set_attr, self._trial_id, key, value)
         except UpdateFinishedTrialError:
             raise Fenced from None
 
@@ -72,26 +143,27 @@ class Claim:
         self._ended.set()
         self._thread.join()
         try:
-            patiently(self._storage.set_trial_state_values, self._trial_id, state, values)
+            set_state = self._storage.set_trial_state_values
+            within(END_PATIENCE_S, set_state, self._trial_id, state, values)
         except UpdateFinishedTrialError:
             # Given up for dead, or our own commit went through before its answer was lost.
-            trial = patiently(self._storage.get_trial, self._trial_id)
+            trial = within(END_PATIENCE_S, self._storage.get_trial, self._trial_id)
             if trial.state is not state or trial.user_attrs.get(OWNER) != self._owner:
                 raise Fenced from None
 
-    def _beat(self) -> None:
-        beat, told = 0, -1
+    def _live(self) -> None:
+        beat = 0
         while not self._ended.wait(BEAT_S if beat else 0):
             beat += 1
             try:
-                self._storage.set_trial_user_attr(self._trial_id, BEAT, beat)
-                if (step := self.step) != told:
-                    self._storage.set_trial_user_attr(self._trial_id, STEP, step)
-                    if self.minutes:
-                        self._storage.set_trial_user_attr(self._trial_id, MINUTES, self.minutes)
-                    told = step
+                saved = max(self._began_at, self._saved_step())
+                pulse = Pulse(beat, self.step, self.minutes, self._began_at, saved)
+                self._storage.set_trial_user_attr(self._trial_id, PULSE, asdict(pulse))
+                self.confirmed = pulse.saved
+                if beat % ASKED_EVERY == 0:
+                    self.cancelled = self._says_to_stop()
             except UpdateFinishedTrialError:
                 self.fenced = True
                 return
-            except Exception:  # the database is away: the next beat tries again
+            except Exception:  # the database or the disk is away: the next beat tries again
                 continue

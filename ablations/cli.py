@@ -6,12 +6,13 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from ablations import commands, query, reporting
+from ablations import commands, query, reporting, running
+from ablations.cluster_commands import add_cluster_commands
+from ablations.command_adder import CommandAdder
 from ablations.option_types import above_zero, hours, positive
-from ablations.typed_commands import DEFAULT_HOME, UI_HOST, UI_PORT
+from ablations.typed_commands import UI_HOST, UI_PORT
 from studies.errors import AblationError
 
 BROKEN_PIPE = 128 + 13
@@ -57,15 +58,16 @@ def _parser() -> argparse.ArgumentParser:
         prog="ablate", description="Ablation studies of transformer language models."
     )
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    add = _Adder(subparsers)
+    add = CommandAdder(subparsers)
     _add_planning(add)
     _add_training(add)
+    add_cluster_commands(add)
     _add_reading(add)
     _add_results(add)
     return parser
 
 
-def _add_planning(add: _Adder) -> None:
+def _add_planning(add: CommandAdder) -> None:
     listing = add(
         "list",
         commands.list_studies,
@@ -108,16 +110,23 @@ def _add_planning(add: _Adder) -> None:
     )
 
 
-def _add_training(add: _Adder) -> None:
+def _add_training(add: CommandAdder) -> None:
     run = add(
         "run",
-        commands.run,
+        running.run,
         "run what is missing of a study; run it again to go on after a stop",
         "ablate run quickstart --set training.max_steps=100 --workers 2",
         settable=True,
         tracked=True,
+        stored=True,
     )
-    run.add_argument("--workers", type=positive, help="worker processes (default: GPUs or cores)")
+    run.add_argument(
+        "--launcher",
+        metavar="NAME",
+        help="who places the workers: local (processes of this machine), slurm, or debug (this "
+        "very process); default: what the profile says, else local",
+    )
+    run.add_argument("--workers", type=positive, help="workers (default: GPUs or cores)")
     run.add_argument("--retry-failed", action="store_true", help="run failed runs once more")
     run.add_argument(
         "--pilot",
@@ -140,15 +149,39 @@ def _add_training(add: _Adder) -> None:
         "claim and train runs of a study that `ablate run` queued, until none is left",
         "ablate worker quickstart",
         tracked=True,
+        stored=True,
     )
-    worker.add_argument("--parent", type=int, help="stop when this process is gone")
+    worker.add_argument(
+        "--workers",
+        type=positive,
+        help="processes that train (default: one for each visible GPU, or for each group of GPUs "
+        "that a run needs; one without GPUs)",
+    )
+    worker.add_argument(
+        "--top-up",
+        action="store_true",
+        help="when a signal says that the time limit is near, place a successor",
+    )
+    worker.add_argument("--parent", type=int, help=argparse.SUPPRESS)
 
 
-def _add_reading(add: _Adder) -> None:
+def _add_reading(add: CommandAdder) -> None:
     status = add(
-        "status", commands.status, "how far a study is", "ablate status quickstart --watch"
+        "status",
+        commands.status,
+        "how far a study is",
+        "ablate status quickstart --watch",
+        tracked=True,
+        stored=True,
     )
     status.add_argument("--watch", action="store_true", help="follow until every run has ended")
+    add(
+        "cancel",
+        commands.cancel,
+        "have all workers of a study save what they train, give it back and end",
+        "ablate cancel quickstart",
+        stored=True,
+    )
     show = add(
         "show",
         commands.show,
@@ -175,7 +208,7 @@ def _add_reading(add: _Adder) -> None:
     show.add_argument("--json", action="store_true", help="print the record and all curves as JSON")
 
 
-def _add_results(add: _Adder) -> None:
+def _add_results(add: CommandAdder) -> None:
     add(
         "sync",
         commands.sync,
@@ -200,7 +233,7 @@ def _add_results(add: _Adder) -> None:
     ui.add_argument("--port", type=positive, default=UI_PORT, help="port (default: %(default)s)")
 
 
-def _add_query(add: _Adder) -> None:
+def _add_query(add: CommandAdder) -> None:
     parser = add(
         "query",
         query.query,
@@ -236,60 +269,6 @@ def _add_query(add: _Adder) -> None:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--csv", action="store_true", help="print CSV, with numbers in full")
     output.add_argument("--json", action="store_true", help="print all that the runs have as JSON")
-
-
-class _Adder:
-    """Adds subcommands that share their common options."""
-
-    def __init__(self, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-        self._subparsers = subparsers
-
-    def __call__(
-        self,
-        name: str,
-        action: Callable[[argparse.Namespace], int],
-        summary: str,
-        example: str,
-        *,
-        study: bool = True,
-        several: bool = False,
-        settable: bool = False,
-        tracked: bool = False,
-    ) -> argparse.ArgumentParser:
-        parser = self._subparsers.add_parser(
-            name, help=summary, description=summary, epilog=f"example: {example}"
-        )
-        parser.set_defaults(action=action)
-        if several:
-            parser.add_argument(
-                "studies",
-                nargs="+",
-                metavar="study",
-                help="a shipped study or the path of a study file; of several, the report compares "
-                "the cells that they share",
-            )
-        elif study:
-            parser.add_argument("study", help="a shipped study or the path of a study file")
-        if settable:
-            parser.add_argument(
-                "--set",
-                action="append",
-                default=[],
-                metavar="KEY=VALUE",
-                help="override a key of the study, such as training.max_steps=200; repeatable",
-            )
-        parser.add_argument(
-            "--home",
-            type=Path,
-            default=DEFAULT_HOME,
-            help="folder of runs, caches and the tracking store (default: %(default)s)",
-        )
-        if tracked:
-            parser.add_argument(
-                "--tracking-uri",
-                help="MLflow tracking store (default: the SQLite file HOME/mlflow.db)",
-            )
-        return parser
 
 
 if __name__ == "__main__":

@@ -42,18 +42,18 @@ class ProgressDisplay(Protocol):
 
 
 @contextmanager
-def progress_display(console: Console) -> Iterator[ProgressDisplay]:
-    """A live display on a terminal, a line now and then anywhere else."""
+def progress_display(console: Console, *, live: bool = True) -> Iterator[ProgressDisplay]:
+    """A live display on a terminal, a line now and then anywhere else or if that is asked for."""
     remaining, started = RemainingTime(), time.monotonic()
-    if not console.is_terminal:
+    if not (live and console.is_terminal):
         yield _PlainProgress(console, remaining, started)
         return
-    with Live(console=console, refresh_per_second=4, transient=False) as live:
+    with Live(console=console, refresh_per_second=4, transient=False) as display:
 
         def show(progress: Progress) -> None:
             now = time.monotonic()
             left = remaining.estimate_s(progress, now)
-            live.update(_progress_panel(progress, now - started, left))
+            display.update(_progress_panel(progress, now - started, left))
 
         yield show
 

@@ -28,12 +28,24 @@ def new_record(plan: Plan, planned: PlannedRun, attempt: int, outcome: Outcome) 
     )
 
 
-def finish(run: RunDirectory, record: RunRecord) -> None:
-    """Publish the record of an attempt that the ledger knows to be the run's end."""
+def finish(run: RunDirectory, record: RunRecord) -> bool:
+    """Publish the record of an attempt that the ledger knows to be the run's end.
+
+    Whoever does so may have been suspended, and the run tried again: what later attempts saved and
+    published stays.
+
+    Returns:
+        Whether the record is the run's own now.
+    """
     if record.outcome is not Outcome.FAILED:  # a retry goes on from there
         for attempt in run.attempts():
-            attempt.remove_checkpoints()
+            if attempt.number <= record.attempt:
+                attempt.remove_checkpoints()
+    published = run.record()
+    if published is not None and published.attempt > record.attempt:
+        return False
     run.publish(record)
+    return True
 
 
 def spent_s(run: RunDirectory, *, before: int | None = None) -> float:

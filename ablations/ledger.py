@@ -17,75 +17,55 @@ import os
 import socket
 import time
 import uuid
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from ablations.claims import BEAT, ERROR, MINUTES, OUTCOME, OWNER, PRUNED_BY, RELEASED, STEP, Claim
-from ablations.storage import open_storage, patiently
-from studies.records import Outcome
+from ablations.claims import BEAT_S, ERROR, KIND, OWNER, RELEASED, Claim, Failure, Pulse
+from ablations.run_status import (
+    RETRY_OF,
+    FailedAttempt,
+    RunState,
+    RunStatus,
+    failed_attempts,
+    is_superseded,
+)
+from ablations.storages.opening import open_storage
+from ablations.storages.patience import patiently
+from ablations.trial_index import RUN_KEY, TrialIndex
 
 GRACE_S = 30.0
-MAX_LOST_ATTEMPTS = 5
-"""Attempts at a run that may die without a word before the run counts as failed."""
+QUEUE_AHEAD = 256
+"""Most runs that wait in the storage at a time: every look at the queue reads all that wait."""
 
-RUN_KEY = "run_key"
-RETRY_OF = "retry_of"
-"""Number of the failed or pruned trial that a trial was queued to retry."""
+ALIVE_S = 4 * BEAT_S
+"""How long ago an attempt that is alive has beaten at most, on a database that answers."""
 
-
-class RunState(StrEnum):
-    """Where a planned run stands."""
-
-    UNQUEUED = "unqueued"
-    WAITING = "waiting"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    DIVERGED = "diverged"
-    PRUNED = "pruned"
-    FAILED = "failed"
-
-    def is_ended(self) -> bool:
-        """Whether nothing more happens to the run by itself."""
-        return self not in (RunState.UNQUEUED, RunState.WAITING, RunState.RUNNING)
-
-
-@dataclass(frozen=True)
-class RunStatus:
-    """State of one run, from its trials."""
-
-    state: RunState
-    attempt: int | None = None
-    """Trial that the state comes from."""
-    step: int = 0
-    """Last step that a running attempt told."""
-    minutes: float = 0.0
-    """Of training up to there, in a run of minutes."""
-    owner: str = ""
-    error: str = ""
-    pruned_by: str | None = None
-    """As in the record of the run."""
+CANCELLED = "cancelled"
 
 
 class Ledger:
-    """The runs of one study in one Optuna storage; `existing` only reads a ledger that is there."""
+    """The runs of one study in one Optuna storage; `existing` opens a ledger that is there.
+
+    Raises:
+        KeyError: `existing`, and the storage has no such study.
+    """
 
     def __init__(
-        self, url: str, study: str, *, grace_s: float = GRACE_S, existing: bool = False
+        self, url: str, name: str, *, grace_s: float = GRACE_S, existing: bool = False
     ) -> None:
-        self._storage = patiently(open_storage, url, existing=existing)
+        self.url, self.name = url, name
+        self._storage = open_storage(url, existing=existing)
         if not existing:
-            patiently(
-                optuna.create_study, study_name=study, storage=self._storage, load_if_exists=True
-            )
-        self._study_id = patiently(self._storage.get_study_id_from_name, study)
+            optuna.create_study(study_name=name, storage=self._storage, load_if_exists=True)
+        self._study_id = self._storage.get_study_id_from_name(name)
+        self._index = TrialIndex()
         self._grace_s = grace_s
-        self._watched: dict[int, tuple[object, float]] = {}
+        self._watched: dict[int, tuple[int, float]] = {}
+        self._seen_alive: set[int] = set()
         self._watched_at = time.monotonic()
 
     @property
@@ -101,7 +81,8 @@ class Ledger:
         `pruners` says what prunes each run by now, as records say it, and None for nothing: what
         was pruned by anything else is as if it had not been queued.
         """
-        statuses = {key: _status(trials) for key, trials in self._by_run_key(run_keys).items()}
+        index = self._look()
+        statuses = {key: index.status_of(key) for key in run_keys}
         if pruners is None:
             return statuses
         return statuses | {
@@ -118,25 +99,28 @@ class Ledger:
         retry_failed: bool = False,
         pruners: Mapping[str, str | None] | None = None,
     ) -> None:
-        """Queue every run that has neither ended nor is queued or running; fail silent attempts.
+        """Queue what has neither ended nor is queued or running; fail silent attempts.
 
-        What has ended is said by `statuses`.
+        A long plan is queued bit by bit, in its order. What has ended is said by `statuses`.
 
         Any number of processes may do this at once: a run that is queued twice is trained once.
         """
         self._fail_silent_attempts()
-        for key, status in self.statuses(run_keys, pruners=pruners).items():
-            failed = status.state is RunState.FAILED
-            if status.state is RunState.UNQUEUED or (failed and retry_failed):
+        statuses = self.statuses(run_keys, pruners=pruners)
+        room = QUEUE_AHEAD - sum(s.state is RunState.WAITING for s in statuses.values())
+        for key, status in statuses.items():
+            retried = retry_failed and status.state is RunState.FAILED
+            if retried or (room > 0 and status.state is RunState.UNQUEUED):
                 ended = status.attempt is not None
                 attrs = {RUN_KEY: key, **({RETRY_OF: status.attempt} if ended else {})}
                 template = create_trial(state=TrialState.WAITING, user_attrs=attrs)
                 patiently(self._storage.create_new_trial, self._study_id, template)
+                room -= 1
 
     def claim(self, run_keys: Iterable[str]) -> Claim | None:
         """Take the waiting run that comes first among these, or None when there is none."""
         place = {key: number for number, key in enumerate(run_keys)}
-        waiting = self._trials((TrialState.WAITING,))
+        waiting = self._look().open_trials(TrialState.WAITING)
         known = [trial for trial in waiting if trial.user_attrs.get(RUN_KEY) in place]
         for trial in sorted(known, key=lambda trial: place[trial.user_attrs[RUN_KEY]]):
             claim = self._try_to_claim(trial)
@@ -144,15 +128,53 @@ class Ledger:
                 return claim
         return None
 
-    def fail_attempts_of(self, owner_prefix: str, *, released: str | None = None) -> int:
+    def cancel(self) -> None:
+        """Ask all workers to give their runs back and to end."""
+        patiently(self._storage.set_study_user_attr, self._study_id, CANCELLED, True)
+
+    def take_up(self) -> None:
+        """Let workers work again."""
+        if self.is_cancelled():
+            patiently(self._storage.set_study_user_attr, self._study_id, CANCELLED, False)
+
+    def is_cancelled(self) -> bool:
+        """Whether workers were asked to end."""
+        attrs = patiently(self._storage.get_study_user_attrs, self._study_id)
+        return bool(attrs.get(CANCELLED, False))
+
+    def all_seen_alive(self) -> bool:
+        """Whether each running attempt has beaten just now, and before that while we watched."""
+        now = time.monotonic()
+        return all(
+            number in self._seen_alive and now - since < ALIVE_S
+            for number, (_, since) in self._watched.items()
+        )
+
+    def failed_attempts(self, run_keys: Iterable[str]) -> dict[str, list[FailedAttempt]]:
+        """The attempts at each run that failed, those included that others came after."""
+        index = self._look()
+        return {key: failed_attempts(index.trials_of(key)) for key in run_keys}
+
+    def attempts(self) -> int:
+        """Attempts that have begun so far, at any run."""
+        return self._look().begun()
+
+    def fail_attempts_of(
+        self, owner_prefix: str, failure: Failure | None = Failure.LOST, why: str = ""
+    ) -> int:
         """Fail the running attempts of a worker that is known to be dead; returns how many.
 
-        `released` says why the worker was killed on purpose: that is not held against its run.
+        Args:
+            owner_prefix: of the worker.
+            failure: what it died of; None where it was killed on purpose, which is not held
+                against its run.
+            why: in words.
         """
-        trials = self._trials((TrialState.RUNNING,))
+        trials = self._look().open_trials(TrialState.RUNNING)
         own = [t for t in trials if str(t.user_attrs.get(OWNER, "")).startswith(owner_prefix)]
         for trial in own:
-            self._fail(trial, released)
+            told = {ERROR: why} if why else {}
+            self._fail(trial, {RELEASED: why} if failure is None else {KIND: failure, **told})
         return len(own)
 
     def _try_to_claim(self, trial: FrozenTrial) -> Claim | None:
@@ -163,94 +185,58 @@ class Ledger:
             if not patiently(self._storage.set_trial_state_values, trial_id, TrialState.RUNNING):
                 return None
             patiently(set_attr, trial_id, OWNER, owner)
-            others = self._by_run_key([key])[key]
-            if _is_superseded(trial, others):
+            if is_superseded(trial, self._look().trials_of(key)):
                 patiently(set_attr, trial_id, RELEASED, "the run was queued twice")
                 patiently(self._storage.set_trial_state_values, trial_id, TrialState.FAIL)
                 return None
         except UpdateFinishedTrialError:
             return None
-        return Claim(self._storage, trial_id, trial.number, key, owner)
+        return Claim(self._storage, trial_id, trial.number, key, owner, self._says_to_stop)
 
     def _fail_silent_attempts(self) -> None:
         """Fail the attempts whose beat stood still for a whole grace period, on our own clock."""
         now = time.monotonic()
         if now - self._watched_at > self._grace_s / 2:
             self._watched.clear()  # we were not looking: nobody may be judged by that time
+            self._seen_alive.clear()
         self._watched_at = now
-        running = {t.number: t for t in self._trials((TrialState.RUNNING,))}
+        running = {t.number: t for t in self._look().open_trials(TrialState.RUNNING)}
         self._watched = {n: seen for n, seen in self._watched.items() if n in running}
         for number, trial in running.items():
-            beat = trial.user_attrs.get(BEAT)
+            beat = Pulse.of(trial.user_attrs).beat
             last_beat, since = self._watched.setdefault(number, (beat, now))
             if last_beat != beat:
                 self._watched[number] = (beat, now)
+                self._seen_alive.add(number)
             elif now - since > self._grace_s:
-                self._fail(trial)
+                self._fail(trial, {})
 
-    def _fail(self, trial: FrozenTrial, released: str | None = None) -> None:
+    def _says_to_stop(self) -> bool:
+        """Whether workers were asked to end, in one try."""
+        return bool(self._storage.get_study_user_attrs(self._study_id).get(CANCELLED, False))
+
+    def _fail(self, trial: FrozenTrial, attrs: Mapping[str, str]) -> None:
         try:
-            if released:
-                patiently(self._storage.set_trial_user_attr, trial._trial_id, RELEASED, released)
+            for name, value in attrs.items():
+                patiently(self._storage.set_trial_user_attr, trial._trial_id, name, value)
             patiently(self._storage.set_trial_state_values, trial._trial_id, TrialState.FAIL)
         except UpdateFinishedTrialError:
             return  # it ended by itself in the meantime
 
-    def _trials(self, states: tuple[TrialState, ...] | None = None) -> list[FrozenTrial]:
-        get = self._storage.get_all_trials
-        trials = patiently(get, self._study_id, deepcopy=False, states=states)
-        return sorted(trials, key=lambda trial: trial.number)
-
-    def _by_run_key(self, run_keys: Iterable[str]) -> dict[str, list[FrozenTrial]]:
-        found: dict[str, list[FrozenTrial]] = defaultdict(list)
-        for trial in self._trials():
-            found[trial.user_attrs.get(RUN_KEY, "")].append(trial)
-        return {key: found.get(key, []) for key in run_keys}
+    def _look(self) -> TrialIndex:
+        """The queue as it is now."""
+        trials = patiently(self._storage.get_all_trials, self._study_id, deepcopy=False)
+        self._index.update(sorted(trials, key=lambda trial: trial.number))
+        return self._index
 
 
 def owner_prefix(pid: int | None = None) -> str:
-    """Start of the owner name of the claims of a process on this host."""
-    return f"{socket.gethostname()}:{pid or os.getpid()}:"
+    """Start of the owner name of the claims of a process on this host.
 
-
-def _status(trials: Sequence[FrozenTrial]) -> RunStatus:
-    retried = _last_retried(trials)
-    standing = [t for t in trials if t.state is not TrialState.PRUNED or t.number > retried]
-    for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING):
-        trial = next((t for t in standing if t.state is state), None)
-        if trial is not None:
-            attrs, ended = trial.user_attrs, trial.state.is_finished()
-            name = attrs.get(OUTCOME, Outcome.COMPLETED) if ended else state.name
-            return RunStatus(
-                RunState(str(name).lower()),
-                trial.number,
-                step=attrs.get(STEP, 0),
-                minutes=attrs.get(MINUTES, 0.0),
-                owner=attrs.get(OWNER, ""),
-                pruned_by=attrs.get(PRUNED_BY),
-            )
-    recent = [t for t in trials if RELEASED not in t.user_attrs and t.number > retried]
-    last = recent[-1] if recent else None
-    if last is not None and ERROR in last.user_attrs:
-        return RunStatus(RunState.FAILED, last.number, error=last.user_attrs[ERROR])
-    if last is not None and len(recent) >= MAX_LOST_ATTEMPTS:
-        error = f"the worker died {len(recent)} times without a word (out of memory?)"
-        return RunStatus(RunState.FAILED, last.number, error=error)
-    return RunStatus(RunState.UNQUEUED)
-
-
-def _is_superseded(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
-    """Whether an earlier trial of the run makes this one needless: it was queued twice."""
-    earlier = [t for t in trials if t.number < trial.number]
-    retried = _last_retried([*earlier, trial])
-    return any(
-        t.number > retried and (t.state is TrialState.PRUNED or ERROR in t.user_attrs)
-        if t.state in (TrialState.FAIL, TrialState.PRUNED)
-        else True
-        for t in earlier
-    )
-
-
-def _last_retried(trials: Sequence[FrozenTrial]) -> int:
-    """The trial up to which failures and prunings of a run no longer count, -1 for none."""
-    return max((int(t.user_attrs.get(RETRY_OF, -1)) for t in trials), default=-1)
+    Containers may share the name of a host, and count their processes apart.
+    """
+    try:
+        numbered_by = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        numbered_by = ""
+    return f"{socket.gethostname()}/{numbered_by}:{pid or os.getpid()}:"

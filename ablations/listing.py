@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ablations.ledger import Ledger, RunState, RunStatus
+from ablations.ledger_location import ledger_of
 from ablations.progress import Progress, measure
 from ablations.run_directory import StudyDirectory
-from ablations.storage import sqlite_url
+from ablations.run_status import RunState, RunStatus
 from studies.plan import Plan
 
 
 def statuses_of(plan: Plan, directory: StudyDirectory) -> dict[str, RunStatus]:
     """The status of each run of a study that was run under this home folder."""
     keys = [run.run_key for run in plan.runs]
-    if not directory.ledger_path.exists():
+    ledger = ledger_of(directory)
+    if ledger is None:
         return dict.fromkeys(keys, RunStatus(RunState.UNQUEUED))
-    url = sqlite_url(directory.ledger_path)
-    return Ledger(url, directory.study, existing=True).statuses(keys, pruners=plan.pruners)
+    return ledger.statuses(keys, pruners=plan.pruners)
 
 
 def progress_of(plan: Plan, directory: StudyDirectory) -> Progress:

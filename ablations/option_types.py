@@ -1,9 +1,11 @@
-"""Numbers as options of the command take them."""
+"""Values as options of the command take them."""
 
 from __future__ import annotations
 
 import argparse
 import math
+
+from ablations.redaction import TRACKING_PASSWORDS, has_password
 
 
 def positive(text: str) -> int:
@@ -40,3 +42,17 @@ def above_zero(text: str) -> float:
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return number
+
+
+def address(text: str) -> str:
+    """The address of a store, which gets into logs, other command lines and reports.
+
+    Raises:
+        ArgumentTypeError: it has a password in it.
+    """
+    if has_password(text):
+        raise argparse.ArgumentTypeError(
+            "it has a password in it, which others can read on this command line and in logs. "
+            + TRACKING_PASSWORDS
+        )
+    return text

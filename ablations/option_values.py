@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ablations.profiles import Profile, load_profile
 from ablations.run_directory import StudyDirectory
 from ablations.tracking_store import default_tracking_uri
 from studies.loading import load_study
@@ -24,5 +25,11 @@ def study_directory(options: argparse.Namespace) -> StudyDirectory:
 
 
 def tracking_uri(options: argparse.Namespace) -> str:
-    """The tracking store that is asked for, or that of the home folder."""
-    return options.tracking_uri or default_tracking_uri(options.home)
+    """The tracking store that is asked for, that of the profile, or that of the home folder."""
+    uri = options.tracking_uri or profile_of(options).tracking_uri
+    return uri or default_tracking_uri(options.home)
+
+
+def profile_of(options: argparse.Namespace) -> Profile:
+    """The profile that is asked for, or the user's default."""
+    return load_profile(options.profile)

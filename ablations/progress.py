@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ablations.ledger import RunState, RunStatus
+from ablations.run_status import RunState, RunStatus
 from studies.plan import Plan, PlannedRun
 from studies.protocol_levels import runs_of_a_cell
 

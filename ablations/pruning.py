@@ -28,8 +28,9 @@ from optuna.pruners import (
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ablations.run_directory import MetricRow
-from ablations.storage import AWAY
+from ablations.ledger import Ledger
+from ablations.metrics_file import MetricRow
+from ablations.storages.patience import is_away
 from studies import pruners
 from studies.metrics import VALIDATION_LOSS
 from studies.plan import Plan, PlannedRun
@@ -77,7 +78,7 @@ def build_pruner(name: str, options: Mapping[str, Scalar]) -> BasePruner:
 
 
 def run_pruning(
-    plan: Plan, run: PlannedRun, storage: BaseStorage, earlier: Iterable[MetricRow]
+    plan: Plan, run: PlannedRun, ledger: Ledger, earlier: Iterable[MetricRow]
 ) -> RunPruning | None:
     """What decides whether a run goes on, with the rows of earlier attempts; None for nothing."""
     pruning = plan.study.protocol.pruning
@@ -86,11 +87,12 @@ def run_pruning(
     losses = {
         row.step: row.values[VALIDATION_LOSS] for row in earlier if VALIDATION_LOSS in row.values
     }
-    return RunPruning(group_of(plan, run, pruning), run, pruning, storage, losses)
+    group = f"{ledger.name}/pruning/{group_of(plan, run, pruning)}"
+    return RunPruning(group, run, pruning, ledger.storage, losses)
 
 
 def group_of(plan: Plan, run: PlannedRun, pruning: Pruning) -> str:
-    """Name of the Optuna study of the runs that a run is compared with.
+    """Name of the group of runs that a run is compared with, in an Optuna study of their own.
 
     That is those of its seed: other settings of its variant in the search, and in the report all
     that are compared. With another pruner, or where cells are others by now, it is another study.
@@ -103,7 +105,7 @@ def group_of(plan: Plan, run: PlannedRun, pruning: Pruning) -> str:
         "cells": sorted(cell.cell_key for cell in cells),
     }
     of = f"search/{run.variant}" if of_search else "report"
-    return f"{plan.study.name}/pruning/{of}/seed-{run.seed}/{digest(told)}"
+    return f"{of}/seed-{run.seed}/{digest(told)}"
 
 
 class RunPruning:
@@ -131,7 +133,9 @@ class RunPruning:
         self._losses[step] = loss
         try:
             return self._answer(step)
-        except (*AWAY, UpdateFinishedTrialError) as error:
+        except Exception as error:
+            if not _is_no_answer(error):
+                raise
             log.warning("run %s goes on, since nobody says whether to: %s", self._key, error)
             return False
 
@@ -142,7 +146,9 @@ class RunPruning:
             state = _STATE_OF.get(outcome, TrialState.FAIL)
             values = loss if state is TrialState.COMPLETE else None
             study.tell(trial, values, state=state, skip_if_finished=True)
-        except (*AWAY, UpdateFinishedTrialError) as error:
+        except Exception as error:
+            if not _is_no_answer(error):
+                raise
             log.warning("the end of run %s could not be told to others: %s", self._key, error)
 
     @property
@@ -182,3 +188,8 @@ class RunPruning:
         self._trial.set_user_attr("settings", dict(self._run.settings))
         self._trial.set_user_attr(RUN_KEY, self._key)
         return study, self._trial
+
+
+def _is_no_answer(error: Exception) -> bool:
+    """Whether the storage is away, or another attempt at the run ended it."""
+    return is_away(error) or isinstance(error, UpdateFinishedTrialError)

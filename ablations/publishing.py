@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-import filelock
-
-from ablations.ledger import RunState
+from ablations.claims import Claim
 from ablations.listing import statuses_of
-from ablations.run_directory import (
-    AttemptDirectory,
-    MetricRow,
-    MetricsTail,
-    RunDirectory,
-    StudyDirectory,
-)
+from ablations.metrics_file import MetricRow, MetricsTail
+from ablations.run_directory import AttemptDirectory, RunDirectory, StudyDirectory
+from ablations.run_status import RunState
+from ablations.tracking_errors import reason
 from studies.diagnostics import TAPS
 from studies.digests import digest_tags
 from studies.metrics import split_series
@@ -53,13 +49,19 @@ class RunPublisher:
     """Brings one run in the tracking store up to what its directory says."""
 
     def __init__(
-        self, directory: RunDirectory, attempt: AttemptDirectory, plan: Plan, planned: PlannedRun
+        self,
+        directory: RunDirectory,
+        attempt: AttemptDirectory,
+        plan: Plan,
+        planned: PlannedRun,
+        claim: Claim | None = None,
     ) -> None:
+        self._claim = claim
         self._directory = directory
         self._attempt = attempt
         self._plan, self._planned = plan, planned
         self._run: Run | None = None
-        self._tail = MetricsTail(attempt)
+        self._tail = MetricsTail(attempt.metrics_path)
         self._unsent: list[MetricRow] = []
         self._record: RunRecord | None = None
         self._closed = False
@@ -78,32 +80,52 @@ class RunPublisher:
     def advance(self, tracking: Tracking, study: TrackedStudy) -> None:
         """Send what is not yet sent; whatever it raises, calling it again goes on from there."""
         closed = self._closed  # rows that are written after this line are for the next call
+        final_step = self._final_step(closed)
         if self._run is None:
             self._run = self._opened(tracking, study)
         self._unsent += self._tail.new_rows()
         record = self._record if closed else None
         summary = record.summary if record else {}
+        final = [row for row in self._unsent if row.step <= final_step]
         tracking.log(
             self._run,
-            [*_triples(self._unsent, study.taps), *((0, k, v) for k, v in summary.items())],
+            [*_triples(final, study.taps), *((0, k, v) for k, v in summary.items())],
         )
-        self._unsent.clear()
+        self._unsent = [row for row in self._unsent if row.step > final_step]
         if not closed or self.done:
             return
         if record is not None:
             self._finish(tracking, self._run, record)
-        else:
+        elif self._is_latest(tracking, self._run):
             tracking.log(self._run, tags={"outcome": Outcome.MISSING.value})
             tracking.client.set_terminated(self._run.info.run_id, "KILLED")
         self.done = True
 
+    def _final_step(self, closed: bool) -> float:
+        """Step up to which rows stay as they are, whoever goes on with the run.
+
+        What comes after it is trained again where this attempt dies, and is not the same to the
+        last digit on a GPU: a step that was sent twice would show twice.
+        """
+        if closed and self._record is not None:
+            return math.inf
+        if not closed and self._claim is not None:
+            return self._claim.confirmed
+        return max((attempt.saved_step() for attempt in self._directory.attempts()), default=0)
+
     def _opened(self, tracking: Tracking, study: TrackedStudy) -> Run:
         from ablations.tracking import TrackedRun
+        from ablations.tracking_store import tracking_lock
 
         self._directory.path.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(self._directory.path / ".tracking.lock"):
+        with tracking_lock(self._directory.path):
             tracked = TrackedRun.of(self._plan, self._planned)
             return tracking.open_run(study, tracked, self._attempt.number)
+
+    def _is_latest(self, tracking: Tracking, run: Run) -> bool:
+        """Whether no other attempt goes on with the run, or has ended it, by the store's word."""
+        tags = tracking.client.get_run(run.info.run_id).data.tags
+        return bool(tags.get("attempt") == str(self._attempt.number))
 
     def _finish(self, tracking: Tracking, run: Run, record: RunRecord) -> None:
         directory = self._directory
@@ -159,7 +181,7 @@ class PublishingThread(threading.Thread):
                 self._away = False
             except Exception as error:  # training goes on whatever the store does
                 if not self._away:
-                    log.warning("tracking is away (%s); runs are sent later", _brief(error))
+                    log.warning("tracking is away (%s); runs are sent later", reason(error))
                 self._away = True
             if closing and (self._away or not self._publishers):
                 return
@@ -256,7 +278,3 @@ def _tags(record: RunRecord) -> dict[str, object]:
         # Written last: a store that has it has everything.
         "recorded_attempt": record.attempt,
     }
-
-
-def _brief(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -8,10 +8,10 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablations.console import plain_console
+from ablations.option_values import is_study_file, tracking_uri
 from ablations.query_filter import Filter, Key, parse_filter
 from ablations.query_hints import why_nothing
 from ablations.query_table import show_runs
@@ -32,7 +32,7 @@ from ablations.stored_runs import (
     resolve,
     unknown,
 )
-from ablations.tracking_store import default_tracking_uri, require_store
+from ablations.tracking_store import require_store
 from studies.loading import load_study
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 def query(options: argparse.Namespace) -> int:
     """Print the runs of a tracking store that meet a filter."""
-    uri = options.tracking_uri or default_tracking_uri(options.home)
+    uri = tracking_uri(options)
     require_store(uri)  # before MLflow is imported, which takes longer than all the rest
     from ablations.tracking_search import RunSearch
 
@@ -78,7 +78,7 @@ def _count(found: int, shown: int) -> str:
 def _study(options: argparse.Namespace) -> str | None:
     """The name of a study that was given by it, or by the path of its file."""
     name: str | None = options.study
-    if name is not None and Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
+    if name is not None and is_study_file(name):
         return load_study(name).study.name
     return name
 

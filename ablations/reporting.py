@@ -18,6 +18,7 @@ from rich.console import Console
 
 from ablations.option_values import is_study_file, study_directory, tracking_uri
 from ablations.run_directory import joined_report_path
+from ablations.tracking_errors import reason
 from ablations.tracking_store import require_store
 from ablations.typed_commands import DEFAULT_UI, typed
 from reports.figures.venues import DEFAULT_VENUE, VENUES
@@ -108,11 +109,11 @@ def _links(results: StudyResults, options: argparse.Namespace) -> RunLinks | Non
         from reports.results.mlflow_source import link_runs
 
         links = link_runs(uri, study, address)
-        reason = f"it has no experiment {study!r}"
+        words = f"it has no experiment {study!r}"
     except Exception as error:
-        links, reason = None, str(error)
+        links, words = None, reason(error)
     if links is None:
-        print(f"links:     none to MLflow: {shorten(reason, REASON_LETTERS, placeholder=' ...')}")
+        print(f"links:     none to MLflow: {shorten(words, REASON_LETTERS, placeholder=' ...')}")
     return links
 
 
@@ -210,10 +211,13 @@ def _results(options: argparse.Namespace) -> StudyResults:
 
     directory = study_directory(options)
     if options.from_tracking:
+        from ablations.tracking_errors import explaining
         from reports.results.mlflow_source import load_tracked_study
 
-        require_store(tracking_uri(options))
-        results = load_tracked_study(tracking_uri(options), directory.study)
+        uri = tracking_uri(options)
+        require_store(uri)
+        with explaining(uri):
+            results = load_tracked_study(uri, directory.study)
     else:
         directory.load_plan()
         results = load_results(directory.path)
@@ -269,7 +273,7 @@ def _log(
             folder = f"{JOINED_FOLDER}/{results.name}" if is_joined else FOLDER
             run = log_report(Tracking(uri), study, manifest, folder)
         except Exception as error:
-            print(f"logged:    not to MLflow: {str(error).splitlines()[0][:200]}")
+            print(f"logged:    not to MLflow: {reason(error)}")
         else:
             of = f"run of {study}," if is_joined else "study's run"
             print(f"logged:    artifact {folder}/ of the {of} {run.info.run_id}")

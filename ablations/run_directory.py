@@ -3,7 +3,8 @@
 <home>/<study>/plan.json            the resolved plan
                study.yaml           the study file as it was given
                registration.json    what the study said before its first run; written once
-               ledger.db            the queue (Optuna)
+               ledger.db            the queue (Optuna), or ledger.json, which says where it is
+               fleet.json           who works on it, where a scheduler places workers
                runs/<run key>/record.json, history.parquet, spec.json
                               attempt-<n>/metrics.jsonl, definitions.json, record.json,
                                           error.txt, step-<n>.ckpt
@@ -13,15 +14,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from ablations.files import replacing, write_atomically
+from ablations.metrics_file import MetricRow, MetricsTail, metrics_line
 from lightning_modules.checkpoints import list_checkpoints
 from studies.errors import AblationError
 from studies.metrics import Metric
@@ -35,14 +35,6 @@ log = logging.getLogger(__name__)
 _DEFINITIONS = TypeAdapter(dict[str, Metric])
 
 
-@dataclass(frozen=True)
-class MetricRow:
-    """Values recorded at one step."""
-
-    step: int
-    values: dict[str, float]
-
-
 class StudyDirectory:
     """The folder of one study."""
 
@@ -52,6 +44,8 @@ class StudyDirectory:
         self.plan_path = self.path / "plan.json"
         self.registration_path = self.path / REGISTRATION_FILE
         self.ledger_path = self.path / "ledger.db"
+        self.ledger_file_path = self.path / "ledger.json"
+        self.fleet_path = self.path / "fleet.json"
         self.report_path = self.path / "report"
 
     def save_plan(self, plan: Plan, study_text: str) -> None:
@@ -192,7 +186,11 @@ class AttemptDirectory:
 
     def read_metrics(self) -> list[MetricRow]:
         """Rows written so far; the torn last line of a killed writer is left out."""
-        return MetricsTail(self).new_rows()
+        return MetricsTail(self.metrics_path).new_rows()
+
+    def saved_step(self) -> int:
+        """Step of the newest checkpoint, 0 without one."""
+        return max((checkpoint.step for checkpoint in list_checkpoints(self.path)), default=0)
 
     def remove_checkpoints(self) -> None:
         """Free the space of an attempt whose run has ended."""
@@ -208,75 +206,7 @@ class AttemptDirectory:
         """Start with what an earlier attempt recorded up to the step that is resumed from."""
         kept = [row for row in earlier.read_metrics() if row.step <= step]
         self.path.mkdir(parents=True, exist_ok=True)
-        lines = "".join(_line(row.step, row.values) for row in kept)
-        write_atomically(self.metrics_path, lines)
-
-
-class MetricsTail:
-    """Reads an attempt's metrics as they grow."""
-
-    def __init__(self, attempt: AttemptDirectory) -> None:
-        self._path = attempt.metrics_path
-        self._offset = 0
-
-    def new_rows(self) -> list[MetricRow]:
-        """Rows that were written since the last call."""
-        if not self._path.exists():
-            return []
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self._offset += len(whole) + len(newline)
-        rows = (json.loads(line) for line in whole.splitlines())
-        return [MetricRow(row["step"], row["values"]) for row in rows]
-
-
-class MetricsFile:
-    """Writes an attempt's rows one after the other; a full disk delays rows and stops nothing."""
-
-    def __init__(self, attempt: AttemptDirectory) -> None:
-        self._path = attempt.metrics_path
-        self._size = self._path.stat().st_size
-        self._pending = b""
-        self._error: OSError | None = None
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Record finite values at an optimiser step."""
-        self._pending += _line(step, values).encode()
-        self._flush()
-
-    def close(self) -> None:
-        """Write what is pending.
-
-        Raises:
-            OSError: it still cannot be written.
-        """
-        self._flush()
-        if self._pending and self._error:
-            raise self._error
-
-    def _flush(self) -> None:
-        try:
-            self._write_pending()
-        except OSError as error:
-            if self._error is None:
-                log.warning("rows stay in memory until %s can be written: %s", self._path, error)
-            self._error = error
-        else:
-            self._size += len(self._pending)
-            self._pending = b""
-
-    def _write_pending(self) -> None:
-        """Write at the end of the last whole row, over what an earlier try may have left there."""
-        with self._path.open("r+b", buffering=0) as file:
-            file.seek(self._size)
-            rest = memoryview(self._pending)
-            while rest:
-                rest = rest[file.write(rest) :]
-
-
-def _line(step: int, values: Mapping[str, float]) -> str:
-    return json.dumps({"step": step, "values": dict(values)}, allow_nan=False) + "\n"
+        write_atomically(self.metrics_path, "".join(metrics_line(r.step, r.values) for r in kept))
 
 
 def _number(path: Path) -> int:

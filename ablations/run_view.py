@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ablations.run_directory import AttemptDirectory, MetricRow, RunDirectory
+from ablations.metrics_file import MetricRow
+from ablations.run_directory import AttemptDirectory, RunDirectory
 from ablations.run_lookup import FoundRun
 from studies.diagnostics import PLACES
 from studies.metrics import METRICS, Metric, split_series

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import filelock
@@ -13,6 +14,11 @@ from studies.records import Outcome, RunRecord
 from studies.search import advance, take_up
 from studies.tried import Tried
 from studies.values import Scalar
+
+log = logging.getLogger(__name__)
+
+LOCK_PATIENCE_S = 30.0
+"""How long a process waits for another that takes the search further."""
 
 
 def store_plan(plan: Plan, study_text: str, directory: StudyDirectory) -> Plan:
@@ -39,12 +45,22 @@ class SearchKeeper:
         self._records: dict[str, RunRecord] = {}
 
     def go_on(self) -> Plan:
-        """The stored plan, taken as far as the records allow."""
-        with _lock(self._directory):
-            stored = self._stored.read()
-            plan = self._advanced(stored)
-            if plan is not stored:
-                self._directory.update_plan(plan)
+        """The stored plan, taken as far as the records allow.
+
+        While another process is at it for very long, such as one that is suspended, the plan stays.
+        """
+        stored = self._stored.read()
+        if stored.is_settled:
+            return stored
+        try:
+            with _lock(self._directory, LOCK_PATIENCE_S):
+                stored = self._stored.read()
+                plan = self._advanced(stored)
+                if plan is not stored:
+                    self._directory.update_plan(plan)
+        except filelock.Timeout:
+            log.warning("the search waits: another process holds %s", self._directory.path)
+            return stored
         return plan
 
     def _advanced(self, plan: Plan) -> Plan:
@@ -64,8 +80,9 @@ class SearchKeeper:
         return self._records[run_key]
 
 
-def _lock(directory: StudyDirectory) -> filelock.BaseFileLock:
-    return filelock.FileLock(directory.path / ".plan.lock")
+def _lock(directory: StudyDirectory, timeout_s: float = -1) -> filelock.BaseFileLock:
+    """Keeps the plan from being changed by two at once; waits for ever with a timeout of -1."""
+    return filelock.FileLock(directory.path / ".plan.lock", timeout=timeout_s)
 
 
 def _propose(

@@ -15,9 +15,10 @@ from optuna.trial import create_trial
 
 from ablations.claims import Fenced
 from ablations.ended_runs import finish, ledger_value, new_record, spent_s
-from ablations.ledger import Ledger, RunState
+from ablations.ledger import Ledger
 from ablations.pruning import build_pruner
 from ablations.run_directory import StudyDirectory
+from ablations.run_status import RunState
 from studies.plan import Plan, PlannedRun
 from studies.protocol import Pruning
 from studies.pruners import PRUNERS

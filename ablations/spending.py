@@ -12,10 +12,10 @@ from rich.console import Console
 
 from ablations.cost import Costing, Estimate
 from ablations.cost_words import spending, unmeasured
-from ablations.ledger import RunState
 from ablations.listing import statuses_of
 from ablations.machine import this_machine
 from ablations.run_directory import StudyDirectory
+from ablations.run_status import RunState
 from studies.errors import AblationError
 from studies.plan import Plan
 

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default blocks for minutes
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -24,7 +22,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from ablations.tracking_registration import send_registration
-from ablations.tracking_store import artifact_root, prepare_store, store_lock
+from ablations.tracking_store import artifact_root, prepare_store, store_lock, tracking_lock
 from ablations.tracking_views import description, saved_views
 from studies.configuration import leaf_name
 from studies.plan import Cell, Column, Plan, PlannedRun, Stage
@@ -97,7 +95,7 @@ class Tracking:
             directory: the study's folder; its lock keeps several processes from creating twice,
                 and its `plan.json`, `study.yaml` and `registration.json` become artifacts.
         """
-        with filelock.FileLock(directory / ".tracking.lock"):
+        with tracking_lock(directory):
             experiment = self._experiment(plan)
             existing = self._search(experiment.experiment_id, "tags.kind != ''")
             self._set_earlier_plans_aside(plan, existing)

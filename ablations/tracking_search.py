@@ -12,7 +12,8 @@ from typing import TypeVar
 from ablations.query_filter import EVERYTHING, Filter
 from ablations.stored_runs import STUDY, StoredRun
 from ablations.tracking import KIND  # it sets MLflow up, and so comes first
-from ablations.tracking_store import store_lock, unreadable
+from ablations.tracking_errors import explained
+from ablations.tracking_store import store_lock
 from studies.errors import AblationError, close_matches
 
 # isort: split
@@ -116,7 +117,7 @@ def _readable(uri: str) -> Iterator[None]:
     except AblationError:
         raise
     except Exception as error:
-        raise unreadable(uri, _brief(error)) from error
+        raise explained(uri, error) from error
 
 
 @contextlib.contextmanager
@@ -135,14 +136,6 @@ def _useful(words: str) -> str:
     """What MLflow says of a filter, without codes and lists of what it would take."""
     words = words.removeprefix("INVALID_PARAMETER_VALUE: ")
     return re.sub(r"(\.? Valid \w+( \w+)? are| not one of) .*", "", words, flags=re.DOTALL)
-
-
-def _brief(error: Exception) -> str:
-    """The first line, of errors of a connection the innermost one."""
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if "(Caused by " in line:
-        line = line.rpartition(": ")[2].removesuffix("))").rstrip("\"'")
-    return line[:200]
 
 
 def _unknown_study(study: str, uri: str, known: list[str]) -> AblationError:

@@ -11,11 +11,23 @@ import filelock
 from studies.errors import AblationError
 
 SQLITE = "sqlite:///"
+LOCK_PATIENCE_S = 120.0
+"""How long we wait for a process that prepares a store, or a study in it."""
+NONE = "none"
+"""In place of a store: workers send nothing, and whoever syncs does."""
 
 
 def default_tracking_uri(home: Path) -> str:
     """The store that a home folder has when no other is asked for."""
     return f"{SQLITE}{home.resolve() / 'mlflow.db'}"
+
+
+def store_of_workers(uri: str) -> str:
+    """Where workers on several machines send what they record: to a server, or nowhere.
+
+    A SQLite file is broken by machines that write it together.
+    """
+    return NONE if sqlite_path(uri) is not None else uri
 
 
 def prepare_store(uri: str) -> None:
@@ -64,7 +76,16 @@ def store_lock(uri: str) -> contextlib.AbstractContextManager[object]:
     if path is None:
         return contextlib.nullcontext()
     path.parent.mkdir(parents=True, exist_ok=True)
-    return filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    return filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_PATIENCE_S)
+
+
+def tracking_lock(folder: Path) -> contextlib.AbstractContextManager[object]:
+    """Held while what a folder stands for is made in a store, once.
+
+    Raises:
+        filelock.Timeout: when entered; another process has held it for long, perhaps suspended.
+    """
+    return filelock.FileLock(folder / ".tracking.lock", timeout=LOCK_PATIENCE_S)
 
 
 def artifact_root(uri: str, study: str) -> str | None:

@@ -10,8 +10,17 @@ import sys
 from pathlib import Path
 
 UI_HOST, UI_PORT = "127.0.0.1", 5000
+PROXY_PORT = 13000
 DEFAULT_UI = f"http://{UI_HOST}:{UI_PORT}"
 """Where `ablate ui` serves if nothing else is asked for."""
+_TRACKED = ("run", "worker", "status", "sync", "report", "query", "ui")
+_OPTIONS = {
+    "tracking_uri": _TRACKED,
+    "profile": _TRACKED,
+    "storage": ("run", "worker", "status", "cancel"),
+    "launcher": ("run",),
+}
+"""Options that go on to the next command, where it has them too."""
 DEFAULT_HOME = Path(os.environ.get("ABLATE_HOME", "ablate-out"))
 
 
@@ -25,14 +34,16 @@ def typed(name: str, options: argparse.Namespace) -> str:
     words = [sys.argv[0] if off_path else "ablate", name]
     if name == "run":
         words.append(options.study)
-        for setting in options.set:
+        for setting in getattr(options, "set", ()):
             words += ["--set", setting]
     else:
         words.append(_name_that_was_set(options) or options.study)
     if options.home != DEFAULT_HOME:
         words += ["--home", str(options.home)]
-    if options.tracking_uri:
-        words += ["--tracking-uri", options.tracking_uri]
+    for option, commands in _OPTIONS.items():
+        value = getattr(options, option, None)
+        if value and name in commands:
+            words += [f"--{option.replace('_', '-')}", value]
     return shlex.join(words)
 
 

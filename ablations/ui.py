@@ -71,10 +71,12 @@ def server_environment() -> dict[str, str]:
 def _links(directory: StudyDirectory, tracking_uri: str) -> dict[str, str]:
     """Name of each saved view to its path in the UI."""
     from ablations.tracking import Tracking
+    from ablations.tracking_errors import explaining
     from ablations.tracking_views import saved_views
 
     require_store(tracking_uri)
-    experiment = Tracking(tracking_uri).client.get_experiment_by_name(directory.study)
+    with explaining(tracking_uri):
+        experiment = Tracking(tracking_uri).client.get_experiment_by_name(directory.study)
     if experiment is None:
         raise AblationError(
             f"{tracking_uri} has no experiment {directory.study!r}. Run the study first, or send "

@@ -20,7 +20,7 @@ from pathlib import Path
 import ablations.worker
 from ablations.ledger import Ledger
 from ablations.run_directory import StudyDirectory
-from ablations.storage import sqlite_url
+from ablations.storages.sqlite import sqlite_url
 from ablations.tracking_store import default_tracking_uri
 from ablations.worker import Worker, WorkerSettings
 from studies.loading import load_study

@@ -46,6 +46,10 @@ class FileSink:
         """One line of JSON."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
 
+    def keep(self) -> bool:
+        """Lines are kept at once."""
+        return True
+
 
 def specification(steps: int) -> RunSpec:
     """The nanoGPT CPU setting: 4 layers, 4 heads, width 128, 12 sequences of 64 tokens."""

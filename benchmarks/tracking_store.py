@@ -19,7 +19,7 @@ from pathlib import Path
 from ablations.ledger import Ledger
 from ablations.publishing import is_tracked, sync_study
 from ablations.run_directory import AttemptDirectory, StudyDirectory
-from ablations.storage import sqlite_url
+from ablations.storages.sqlite import sqlite_url
 from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri
 from ablations.worker import Worker, WorkerSettings

@@ -85,7 +85,7 @@ class RunCallback(pl.Callback):
             pl_module,
             probe_BT,
             self._evaluation_BT,
-            trainer.precision_plugin.val_step_context,
+            trainer,
         )
         self._diagnostics.load_state_dict(self._diagnostics_state)
         reset_peak_memory(device)

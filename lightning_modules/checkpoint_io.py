@@ -11,21 +11,28 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from studies.errors import AblationError
+from studies.records import MetricSink
 
 RUN_KEY = "run_key"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target and renames; reads nothing but tensors and plain values."""
+    """Writes beside the target and renames; reads nothing but tensors and plain values.
 
-    def __init__(self, run_key: str) -> None:
+    There is no checkpoint while the numbers before it are not kept: whoever went on from it would
+    never make them again.
+    """
+
+    def __init__(self, run_key: str, sink: MetricSink) -> None:
         super().__init__()
-        self._run_key = run_key
+        self._run_key, self._sink = run_key, sink
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write a checkpoint; one that cannot be written is a warning, and training goes on."""
+        if not self._sink.keep():
+            return
         target = Path(path)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         # Constructor arguments come from the run spec, and may not be loadable as plain values.

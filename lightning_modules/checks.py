@@ -31,7 +31,7 @@ from lightning_modules.stream import fixed_batches, training_batch
 from lightning_modules.trainers import build_trainer, refuse_scaled_gradients
 from studies.errors import AblationError
 from studies.estimates import estimate
-from studies.records import Leak
+from studies.records import Leak, NoSink
 from studies.run_spec import RunSpec
 from studies.schema import ExecutionConfig, ModelConfig
 
@@ -128,7 +128,7 @@ class _Observer(pl.Callback):
             pl_module,
             self._batch_BT,
             [self._batch_BT],
-            trainer.precision_plugin.val_step_context,
+            trainer,
         )
         self.step.modules = self._suite.modules
         self._suite.probe(0)
@@ -171,7 +171,7 @@ def _train_one_step(module: pl.LightningModule, spec: RunSpec, vocabulary_size: 
     batch_BT = torch.randint(vocabulary_size, shape, generator=generator)
     observer = _Observer(spec, batch_BT)
     execution = ExecutionConfig(accelerator="cpu")
-    trainer = build_trainer(_quick(spec), execution, Path.cwd(), observer)
+    trainer = build_trainer(_quick(spec), execution, Path.cwd(), observer, NoSink())
     with interruptible():
         trainer.fit(module, train_dataloaders=_OneBatch(batch_BT))
     return observer.step

@@ -36,6 +36,8 @@ class ModelFacts:
     parameters_non_embedding: int
     flops_per_token: float | None
     """Forward and backward; None where it cannot be counted."""
+    norms_per_device: bool = False
+    """Whether it has batch norms that take the statistics of each device's share of a batch."""
 
 
 def model_facts(module: pl.LightningModule, spec: RunSpec, vocabulary_size: int) -> ModelFacts:

@@ -56,8 +56,8 @@ def measure_pace(
 ) -> Pace:
     """Rehearse a run, and work out what the whole of it takes.
 
-    A run on several devices is rehearsed on one of them, with its share of every batch: what they
-    say to each other is left out.
+    A run on several devices is rehearsed on one of them, with its share of every batch (where the
+    norm is `batch_position`, of two sequences at least): what they say to each other is left out.
 
     Args:
         spec: the run.
@@ -93,7 +93,8 @@ def measure_pace(
 
 
 def _on_one_device(spec: RunSpec, execution: ExecutionConfig) -> tuple[RunSpec, ExecutionConfig]:
-    share = max(1, spec.training.batch_size // execution.devices)
+    least = 2 * spec.training.accumulate if spec.model.norm == "batch_position" else 1
+    share = max(least, spec.training.batch_size // execution.devices)
     training = spec.training.model_copy(update={"batch_size": share})
     alone = execution.model_copy(update={"devices": 1, "strategy": "auto"})
     return spec.model_copy(update={"training": training}), alone

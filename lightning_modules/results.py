@@ -40,7 +40,7 @@ def run_result(
         outcome=_outcome(run),
         summary=_summary(spec, facts, run),
         leak=facts.leak,
-        facts={**_tags(spec, store, device), TARGET_LOSS: run.target.target},
+        facts={**_tags(spec, facts, store, device), TARGET_LOSS: run.target.target},
         definitions=METRICS | definitions_of(spec.diagnostics.enabled),
         digests=run.digests(),
     )
@@ -79,11 +79,14 @@ def _summary(spec: RunSpec, facts: ModelFacts, run: RunCallback) -> dict[str, fl
     return {k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)}
 
 
-def _tags(spec: RunSpec, store: TokenStore, device: torch.device) -> dict[str, Scalar]:
+def _tags(
+    spec: RunSpec, facts: ModelFacts, store: TokenStore, device: torch.device
+) -> dict[str, Scalar]:
     own = spec.module is not None
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": spec.training.precision,
         "initialization": "own" if own else resolve_initialization(spec.model),
+        **({"batch_norm": "per device"} if facts.norms_per_device else {}),
         **store.describe(),
     }

@@ -12,12 +12,17 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
 from lightning_modules.checkpoint_io import AtomicCheckpointIO
 from studies.errors import AblationError
+from studies.records import MetricSink
 from studies.run_spec import RunSpec
 from studies.schema import ExecutionConfig
 
 
 def build_trainer(
-    spec: RunSpec, execution: ExecutionConfig, directory: Path, callback: pl.Callback
+    spec: RunSpec,
+    execution: ExecutionConfig,
+    directory: Path,
+    callback: pl.Callback,
+    sink: MetricSink,
 ) -> pl.Trainer:
     """A lean trainer: what it would log, evaluate, save and show is the callback's business.
 
@@ -35,7 +40,7 @@ def build_trainer(
         accumulate_grad_batches=training.accumulate,
         gradient_clip_val=training.gradient_clip_norm,
         callbacks=[callback],
-        plugins=[AtomicCheckpointIO(spec.run_key), *_environment(execution)],
+        plugins=[AtomicCheckpointIO(spec.run_key, sink), *_environment(execution)],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

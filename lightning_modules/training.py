@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import torch
 from lightning_modules.callbacks import RunCallback
 from lightning_modules.data.token_store import TokenStore, build_token_store
 from lightning_modules.digests import SeenBatches
+from lightning_modules.gpt.norms import has_norms_per_device, synchronise_norms
 from lightning_modules.manners import quiet_lightning
 from lightning_modules.model_facts import ModelFacts, model_facts
 from lightning_modules.modules import build_module
@@ -106,7 +108,10 @@ def fit(
     with isolated_rng(), quiet_lightning():
         module = build_module(spec, store.vocabulary_size, context.schedule)
         facts = model_facts(module, spec, store.vocabulary_size)
-        trainer = build_trainer(spec, execution, context.directory, callback)
+        trainer = build_trainer(spec, execution, context.directory, callback, context.sink)
+        if trainer.world_size > 1:
+            synchronise_norms(module)
+            facts = replace(facts, norms_per_device=has_norms_per_device(module))
         # Lightning converts once a checkpoint is loaded, which has by then lost the precision.
         trainer.precision_plugin.convert_module(module)
         stream = TrainingStream(store, spec, trainer, context.seen)

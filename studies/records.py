@@ -39,10 +39,13 @@ def worst_leak(leaks: Iterable[Leak | None]) -> Leak | None:
 
 
 class MetricSink(Protocol):
-    """Where a training run puts its numbers; must return at once and never raise."""
+    """Where a training run puts its numbers; must never raise."""
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Record finite values at an optimiser step."""
+
+    def keep(self) -> bool:
+        """Put what was written where a crash spares it; False if that fails."""
 
 
 class NoSink:
@@ -50,6 +53,10 @@ class NoSink:
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Nothing is recorded."""
+
+    def keep(self) -> bool:
+        """Nothing can be lost."""
+        return True
 
 
 @dataclass(frozen=True)

@@ -97,12 +97,14 @@ RULES: tuple[Rule, ...] = (
         "raise batch_size or lower accumulate",
     ),
     Rule(
-        ("execution.devices", "model.norm", "module.import_path"),
-        lambda devices, norm, import_path: (
-            import_path is None and (devices or 1) > 1 and norm in BATCH_NORMS
+        ("training.batch_size", "training.accumulate", "execution.devices"),
+        lambda batch, accumulate, devices: (
+            batch % accumulate == 0 and batch % (accumulate * (devices or 1)) != 0
         ),
-        lambda *_: "1, since batch norm would take the statistics of each device's share alone",
-        "set devices to 1 and run more workers, or leave batch norm out",
+        lambda batch, accumulate, devices: (
+            f"a multiple of {accumulate * devices}: each device has an equal share of a micro-batch"
+        ),
+        "change batch_size, accumulate or execution.devices",
     ),
     Rule(
         ("training.warmup_steps", "training.max_steps"),

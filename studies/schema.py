@@ -179,7 +179,8 @@ class ExecutionConfig(Settings):
     accelerator: str = "auto"
     """Lightning accelerator."""
     devices: int = Field(1, ge=1)
-    """Devices per run."""
+    """Devices per run. Each has an equal share of a micro-batch; batch norms normalise the whole of
+    it."""
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto"
     """Lightning strategy. None that shards parameters: norms and updates would be those of a
     shard."""

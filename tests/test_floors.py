@@ -14,7 +14,7 @@ import pytest
 
 from ablations.ledger import Ledger
 from ablations.run_directory import StudyDirectory
-from ablations.storage import sqlite_url
+from ablations.storages.sqlite import sqlite_url
 from studies.loading import load_study
 from studies.planning import make_plan
 
@@ -40,9 +40,11 @@ ONLY_IN = {
         "ablations/pruning.py",
         "ablations/sampling.py",
         "ablations/seed_pruning.py",
-        "ablations/storage.py",
+        "ablations/run_status.py",
+        "ablations/storages/*.py",
+        "ablations/trial_index.py",
     ),
-    ("ablations", "sqlalchemy"): ("ablations/storage.py",),
+    ("ablations", "sqlalchemy"): ("ablations/storages/*.py",),
 }
 """Package and module to the files that alone may import it when they run."""
 

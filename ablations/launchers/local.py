@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablations.ranks import rank_environments
+from ablations.worker import WorkerSettings
 
 FAREWELL_S = 10.0
 """How long the other processes of a worker may take to end once the first is done."""
@@ -64,10 +65,15 @@ class LocalLauncher:
     """`CUDA_VISIBLE_DEVICES` of the workers, in turn; empty on a machine without GPUs."""
     processes_per_worker: int = 1
     """One for each device that a run trains on."""
+    log_name: str = "worker"
+    """Logs are called so, with the number of the worker."""
     workers: list[LocalWorker] = field(default_factory=list)
+    most: int = 0
+    """Most workers that were to be alive."""
 
     def start(self, count: int) -> None:
         """Start workers until `count` are alive."""
+        self.most = max(self.most, count)
         self.log_folder.mkdir(parents=True, exist_ok=True)
         taken = {worker.slot for worker in self.workers}
         free = (slot for slot in range(count) if slot not in taken)
@@ -93,7 +99,7 @@ class LocalLauncher:
         return self.reap()
 
     def _start_one(self, slot: int) -> LocalWorker:
-        log_path = self.log_folder / f"worker-{slot}.log"
+        log_path = self.log_folder / f"{self.log_name}-{slot}.log"
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
         if self.devices:
             environment["CUDA_VISIBLE_DEVICES"] = self.devices[slot % len(self.devices)]
@@ -121,12 +127,13 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], timeout_s: float) -> Non
             process.wait(max(0.0, deadline - time.monotonic()))
 
 
-def worker_command(study: str, home: Path, tracking_uri: str) -> list[str]:
+def worker_command(settings: WorkerSettings) -> list[str]:
     """The command line of a worker, as one would type it.
 
     With -P the modules of the working directory stay out of the way, as they do for `ablate`.
     """
-    return [
-        *(sys.executable, "-P", "-m", "ablations.cli", "worker", study),
-        *("--home", str(home), "--tracking-uri", tracking_uri),
+    words = [
+        *(sys.executable, "-P", "-m", "ablations.cli", "worker", settings.study),
+        *("--home", str(settings.home), "--tracking-uri", settings.tracking_uri),
     ]
+    return words + (["--storage", settings.storage] if settings.storage else [])

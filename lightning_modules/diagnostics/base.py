@@ -44,6 +44,8 @@ class Subject:
     """The fixed held-out probe batch, (B, T+1) tokens on the module's device."""
     precision: Precision = nullcontext
     """Makes the context in which validation steps run, such as autocast."""
+    ranks: int = 1
+    """Processes that train the module together; all of them look, at the same time."""
 
     def validation_loss(self, batch_BT: Tensor) -> Tensor:
         """The module's loss () on (B, T+1) tokens, in the mode that the module is in."""

@@ -20,6 +20,7 @@ from lightning_modules.diagnostics.taps import precise
 from lightning_modules.evaluation import evaluation_mode
 from lightning_modules.manners import unlogged
 from lightning_modules.schedule import Cost
+from lightning_modules.synchronisation import sum_over_ranks
 from studies.errors import AblationError
 from studies.metrics import Metric
 
@@ -111,7 +112,10 @@ class _Gradients:
         self._subject, self._batch_BT = subject, batch_BT
 
     def __call__(self, weights: Weights, wanted: Sequence[str]) -> dict[str, Tensor]:
-        """The gradient by each wanted parameter; zeros where the loss does not depend on it."""
+        """The gradient by each wanted parameter; zeros where the loss does not depend on it.
+
+        That of the mean loss over the ranks, each of which has a share of the batch.
+        """
         module = self._subject.module
         leaves = {name: value.detach() for name, value in weights.items()}
         for name in wanted:
@@ -128,6 +132,8 @@ class _Gradients:
             found = torch.autograd.grad(
                 loss, [leaves[name] for name in wanted], materialize_grads=True
             )
+        if self._subject.ranks > 1:
+            found = tuple(sum_over_ranks(g) / self._subject.ranks for g in found)
         return dict(zip(wanted, found, strict=True))
 
 

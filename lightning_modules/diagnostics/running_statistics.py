@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.gpt.norms import NormOverBatch
+
 
 class BatchStatistics(NamedTuple):
     """Mean and unbiased variance of a batch, in the shape of the running ones."""
@@ -39,7 +41,10 @@ def batch_norms(module: nn.Module) -> dict[str, BatchNorm]:
 
 @contextmanager
 def on_batch_statistics(norms: Mapping[str, BatchNorm]) -> Iterator[None]:
-    """Let batch norms use the statistics of the batch; mode and buffers come back afterwards."""
+    """Let batch norms use the statistics of the batch; mode and buffers come back afterwards.
+
+    In a run on several devices they are, as in training, those of the batches of all ranks.
+    """
     modes = [(norm.module, norm.module.training) for norm in norms.values()]
     with buffers_kept(norms):
         for module, _ in modes:
@@ -49,6 +54,20 @@ def on_batch_statistics(norms: Mapping[str, BatchNorm]) -> Iterator[None]:
         finally:
             for module, training in modes:
                 module.training = training
+
+
+@contextmanager
+def of_one_rank(norms: Mapping[str, BatchNorm]) -> Iterator[None]:
+    """Let batch norms take the statistics of this rank's batch: all ranks look at the same one."""
+    parts = [norm.module for norm in norms.values() if isinstance(norm.module, NormOverBatch)]
+    before = [part.synchronised for part in parts]
+    for part in parts:
+        part.synchronised = False
+    try:
+        yield
+    finally:
+        for part, synchronised in zip(parts, before, strict=True):
+            part.synchronised = synchronised
 
 
 @contextmanager
@@ -72,7 +91,7 @@ def measure_statistics(
     those of a norm that is called several times are a weighted mean of what it saw.
     """
     calls: Counter[nn.Module] = Counter()
-    with on_batch_statistics(norms), ExitStack() as hooks:
+    with on_batch_statistics(norms), of_one_rank(norms), ExitStack() as hooks:
         for norm in norms.values():
             for buffer in norm.module.buffers():
                 buffer.zero_()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,11 +13,10 @@ from torch import Tensor, nn
 from lightning_modules.diagnostics.base import (
     NO_READINGS,
     Diagnostic,
-    Precision,
     Readings,
     Subject,
 )
-from lightning_modules.diagnostics.module_roles import find_roles
+from lightning_modules.diagnostics.module_roles import ModuleRoles, find_roles
 from lightning_modules.diagnostics.registry import DIAGNOSTICS
 from lightning_modules.diagnostics.running_statistics import batch_norms, calibrated
 from lightning_modules.diagnostics.taps import Look, run_with_taps
@@ -42,7 +40,7 @@ class DiagnosticSuite:
         module: pl.LightningModule,
         probe_BT: Tensor,
         evaluation_BT: Sequence[Tensor],
-        precision: Precision = nullcontext,
+        trainer: pl.Trainer | None = None,
     ) -> None:
         """All batches are (B, T+1) tokens on the module's device.
 
@@ -53,13 +51,14 @@ class DiagnosticSuite:
             probe_BT: the probe batch.
             evaluation_BT: held-out batches of the size of a micro-batch, on which running
                 statistics are calibrated for the first look.
-            precision: makes the context in which validation steps run.
+            trainer: who trains the module, if anybody: in the precision of its validation steps,
+                and with those of its ranks, all of which look.
 
         Raises:
             AblationError: a pattern of `config.modules` matches no module.
         """
         self._schedule = schedule
-        self._subject = Subject(module, find_roles(module, config.modules), probe_BT, precision)
+        self._subject = _subject(module, find_roles(module, config.modules), probe_BT, trainer)
         self._diagnostics = {name: DIAGNOSTICS[name](self._subject) for name in config.enabled}
         self._is_made = torch.tensor(True, device=module.device)
         """Whether the optimiser makes the step that is looked at: with finite gradients alone."""
@@ -157,6 +156,15 @@ class DiagnosticSuite:
         runs = [partial(self._subject.validation_loss, batch) for batch in self._calibration_BT]
         with calibrated(runs, batch_norms(self._subject.module)):
             return run_with_taps(run, roles, taps, show)
+
+
+def _subject(
+    module: pl.LightningModule, roles: ModuleRoles, probe_BT: Tensor, trainer: pl.Trainer | None
+) -> Subject:
+    if trainer is None:
+        return Subject(module, roles, probe_BT)
+    precision = trainer.precision_plugin.val_step_context
+    return Subject(module, roles, probe_BT, precision, trainer.world_size)
 
 
 def _gradients_are_finite(module: nn.Module) -> Tensor:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_modules.gpt.roles import Role, constant_role
+from lightning_modules.synchronisation import synchronised_batch_norm
 from studies.registry import Registry
 from studies.schema import ModelConfig
 
@@ -95,28 +96,49 @@ class GroupNorm(Norm):
         return self._apply_gain(F.layer_norm(grouped_BTGC, (size,), eps=self.eps).flatten(-2))
 
 
-class BatchNorm(Norm):
-    """Statistics per channel over batch and time; the running ones at evaluation.
-
-    In training mode a token sees the mean of the batch, future tokens included: the label of this
-    norm is `leaks_in_training`. Statistics are those of one device and one micro-batch.
-
-    Source: Ioffe & Szegedy 2015; as used for text by Shen et al. 2020.
-    """
+class NormOverBatch(Norm):
+    """Base of the norms with statistics of a micro-batch, and running ones for evaluation."""
 
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, positions: int = 1) -> None:
         super().__init__(config)
         self.momentum = RUNNING_MOMENTUM
-        self.register_buffer("running_mean", torch.zeros(self.width))
-        self.register_buffer("running_var", torch.ones(self.width))
+        self.synchronised = False
+        """Whether statistics in training are over all ranks, each of which must then come by."""
+        # Flat, so that the part that belongs to a shorter sequence is a view of them.
+        self.register_buffer("running_mean", torch.zeros(positions * self.width))
+        self.register_buffer("running_var", torch.ones(positions * self.width))
+
+    def _over_ranks(self, x_NC: Tensor) -> Tensor:
+        """Without gain and bias."""
+        size = x_NC.shape[1]
+        return synchronised_batch_norm(
+            x_NC,
+            self.running_mean[:size],
+            self.running_var[:size],
+            momentum=self.momentum,
+            eps=self.eps,
+        )
+
+
+class BatchNorm(NormOverBatch):
+    """Statistics per channel over batch and time; the running ones at evaluation.
+
+    In training mode a token sees the mean of the batch, future tokens included: the label of this
+    norm is `leaks_in_training`. Statistics are those of one micro-batch, on whatever devices.
+
+    Source: Ioffe & Szegedy 2015; as used for text by Shen et al. 2020.
+    """
 
     def normalise(self, x_BTD: Tensor) -> Tensor:
         """Batch norm of (B T, D)."""
+        x_ND = x_BTD.flatten(0, 1)
+        if self.training and self.synchronised:
+            return self._apply_gain(self._over_ranks(x_ND).view_as(x_BTD))
         y_ND = F.batch_norm(
-            x_BTD.flatten(0, 1),
+            x_ND,
             self.running_mean,
             self.running_var,
             self.gain,
@@ -128,27 +150,21 @@ class BatchNorm(Norm):
         return y_ND.view_as(x_BTD)
 
 
-class BatchPositionNorm(Norm):
+class BatchPositionNorm(NormOverBatch):
     """Statistics per channel and position over the batch; the running ones at evaluation.
 
     No position sees another one, so it is causal in training too. It needs two sequences per
     micro-batch, and sequences that start at position 0.
     """
 
-    running_mean: Tensor
-    running_var: Tensor
-
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__(config)
-        self.momentum = RUNNING_MOMENTUM
-        # Flat, so that the part that belongs to a shorter sequence is a view of them.
-        size = config.context_length * self.width
-        self.register_buffer("running_mean", torch.zeros(size))
-        self.register_buffer("running_var", torch.ones(size))
+        super().__init__(config, config.context_length)
 
     def normalise(self, x_BTD: Tensor) -> Tensor:
         """Batch norm of (B, T D); a short sequence uses the first positions."""
         x_BN = x_BTD.flatten(1)
+        if self.training and self.synchronised:
+            return self._apply_gain(self._over_ranks(x_BN).view_as(x_BTD))
         size = x_BN.shape[1]
         y_BN = F.batch_norm(
             x_BN,
@@ -225,3 +241,18 @@ NORMS: Registry[Callable[[ModelConfig], nn.Module]] = Registry(
 def build_norm(config: ModelConfig) -> nn.Module:
     """The norm that the configuration names."""
     return NORMS[config.norm](config)
+
+
+def synchronise_norms(module: nn.Module) -> None:
+    """Let batch norms in training normalise by the batches of all ranks, which pass together."""
+    for part in module.modules():
+        if isinstance(part, NormOverBatch):
+            part.synchronised = True
+
+
+def has_norms_per_device(module: nn.Module) -> bool:
+    """Whether there are batch norms of torch that know of no other rank."""
+    return any(
+        isinstance(part, nn.modules.batchnorm._BatchNorm) and not isinstance(part, nn.SyncBatchNorm)
+        for part in module.modules()
+    )

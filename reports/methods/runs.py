@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from reports.analysis.spending import NOT_KNOWN, run_costs
-from reports.methods.values import VARIED, value
+from reports.methods.values import VARIED, recorded, value
 from reports.references import formula
 from reports.results.frame import StudyResults
 from reports.words import FINISHED, any_of, grouped
@@ -21,7 +21,7 @@ LOG_SIZE = r"$\ln V$"
 
 def run_sentences(results: StudyResults) -> tuple[str, ...]:
     """Number of runs and devices, the rule of divergence and what it ended, and leaks."""
-    return _number(results), *_divergence(results), *_leaks(results)
+    return _number(results), *_per_device(results), *_divergence(results), *_leaks(results)
 
 
 def _number(results: StudyResults) -> str:
@@ -38,6 +38,13 @@ def _number(results: StudyResults) -> str:
         shown = next(iter(devices)) if len(devices) == 1 else "; ".join(named)
         text += f", trained on {'one device' if each == 1 else f'{each} devices'} each ({shown})"
     return f"{text}."
+
+
+def _per_device(results: StudyResults) -> list[str]:
+    """What each device of a run did for itself."""
+    if "per device" not in recorded(results, "batch_norm"):
+        return []
+    return ["Batch norms of the module normalised each device's share of a batch by itself."]
 
 
 def _divergence(results: StudyResults) -> list[str]:

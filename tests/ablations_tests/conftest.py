@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from ablations.cli import main
 from ablations.run_directory import StudyDirectory
@@ -46,3 +49,15 @@ def home(tmp_path, finished) -> Path:
     for part in ("stores", "index", "locks"):
         (cache / part).symlink_to(finished.home / "cache" / part)
     return tmp_path
+
+
+@pytest.fixture
+def in_this_process(monkeypatch) -> Iterator[None]:
+    """Workers and servers in this process leave no handlers behind, and wait less."""
+    monkeypatch.setattr("ablations.worker.IDLE_S", 0.25)
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+    handlers, threads = {name: signal.getsignal(name) for name in names}, torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    for name, handler in handlers.items():
+        signal.signal(name, handler)

@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 
 from ablations.run_directory import StudyDirectory
-from ablations.storage import sqlite_url
+from ablations.storages.sqlite import sqlite_url
 from studies.plan import Plan
 from tests.ablations_tests.tiny_studies import (
     STUDY,

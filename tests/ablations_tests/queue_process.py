@@ -16,8 +16,8 @@ class SimultaneousLedger(Ledger):
     processes: int
     met = False
 
-    def _by_run_key(self, run_keys):
-        found = super()._by_run_key(run_keys)
+    def statuses(self, run_keys, **options):
+        found = super().statuses(run_keys, **options)
         if not self.met:
             self.met = True
             (self.folder / f"looked-{time.monotonic_ns()}").touch()

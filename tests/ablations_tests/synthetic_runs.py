@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ablations.ended_runs import new_record
+from ablations.metrics_file import MetricsFile
 from ablations.numerals import Kind
-from ablations.run_directory import AttemptDirectory, MetricsFile, StudyDirectory
+from ablations.run_directory import AttemptDirectory, StudyDirectory
 from studies.metrics import (
     METRICS,
     ByConstruction,
@@ -105,7 +106,7 @@ def write_attempt(
     folder.save_spec(plan.spec(run))
     attempt = folder.attempt(number)
     attempt.start()
-    file = MetricsFile(attempt)
+    file = MetricsFile(attempt.metrics_path)
     for step in range(0, last_step + 1, 5):
         file.write(step, values_at(step))
     file.close()

@@ -13,12 +13,16 @@ from pathlib import Path
 
 import pytest
 
+import ablations.crew
 import ablations.driver
+from ablations.claims import Failure
 from ablations.cli import main
 from ablations.driver import Driver, RunSettings
-from ablations.ledger import RunState
+from ablations.ledger import owner_prefix
 from ablations.listing import statuses_of
+from ablations.run_status import MAX_ATTEMPTS, RunState
 from studies.errors import AblationError
+from studies.records import Outcome
 from tests.ablations_tests.tiny_studies import (
     LONG,
     backdate,
@@ -102,12 +106,12 @@ def test_a_killed_worker_and_an_interrupted_command_change_no_number(
 
     command = ["run", str(home / "study.yaml"), "--home", str(home), "--tracking-uri", NO_STORE]
     with monkeypatch.context() as patch:
-        patch.setattr("ablations.display.progress_display", lambda _: nullcontext(disturb))
+        patch.setattr("ablations.display.progress_display", lambda *_, **__: nullcontext(disturb))
         assert main([*command, "--workers", "2"]) == 130
     assert "`ablate run" in capsys.readouterr().out
     assert not any(is_alive(pid) for pid in killed + stopped)
     assert "running" not in states(plan, directory)
-    assert "unqueued" in states(plan, directory)
+    assert "unqueued" not in states(plan, directory)
     assert signal.getsignal(signal.SIGINT) is handler
 
     assert main([*command, "--workers", "2"]) == 0
@@ -158,11 +162,11 @@ def test_two_drivers_at_once_one_of_them_killed(home, finished):
 def test_workers_that_cannot_start_end_the_study_with_their_last_words(home, monkeypatch, caplog):
     plan, directory, _ = queue(home)
     words = "import sys; print('no such device'); sys.exit(3)"
-    monkeypatch.setattr(
-        ablations.driver, "worker_command", lambda *_: [sys.executable, "-c", words]
-    )
+    monkeypatch.setattr(ablations.crew, "worker_command", lambda *_: [sys.executable, "-c", words])
     monkeypatch.setattr(ablations.driver, "POLL_S", 0.05)
-    with pytest.raises(AblationError, match="die before they train anything; their logs: "):
+    with pytest.raises(
+        AblationError, match="die again and again, and train nothing to an end; their"
+    ):
         Driver(plan, RunSettings(home, NO_STORE, workers=1)).run(lambda _: None)
     assert "worker 0 ended with 3: no such device (log: " in caplog.text
     assert states(plan, directory) == ["waiting"] * 4
@@ -192,9 +196,9 @@ def test_a_changed_study_runs_what_is_new_and_keeps_what_is_old(home):
 
 def test_a_run_whose_workers_die_is_published_as_failed(home):
     plan, directory, ledger = queue(home, factors={}, seeds=1)
-    for _ in range(ablations.ledger.MAX_LOST_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS[Failure.LOST]):
         ledger.claim(keys_of(plan))
-        ledger.fail_attempts_of(ablations.ledger.owner_prefix())
+        ledger.fail_attempts_of(owner_prefix())
         ledger.reconcile(keys_of(plan))
     run = directory.run(keys_of(plan)[0])
     for number in range(2):
@@ -214,5 +218,36 @@ def test_only_what_is_open_is_checked_again(home):
     assert [c.variant for c in driver.unfinished_plan().cells] == [plan.runs[1].variant]
     retrying = Driver(plan, RunSettings(home, NO_STORE, retry_failed=True))
     assert len(retrying.unfinished_plan().cells) == 2
-    ledger.claim([second]).complete(ablations.driver.Outcome.COMPLETED, 1.0)
+    ledger.claim([second]).complete(Outcome.COMPLETED, 1.0)
     assert [c.variant for c in retrying.unfinished_plan().cells] == [plan.runs[0].variant]
+
+
+def test_a_queue_that_is_away_for_longer_than_anybody_waits_ends_no_command(
+    home, monkeypatch, caplog
+):
+    plan, directory, _ = queue(home, factors={}, seeds=1)
+    driver = Driver(plan, RunSettings(home, NO_STORE, workers=1))
+    reconcile, away = driver.keeper.reconcile, iter([ConnectionError("refused")] * 2)
+
+    def away_at_first():
+        for error in away:
+            raise error
+        reconcile()
+
+    class Crew:
+        size = 0
+
+        def reap(self):
+            return []
+
+        def forget_deaths(self):
+            pass
+
+        def start(self, count):
+            driver.ledger.claim(keys_of(plan)).complete(Outcome.COMPLETED, 1.0)
+
+    monkeypatch.setattr(driver.keeper, "reconcile", away_at_first)
+    monkeypatch.setattr(ablations.driver, "POLL_S", 0.01)
+    driver._supervise(Crew(), 1, lambda _: None)
+    assert states(plan, directory) == ["completed"]
+    assert caplog.text.count("the queue does not answer (refused): the workers go on") == 2

@@ -1,4 +1,4 @@
-"""How long attempts at a run took, told by their files."""
+"""How runs end, and how long their attempts took, told by their files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ablations.ended_runs import spent_s
+from ablations.ended_runs import finish, spent_s
 from ablations.run_directory import AttemptDirectory, RunDirectory, StudyDirectory
 from lightning_modules.checkpoints import checkpoint_path
+from studies.records import Outcome, RunRecord
 from tests.ablations_tests.synthetic_runs import definitions
 
 START_S = 1_700_000_000.0
@@ -75,3 +76,36 @@ def test_a_file_that_goes_away_meanwhile_is_passed_over(run: RunDirectory) -> No
     found = attempt(run, 0, metrics=40.0)
     (found.path / "step-000000007.ckpt").symlink_to(found.path / "replaced")
     assert spent_s(run) == pytest.approx(40.0)
+
+
+def record_of(attempt: int, outcome: Outcome) -> RunRecord:
+    return RunRecord(
+        run_key="0123456789abcdef",
+        study="study",
+        variant="gelu",
+        seed=0,
+        levels={},
+        attempt=attempt,
+        outcome=outcome,
+    )
+
+
+def checkpoints(run: RunDirectory) -> list[int]:
+    """Attempts that have one."""
+    return [a.number for a in run.attempts() if a.saved_step()]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.PRUNED, Outcome.FAILED])
+def test_who_was_suspended_before_it_could_publish_harms_no_later_attempt(
+    run: RunDirectory, outcome: Outcome
+) -> None:
+    for number in (0, 1, 2):
+        attempt(run, number, checkpoint=30.0)
+    assert finish(run, record_of(1, outcome))
+    assert checkpoints(run) == ([2] if outcome is Outcome.PRUNED else [0, 1, 2])
+    assert finish(run, record_of(2, Outcome.COMPLETED))
+    assert checkpoints(run) == []
+    assert not finish(run, record_of(1, outcome))
+    published = run.record()
+    assert published is not None
+    assert (published.attempt, published.outcome) == (2, Outcome.COMPLETED)

@@ -4,11 +4,13 @@ import os
 import shlex
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ablations.launchers.local import LocalLauncher, worker_command
+from ablations.worker import WorkerSettings
 
 
 @pytest.fixture
@@ -100,8 +102,11 @@ def test_the_last_words_are_the_worker_s_own(launcher_of):
 
 
 def test_the_command_can_be_retyped(tmp_path):
-    command = worker_command("tiny", tmp_path / "a folder", "sqlite:///x.db")
+    settings = WorkerSettings(tmp_path / "a folder", "tiny", "sqlite:///x.db")
+    command = worker_command(settings)
     assert shlex.split(shlex.join(command))[1:] == [
         *("-P", "-m", "ablations.cli", "worker", "tiny"),
         *("--home", str(tmp_path / "a folder"), "--tracking-uri", "sqlite:///x.db"),
     ]
+    elsewhere = worker_command(replace(settings, storage="grpc://head:13000"))
+    assert elsewhere == [*command, "--storage", "grpc://head:13000"]

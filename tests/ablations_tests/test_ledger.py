@@ -3,7 +3,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,24 +14,19 @@ from optuna.trial import TrialState
 
 import ablations.claims
 import ablations.ledger
-from ablations.claims import Fenced
-from ablations.ledger import (
-    GRACE_S,
-    MAX_LOST_ATTEMPTS,
-    Ledger,
-    RunState,
-    owner_prefix,
-)
-from ablations.storage import sqlite_url
+from ablations.claims import ASKED_EVERY, PULSE, Failure, Fenced, Pulse
+from ablations.ledger import GRACE_S, Ledger, owner_prefix
+from ablations.run_status import MAX_ATTEMPTS, RunState
 from studies.records import Outcome
+from tests.ablations_tests.queue_storages import STORAGES, new_url
 
 REPOSITORY = Path(__file__).parents[2]
 KEYS = ["a", "b", "c"]
 
 
-@pytest.fixture
-def url(tmp_path):
-    return sqlite_url(tmp_path / "ledger.db")
+@pytest.fixture(params=STORAGES)
+def url(request, tmp_path):
+    return new_url(request, tmp_path)
 
 
 @pytest.fixture
@@ -63,9 +60,13 @@ def state(ledger, key):
     return ledger.statuses([key])[key].state
 
 
+def all_trials(ledger):
+    return ledger.storage.get_all_trials(ledger._study_id)
+
+
 def pop_without_a_beat(ledger):
     """What a worker leaves that is killed between its claim and its first beat."""
-    trial = ledger._trials((TrialState.WAITING,))[0]
+    trial = ledger._look().open_trials(TrialState.WAITING)[0]
     assert ledger._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
     return trial
 
@@ -93,7 +94,7 @@ def test_every_run_is_executed_once_by_processes_that_all_plan_and_claim(tmp_pat
     assert "".join(outputs) == ""
     executions = Counter((tmp_path / "executions").read_text().splitlines())
     assert executions == {f"run{index:02d}": 1 for index in range(runs)}
-    assert len(Ledger(url, "queue")._trials()) == runs * count  # each queued every run
+    assert len(all_trials(Ledger(url, "queue"))) == runs * count  # each queued every run
 
 
 def test_a_run_that_was_queued_twice_is_trained_once(ledger, url):
@@ -117,12 +118,12 @@ def test_a_run_that_was_queued_twice_and_fails_is_not_tried_again(ledger, url):
 
 def queue_twice(ledger, url, **options):
     """Two planners that look at the same moment and then both queue."""
-    seen = Ledger(url, "study")._by_run_key(["a"])
+    seen = Ledger(url, "study").statuses(["a"])
     ledger.reconcile(["a"], **options)
     late = Ledger(url, "study")
-    late._by_run_key = lambda keys: seen
+    late.statuses = lambda keys, pruners: seen
     late.reconcile(["a"], **options)
-    assert len(ledger._trials((TrialState.WAITING,))) == 2
+    assert len(ledger._look().open_trials(TrialState.WAITING)) == 2
 
 
 def test_two_retries_asked_for_at_once_train_once(ledger, url):
@@ -179,7 +180,7 @@ def test_a_retry_that_is_given_back_is_queued_again_without_being_asked(ledger):
 
 
 def test_a_released_run_is_queued_again_at_once_however_often(ledger):
-    for _ in range(MAX_LOST_ATTEMPTS + 1):
+    for _ in range(MAX_ATTEMPTS[Failure.LOST] + 1):
         ledger.reconcile(["a"])
         ledger.claim(["a"]).release("interrupted at step 3")
     ledger.reconcile(["a"])
@@ -187,7 +188,7 @@ def test_a_released_run_is_queued_again_at_once_however_often(ledger):
 
 
 def test_a_run_whose_workers_die_again_and_again_fails(ledger):
-    for lost in range(MAX_LOST_ATTEMPTS):
+    for lost in range(MAX_ATTEMPTS[Failure.LOST]):
         ledger.reconcile(["a"])
         assert state(ledger, "a") is RunState.WAITING, lost
         ledger.claim(["a"])
@@ -204,10 +205,10 @@ def test_a_run_whose_workers_die_again_and_again_fails(ledger):
 
 
 def test_a_worker_that_was_killed_on_purpose_is_not_held_against_its_run(ledger):
-    for _ in range(MAX_LOST_ATTEMPTS + 1):
+    for _ in range(MAX_ATTEMPTS[Failure.LOST] + 1):
         ledger.reconcile(["a"])
         ledger.claim(["a"])
-        ledger.fail_attempts_of(owner_prefix(), released="killed while stopping")
+        ledger.fail_attempts_of(owner_prefix(), None, "killed while stopping")
     ledger.reconcile(["a"])
     assert state(ledger, "a") is RunState.WAITING
 
@@ -232,7 +233,7 @@ def test_a_beating_attempt_is_never_given_up(ledger, clock):
     ledger.reconcile(["a"])
     trial = pop_without_a_beat(ledger)
     for beat in range(6):
-        ledger._storage.set_trial_user_attr(trial._trial_id, "beat", beat)
+        ledger._storage.set_trial_user_attr(trial._trial_id, PULSE, asdict(Pulse(beat)))
         watch(ledger, clock, GRACE_S - 2)
     assert state(ledger, "a") is RunState.RUNNING
 
@@ -308,7 +309,7 @@ def test_beats_and_steps_go_on_after_the_database_was_away(ledger, monkeypatch):
             failures.append(key)
             raise sqlalchemy.exc.OperationalError("UPDATE", None, Exception("locked"))
         write(trial_id, key, value)
-        if (key, value) == ("step", 17):
+        if key == PULSE and value["step"] == 17:
             told.set()
 
     monkeypatch.setattr(ledger._storage, "set_trial_user_attr", away_for_a_while)
@@ -344,15 +345,83 @@ def test_a_pruned_run_has_ended_until_somebody_asks_for_it_again(ledger):
     ledger.reconcile(["a"])  # whoever queues it now need not know why
     ledger.claim(["a"]).complete(Outcome.COMPLETED, 1.0)
     assert state(ledger, "a") is RunState.COMPLETED
-    assert len(ledger.storage.get_all_trials(ledger._study_id)) == 3
+    assert len(all_trials(ledger)) == 3
 
 
 def test_a_run_that_was_queued_twice_is_pruned_once(ledger, url):
     ledger.reconcile(["a"])
     first = ledger.claim(["a"])
-    template = ledger.storage.get_all_trials(ledger._study_id)[0]
+    template = all_trials(ledger)[0]
     template.state = TrialState.WAITING
     ledger.storage.create_new_trial(ledger._study_id, template)
     first.complete(Outcome.PRUNED, 3.0)
     assert ledger.claim(["a"]) is None
     assert state(ledger, "a") is RunState.PRUNED
+
+
+def test_a_long_plan_waits_bit_by_bit_in_its_order(ledger, monkeypatch):
+    monkeypatch.setattr(ablations.ledger, "QUEUE_AHEAD", 2)
+    keys = [f"run{index}" for index in range(5)]
+    trained = []
+    while True:
+        ledger.reconcile(keys)
+        waiting = [key for key in keys if state(ledger, key) is RunState.WAITING]
+        assert waiting == keys[len(trained) : len(trained) + 2]
+        claim = ledger.claim(keys)
+        if claim is None:
+            break
+        trained.append(claim.run_key)
+        claim.complete(Outcome.COMPLETED, 1.0)
+    assert trained == keys
+
+
+def test_a_failed_run_that_is_retried_does_not_wait_for_room(ledger, monkeypatch):
+    ledger.reconcile(["a"])
+    ledger.claim(["a"]).fail("broken")
+    monkeypatch.setattr(ablations.ledger, "QUEUE_AHEAD", 1)
+    ledger.reconcile(["b", "a"], retry_failed=True)
+    assert [state(ledger, key) for key in "ab"] == [RunState.WAITING, RunState.WAITING]
+
+
+def test_all_workers_are_asked_to_end_until_the_study_is_taken_up(ledger, url, monkeypatch):
+    monkeypatch.setattr(ablations.claims, "BEAT_S", 0.01)
+    ledger.reconcile(["a"])
+    claim = ledger.claim(["a"])
+    other = Ledger(url, "study", existing=True)
+    assert not other.is_cancelled()
+    other.cancel()
+    assert ledger.is_cancelled()
+    wait_until(lambda: claim.is_over)
+    assert not claim.fenced
+    claim.release("asked to end")
+    other.take_up()
+    assert not ledger.is_cancelled()
+    ledger.reconcile(["a"])
+    again = ledger.claim(["a"])
+    wait_until(lambda: Pulse.of(all_trials(ledger)[-1].user_attrs).beat > 2 * ASKED_EVERY)
+    assert not again.is_over
+    again.complete(Outcome.COMPLETED, 1.0)
+
+
+def test_only_a_checkpoint_that_the_ledger_was_told_of_is_confirmed(ledger, monkeypatch):
+    monkeypatch.setattr(ablations.claims, "BEAT_S", 0.01)
+    ledger.reconcile(["a"])
+    claim = ledger.claim(["a"])
+    saved = [5]
+    claim.begin(5, lambda: saved[0])
+    assert claim.confirmed == 5
+    saved[0] = 9
+    wait_until(lambda: claim.confirmed == 9)
+    pulse = Pulse.of(all_trials(ledger)[0].user_attrs)
+    assert (pulse.began_at, pulse.saved) == (5, 9)
+    ledger.fail_attempts_of(owner_prefix())
+    saved[0] = 12
+    wait_until(lambda: claim.fenced)
+    assert claim.confirmed == 9
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ablations.ledger import RunState, RunStatus
 from ablations.progress import Progress, RemainingTime, measure
+from ablations.run_status import RunState, RunStatus
 from studies.plan import Choice
 from tests.ablations_tests.tiny_studies import STUDY, keys_of, queue
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ablations.driver import Driver, RunSettings
-from ablations.ledger import RunState
 from ablations.listing import statuses_of
 from ablations.progress import measure
+from ablations.run_status import RunState
 from ablations.search import SearchKeeper
 from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri
@@ -166,7 +166,7 @@ def test_what_another_pruner_pruned_is_trained_again(tmp_path: Path) -> None:
     assert states(lenient, directory) == ["unqueued"] * 2
     driver = Driver(lenient, settings)
     assert len(driver.unfinished_plan().cells) == 2
-    driver._reconcile()
+    driver.keeper.reconcile()
     work(directory)
     assert outcomes(lenient, directory) == ["completed"] * 2
     assert driver.is_done()
@@ -179,7 +179,7 @@ def test_what_two_pruners_pruned_one_after_the_other_has_ended(tmp_path: Path) -
     for number, upper in enumerate((0.5, 0.4), 1):
         plan, directory, _ = queue(tmp_path, **threshold(upper))
         driver = Driver(plan, settings)
-        driver._reconcile()
+        driver.keeper.reconcile()
         work(directory)
         assert driver.is_done()
         assert len(trials(directory)) == 2 * number

@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
 
 from ablations.ledger import Ledger
+from ablations.metrics_file import MetricRow
 from ablations.pruning import PRUNERS, RunPruning, build_pruner, run_pruning
-from ablations.run_directory import MetricRow, StudyDirectory
+from ablations.run_directory import StudyDirectory
 from studies import pruners
 from studies.metrics import (
     VALIDATION_LOSS,
@@ -75,7 +77,7 @@ def test_the_least_that_an_option_takes_is_taken_and_less_is_not(name: str) -> N
 
 def pruning_of(plan: Plan, number: int, ledger: Ledger, losses: dict[int, float]) -> RunPruning:
     rows = [MetricRow(step, {VALIDATION_LOSS: loss}) for step, loss in losses.items()]
-    found = run_pruning(plan, plan.runs[number], ledger.storage, rows)
+    found = run_pruning(plan, plan.runs[number], ledger, rows)
     assert found is not None
     return found
 
@@ -157,7 +159,8 @@ def halving_plan(stage: str) -> Plan:
 def halved(plan: Plan, runs: list[PlannedRun], *, at_once: bool) -> set[tuple[float, int]]:
     """Rate and seed of the runs that are pruned, trained one after the other or side by side."""
     storage = optuna.storages.InMemoryStorage()
-    running = {run.run_key: run_pruning(plan, run, storage, []) for run in runs}
+    ledger = SimpleNamespace(name="queue", storage=storage)
+    running = {run.run_key: run_pruning(plan, run, ledger, []) for run in runs}
     rates = {run.run_key: plan.spec(run).training.learning_rate for run in runs}
     turns = (
         [(run, step) for step in RUNGS for run in runs]

@@ -8,14 +8,19 @@ import sqlite3
 import threading
 import time
 
+import filelock
 import pytest
 from mlflow.tracking import MlflowClient
 
 import ablations.publishing
-from ablations.publishing import PublishingThread, is_tracked, sync_study
+from ablations.ledger import owner_prefix
+from ablations.metrics_file import MetricsFile
+from ablations.publishing import PublishingThread, RunPublisher, is_tracked, sync_study
 from ablations.run_directory import RunDirectory
 from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri, sqlite_path
+from lightning_modules.checkpoints import checkpoint_path
+from lightning_modules.saving import Saver
 from studies.diagnostics import TAPS
 from studies.records import Outcome
 from studies.schema import ExecutionConfig
@@ -188,7 +193,7 @@ def test_a_dead_server_costs_nothing_and_a_later_sync_sends_everything(home, mon
     with calling_at(10, lambda: os.kill(os.getpid(), signal.SIGTERM)):
         work(directory, dead)
     assert "tracking is away" in caplog.text
-    assert states(plan, directory) == ["unqueued", "waiting", "waiting", "waiting"]
+    assert states(plan, directory) == ["waiting"] * 4
 
     # an interrupted run: its rows are sent, and the store does not take it for a running one
     tracking = Tracking(good)
@@ -226,6 +231,39 @@ def test_a_dead_server_costs_nothing_and_a_later_sync_sends_everything(home, mon
         assert metric_rows(good, key) == expected_rows(directory.run(key), attempt)
 
 
+def test_who_gave_a_run_back_does_not_end_it_in_the_store_for_who_goes_on(home):
+    plan, directory, _ = queue(home, factors={}, seeds=1)
+    (planned,) = plan.runs
+    run, uri = directory.run(planned.run_key), default_tracking_uri(home)
+    tracking = Tracking(uri)
+    study = tracking.open_study(plan, directory.path)
+    slow, heir = (RunPublisher(run, run.attempt(number), plan, planned) for number in (0, 1))
+    for number, publisher in enumerate((slow, heir)):
+        run.attempt(number).start()
+        publisher.advance(tracking, study)
+    slow.close(None)
+    slow.advance(tracking, study)
+    assert slow.done
+    assert tags_and_status(uri, plan) == {planned.run_key: ("RUNNING", "running", "1")}
+    heir.close(None)
+    heir.advance(tracking, study)
+    assert tags_and_status(uri, plan) == {planned.run_key: ("KILLED", "missing", "1")}
+
+
+def test_a_process_that_is_suspended_while_it_opens_a_study_is_not_waited_for(
+    home, monkeypatch, caplog, start
+):
+    monkeypatch.setattr("ablations.tracking_store.LOCK_PATIENCE_S", 0.1)
+    plan, directory, _ = queue(home, factors={}, seeds=1)
+    tracking = Tracking(default_tracking_uri(home))
+    with filelock.FileLock(directory.path / ".tracking.lock"):
+        thread = start(lambda: (tracking, tracking.open_study(plan, directory.path)), Publisher())
+        wait_until(lambda: "tracking is away" in caplog.text)
+        assert not thread.close(10)
+        thread.join(10)
+        assert not thread.is_alive()
+
+
 def test_a_run_that_failed_before_it_was_written_down_is_sent(home):
     from ablations.ended_runs import finish, new_record
 
@@ -248,3 +286,136 @@ def test_a_run_that_failed_before_it_was_written_down_is_sent(home):
     assert tags_and_status(uri, plan) == {planned.run_key: ("FINISHED", "completed", "1")}
     (tracked,) = Tracking(uri).open_study(plan, directory.path).runs.values()
     assert "error" not in tracked.data.tags
+
+
+class Lost(BaseException):
+    """Stands for kill -9: nothing handles it."""
+
+
+def steps_sent(uri, run_key):
+    """Steps of the training loss in the store, each as often as it is there."""
+    return sorted(step for key, step, _ in metric_rows(uri, run_key) if key == "train/loss")
+
+
+@pytest.fixture
+def sends_at_once(monkeypatch):
+    monkeypatch.setattr(ablations.publishing, "INTERVAL_S", 0.01)
+    monkeypatch.setattr("ablations.claims.BEAT_S", 0.01)
+
+
+def test_while_a_run_trains_only_rows_up_to_a_confirmed_checkpoint_are_sent(home, sends_at_once):
+    plan, directory, ledger = queue(home, factors={}, seeds=1)
+    [planned] = plan.runs
+    run, uri = directory.run(planned.run_key), default_tracking_uri(home)
+    claim = ledger.claim([planned.run_key])
+    attempt = run.attempt(claim.attempt)
+    attempt.start()
+    rows = MetricsFile(attempt.metrics_path)
+    tracking = Tracking(uri)
+    study = tracking.open_study(plan, directory.path)
+    publisher = RunPublisher(run, attempt, plan, planned, claim)
+    for step in (1, 5, 10):
+        rows.write(step, {"train/loss": 5.0 - step / 10})
+    publisher.advance(tracking, study)
+    assert steps_sent(uri, planned.run_key) == []
+    claim.begin(0, lambda: 5)
+    wait_until(lambda: claim.confirmed == 5)
+    publisher.advance(tracking, study)
+    assert steps_sent(uri, planned.run_key) == [1, 5]
+    publisher.advance(tracking, study)
+    assert steps_sent(uri, planned.run_key) == [1, 5]
+
+    # given up for dead: whatever it saves from now on, another trains those steps again
+    ledger.fail_attempts_of(owner_prefix())
+    wait_until(lambda: claim.fenced)
+    claim._saved_step = lambda: 10
+    publisher.advance(tracking, study)
+    publisher.abandon()
+    assert start_and_close(uri, plan, directory, publisher)
+    assert steps_sent(uri, planned.run_key) == [1, 5]
+
+
+def start_and_close(uri, plan, directory, publisher):
+    """Whether a publishing thread has nothing left to send of a run."""
+    tracking = Tracking(uri)
+    thread = PublishingThread(lambda: (tracking, tracking.open_study(plan, directory.path)))
+    thread.add(publisher)
+    thread.start()
+    return thread.close(30)
+
+
+def test_an_attempt_that_was_given_back_sends_rows_up_to_its_checkpoint(home):
+    plan, directory, ledger = queue(home, factors={}, seeds=1)
+    [planned] = plan.runs
+    run, uri = directory.run(planned.run_key), default_tracking_uri(home)
+    claim = ledger.claim([planned.run_key])
+    attempt = run.attempt(claim.attempt)
+    attempt.start()
+    rows = MetricsFile(attempt.metrics_path)
+    for step in (1, 5, 10):
+        rows.write(step, {"train/loss": 1.0})
+    checkpoint_path(attempt.path, 5).touch()
+    publisher = RunPublisher(run, attempt, plan, planned, claim)
+    claim.release("stopped")
+    publisher.close(None)
+    tracking = Tracking(uri)
+    publisher.advance(tracking, tracking.open_study(plan, directory.path))
+    assert publisher.done
+    assert steps_sent(uri, planned.run_key) == [1, 5]
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Publishing threads, of which those of a worker that died in this process live on."""
+    threads, begin = [], PublishingThread.start
+    monkeypatch.setattr(PublishingThread, "start", lambda t: (threads.append(t), begin(t)))
+    yield threads
+    for thread in threads:
+        for publisher in thread._publishers:
+            publisher.abandon()
+        thread.close(30)
+
+
+def losses(attempt):
+    """Step to training loss."""
+    rows = (row for row in attempt.read_metrics() if "train/loss" in row.values)
+    return {row.step: row.values["train/loss"] for row in rows}
+
+
+def test_an_attempt_that_was_lost_and_its_heir_leave_every_step_once(
+    home, monkeypatch, sends_at_once, threads
+):
+    """On a GPU the steps that are trained again come out a little different."""
+    plan, directory, ledger = queue(home, factors={}, seeds=1)
+    [key] = keys_of(plan)
+    uri = default_tracking_uri(home)
+    save, write, nudge = Saver.save, MetricsFile.write, [0.0]
+
+    def save_each_10_steps(self, trainer):
+        if trainer.global_step % 10 == 0:
+            save(self, trainer)
+
+    def write_nudged(self, step, values):
+        write(self, step, {k: v + nudge[0] if k == "train/loss" else v for k, v in values.items()})
+
+    monkeypatch.setattr(Saver, "save", save_each_10_steps)
+    monkeypatch.setattr(MetricsFile, "write", write_nudged)
+
+    def die():
+        wait_until(lambda: steps_sent(uri, key) == [1, 5, 10])
+        raise Lost
+
+    with calling_at(15, die), pytest.raises(Lost):
+        work(directory, uri)
+    lost = directory.run(key).attempt(0)
+    assert lost.read_metrics()[-1].step == 15
+    ledger.fail_attempts_of(owner_prefix())
+    ledger.reconcile([key])
+    nudge[0] = 0.25
+    work(directory, uri)
+    heir = directory.run(key).attempt(1)
+    assert losses(heir)[10] == losses(lost)[10]
+    assert losses(heir)[15] == pytest.approx(losses(lost)[15] + 0.25)
+    assert steps_sent(uri, key) == [1, 5, 10, 15, 20, 25, 30]
+    assert metric_rows(uri, key) == expected_rows(directory.run(key), 1)
+    assert len(threads[0]._publishers) == 1  # the dead worker's, which sent nothing more

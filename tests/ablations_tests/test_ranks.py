@@ -31,7 +31,7 @@ def test_a_worker_of_one_process_needs_no_environment() -> None:
 
 
 def test_two_devices_train_to_the_numbers_of_one_though_a_rank_dies(tmp_path: Path) -> None:
-    factors = {"factors": {"model.norm": ["layer"]}, "seeds": 1}
+    factors = {"factors": {"model.norm": ["batch"]}, "seeds": 1}
     training = {"training": {**STUDY["training"], "max_steps": 120}}
     (tmp_path / "one").mkdir()
     one, directory, _ = queue(tmp_path / "one", **factors, **training)

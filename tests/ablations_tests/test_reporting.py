@@ -92,7 +92,7 @@ def test_what_is_no_address_is_refused(
     ("store", "reason"),
     [
         ("sqlite:///{folder}/none.db", "there is no tracking store none.db"),
-        ("http://127.0.0.1:9", "127.0.0.1"),
+        ("http://127.0.0.1:9", "Connection refused"),
     ],
     ids=["no store", "no server"],
 )

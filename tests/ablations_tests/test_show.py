@@ -11,7 +11,7 @@ import pytest
 
 from ablations.cli import main
 from ablations.ledger import Ledger
-from ablations.storage import sqlite_url
+from ablations.storages.sqlite import sqlite_url
 from studies.metrics import ByConstruction
 from studies.records import Outcome
 from tests.ablations_tests.synthetic_runs import (

@@ -121,7 +121,7 @@ def test_a_plan_whose_runs_have_all_ended_costs_nothing(finished, stage, termina
 
 
 def test_failed_runs_cost_what_they_did_where_they_are_tried_again(desk, stage, monkeypatch):
-    from ablations.ledger import RunState, RunStatus
+    from ablations.run_status import RunState, RunStatus
 
     states = [RunState.FAILED, RunState.COMPLETED, RunState.DIVERGED, RunState.RUNNING]
     statuses = {

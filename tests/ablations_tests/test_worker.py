@@ -5,18 +5,24 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 
 import pytest
+import torch
 
-import ablations.worker
+import ablations.attempt
+from ablations.claims import Failure
 from ablations.driver import Driver, RunSettings
-from ablations.ledger import RunState, owner_prefix
+from ablations.ledger import owner_prefix
 from ablations.listing import statuses_of
-from ablations.run_directory import MetricsFile
+from ablations.metrics_file import MetricsFile
+from ablations.run_status import MAX_ATTEMPTS, RunState
+from ablations.worker import UNFIT, Worker, WorkerSettings
 from lightning_modules.diagnostics.suite import definitions_of
 from studies.records import Outcome
 from tests.ablations_tests import fragile_model
 from tests.ablations_tests.tiny_studies import (
+    LONG,
     STUDY,
     backdate,
     calling_at,
@@ -63,9 +69,8 @@ def test_runs_survive_every_way_of_stopping_with_the_same_numbers(home, undistur
     stop = lambda: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
     with calling_at(10, stop):
         work(directory, NO_STORE)  # asked to stop
-    assert states(plan, directory) == ["unqueued", "waiting", "waiting", "waiting"]
+    assert states(plan, directory) == ["waiting"] * 4
     assert trials(directory)[0]["released"].startswith("interrupted at step 1")
-    ledger.reconcile(keys_of(plan))
     with calling_at(15, crash), pytest.raises(Crash):
         work(directory, NO_STORE)  # killed
     ledger.fail_attempts_of(owner_prefix())
@@ -95,25 +100,31 @@ def test_a_fenced_worker_stops_and_publishes_nothing(home, monkeypatch):
     monkeypatch.setattr("ablations.claims.BEAT_S", 0.01)
     plan, directory, ledger = queue(home, **ONE_RUN)
 
+    others = []
+
     def give_to_another():
         ledger.fail_attempts_of(owner_prefix())
-        ledger.reconcile(["not a run of this worker"])
+        ledger.reconcile(keys_of(plan))
+        others.append(ledger.claim(keys_of(plan)))
 
     with calling_at(5, give_to_another):
         work(directory, NO_STORE)
-    attempt = trials(directory)[0]
-    assert (attempt["state"], attempt.get("outcome")) == ("FAIL", None)
+    assert [(t["state"], t.get("outcome")) for t in trials(directory)] == [
+        ("FAIL", None),
+        ("RUNNING", None),
+    ]
     assert directory.run(keys_of(plan)[0]).record() is None
+    others[0].release("the test is over")
 
 
 def test_a_worker_that_dies_before_publishing_loses_nothing(home, undisturbed, monkeypatch):
     plan, directory, _ = queue(home)
-    finish = ablations.worker.finish
-    monkeypatch.setattr(ablations.worker, "finish", crash)
+    finish = ablations.attempt.finish
+    monkeypatch.setattr(ablations.attempt, "finish", crash)
     for _ in plan.runs:
         with pytest.raises(Crash):
             work(directory, NO_STORE)
-    monkeypatch.setattr(ablations.worker, "finish", finish)
+    monkeypatch.setattr(ablations.attempt, "finish", finish)
     assert states(plan, directory) == ["completed"] * 4
     assert [directory.run(key).record() for key in keys_of(plan)] == [None] * 4
     repair(plan, home)
@@ -130,15 +141,15 @@ def test_a_record_that_cannot_be_written_does_not_turn_a_run_into_a_failure(
     home, monkeypatch, caplog
 ):
     plan, directory, _ = queue(home, **ONE_RUN)
-    finish = ablations.worker.finish
+    finish = ablations.attempt.finish
 
     def disk_full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(ablations.worker, "finish", disk_full)
+    monkeypatch.setattr(ablations.attempt, "finish", disk_full)
     work(directory, NO_STORE)
     assert "could not be published: [Errno 28]" in caplog.text
-    monkeypatch.setattr(ablations.worker, "finish", finish)
+    monkeypatch.setattr(ablations.attempt, "finish", finish)
     repair(plan, home)
     assert directory.run(keys_of(plan)[0]).record().outcome is Outcome.COMPLETED
 
@@ -149,13 +160,17 @@ def test_a_run_whose_rows_cannot_be_written_does_not_complete_without_them(home,
     def disk_full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    run = directory.run(keys_of(plan)[0])
     with monkeypatch.context() as patch:
         patch.setattr(MetricsFile, "_write_pending", disk_full)
-        work(directory, NO_STORE)
-    status = statuses_of(plan, directory)[keys_of(plan)[0]]
+        for _ in range(MAX_ATTEMPTS[Failure.NODE]):
+            assert states(plan, directory) == ["waiting"]  # on another node it may go well
+            assert run.record() is None
+            assert work(directory, NO_STORE) == UNFIT
+    status = statuses_of(plan, directory)[run.run_key]
     assert (status.state, "No space left" in status.error) == (RunState.FAILED, True)
-    told = directory.run(keys_of(plan)[0]).attempt(0).definitions()
-    assert told == definitions_of(plan.study.diagnostics.enabled)
+    assert run.record().outcome is Outcome.FAILED
+    assert run.attempt(0).definitions() == definitions_of(plan.study.diagnostics.enabled)
 
 
 def test_a_failing_run_keeps_its_error_and_a_retry_goes_on_from_its_checkpoint(home):
@@ -210,8 +225,53 @@ def test_a_diverging_run_is_a_result(home):
 
 def test_a_worker_whose_parent_is_gone_trains_nothing(home):
     plan, directory, _ = queue(home, **ONE_RUN)
-    worker = ablations.worker.Worker(
-        ablations.worker.WorkerSettings(home, "tiny", NO_STORE, parent=os.getpid())
-    )
-    run(worker)
+    run(Worker(WorkerSettings(home, "tiny", NO_STORE, parent=os.getpid())))
     assert states(plan, directory) == ["waiting"]
+
+
+def test_a_long_plan_is_queued_bit_by_bit_and_trained_to_its_end(home, monkeypatch):
+    monkeypatch.setattr("ablations.ledger.QUEUE_AHEAD", 1)
+    plan, directory, _ = queue(home)
+    assert states(plan, directory) == ["unqueued"] * 3 + ["waiting"]
+    assert work(directory, NO_STORE) == 0
+    assert states(plan, directory) == ["completed"] * 4
+    assert [trial["run_key"] for trial in trials(directory)] == keys_of(plan)
+
+
+def test_a_cancelled_study_is_given_back_and_goes_on_once_it_is_taken_up(home, monkeypatch):
+    monkeypatch.setattr("ablations.claims.BEAT_S", 0.01)
+    plan, directory, ledger = queue(home, **{**ONE_RUN, **LONG})
+
+    def cancel():
+        ledger.cancel()
+        time.sleep(0.5)  # some beats
+
+    with calling_at(5, cancel):
+        assert work(directory, NO_STORE) == 0
+    assert states(plan, directory) == ["waiting"]
+    step = int(trials(directory)[0]["released"].removeprefix("interrupted at step "))
+    assert work(directory, NO_STORE) == 0  # and claims nothing
+    assert len(trials(directory)) == 2
+    ledger.take_up()
+    assert work(directory, NO_STORE) == 0
+    assert states(plan, directory) == ["completed"]
+    assert trials(directory)[1]["pulse"]["began_at"] == step
+
+
+def test_an_attempt_that_is_retried_publishes_no_record(home, monkeypatch):
+    plan, directory, _ = queue(home, **ONE_RUN)
+    memory = iter([torch.cuda.OutOfMemoryError("CUDA out of memory")] * 2)
+    monkeypatch.setattr("lightning_modules.training.train_run", lambda *_, **__: raise_(memory))
+    run = directory.run(keys_of(plan)[0])
+    work(directory, NO_STORE)
+    assert states(plan, directory) == ["failed"]
+    assert [trial["kind"] for trial in trials(directory)] == ["out_of_memory"] * 2
+    assert [attempt.record().outcome for attempt in run.attempts()] == [Outcome.FAILED] * 2
+    assert (run.record().attempt, run.record().error) == (
+        1,
+        "OutOfMemoryError: CUDA out of memory",
+    )
+
+
+def raise_(errors):
+    raise next(errors)

@@ -17,7 +17,7 @@ import ablations.worker
 from ablations.ledger import Ledger
 from ablations.listing import statuses_of
 from ablations.run_directory import AttemptDirectory, StudyDirectory
-from ablations.storage import sqlite_url
+from ablations.storages.sqlite import sqlite_url
 from ablations.tracking_store import default_tracking_uri
 from ablations.worker import Worker, WorkerSettings
 from studies.loading import load_study
@@ -62,23 +62,20 @@ def queue(home: Path, **changes: Any) -> tuple[Plan, StudyDirectory, Ledger]:
     return plan, directory, ledger
 
 
-def work(directory: StudyDirectory, uri: str | None = None) -> Worker:
-    """Let a worker in this process train what waits."""
+def work(directory: StudyDirectory, uri: str | None = None) -> int:
+    """Let a worker in this process train what waits; returns its exit status."""
     home = directory.path.parent
     uri = uri or default_tracking_uri(home)
-    worker = Worker(WorkerSettings(home, directory.study, uri))
-    run(worker)
-    return worker
+    return run(Worker(WorkerSettings(home, directory.study, uri)))
 
 
-def run(worker: Worker) -> None:
+def run(worker: Worker) -> int:
     """`Worker.work` without its traces on this process, nor its wait for more work."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    handlers = {name: signal.getsignal(name) for name in signals}
+    handlers = {name: signal.getsignal(name) for name in ablations.worker.STOP_SIGNALS}
     threads, idle_s = torch.get_num_threads(), ablations.worker.IDLE_S
     ablations.worker.IDLE_S = 0.25  # less than its pause; a busy machine may stand still for 0.05
     try:
-        worker.work()
+        return worker.work()
     finally:
         ablations.worker.IDLE_S = idle_s
         torch.set_num_threads(threads)
@@ -129,7 +126,7 @@ def trials(directory: StudyDirectory) -> list[Mapping[str, Any]]:
 @contextmanager
 def calling_at(step: int, act: Callable[[], None]) -> Iterator[None]:
     """Call something once, after the worker in this process recorded a step of any run."""
-    from ablations.run_directory import MetricsFile
+    from ablations.metrics_file import MetricsFile
 
     write, called = MetricsFile.write, []
 

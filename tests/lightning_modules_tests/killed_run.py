@@ -18,6 +18,9 @@ class LinesSink:
     def write(self, step: int, values: Mapping[str, float]) -> None:
         self._file.write(json.dumps([step, dict(values)]) + "\n")
 
+    def keep(self) -> bool:
+        return True
+
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

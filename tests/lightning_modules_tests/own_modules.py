@@ -146,3 +146,17 @@ class Fused(Stacked):
 
     def configure_optimizers(self) -> Any:
         return torch.optim.AdamW(self.parameters(), fused=True)
+
+
+class BatchNormed(Stacked):
+    """Normalises its embeddings with torch's batch norm."""
+
+    def __init__(self, vocabulary_size: int) -> None:
+        super().__init__(vocabulary_size)
+        self.norm = nn.BatchNorm1d(16)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.norm(self.embedding(tokens).mT).mT
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)

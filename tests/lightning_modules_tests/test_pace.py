@@ -102,6 +102,13 @@ def test_a_run_on_two_devices_is_half_a_batch_on_one(corpus, tmp_path, watch):
     assert pace.part_s("step") == spec.training.max_steps * spec.training.batch_size / 4 / 2
 
 
+def test_two_sequences_stand_for_one_where_the_norm_needs_two(corpus, tmp_path):
+    spec = tiny_spec(
+        corpus, model={"norm": "batch_position"}, training={"batch_size": 4, "accumulate": 2}
+    )
+    assert pace_of(spec, tmp_path, devices=2, strategy="ddp").part_s("step") > 0
+
+
 def test_checkpoints_count_where_a_run_is_long_enough_for_one(corpus, tmp_path, watch):
     spec = tiny_spec(corpus, diagnostics={"enabled": ()}, module=TICKING)
     steps = spec.training.max_steps

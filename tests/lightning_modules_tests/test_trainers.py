@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 from lightning_modules.manners import quiet_lightning
 from lightning_modules.trainers import build_trainer
 from studies.errors import AblationError
-from studies.records import Outcome
+from studies.records import NoSink, Outcome
 from studies.schema import ExecutionConfig
 from tests.lightning_modules_tests.tiny_runs import tiny_spec, train, write_text
 
@@ -26,4 +26,4 @@ def test_several_devices_need_a_process_each(tmp_path):
         quiet_lightning(),
         pytest.raises(AblationError, match=r"devices = 2: start .* torchrun or srun"),
     ):
-        build_trainer(tiny_spec(tmp_path), execution, tmp_path, pl.Callback())
+        build_trainer(tiny_spec(tmp_path), execution, tmp_path, pl.Callback(), NoSink())

@@ -165,6 +165,17 @@ def test_runs_and_devices_are_counted(tmp_path: Path) -> None:
     assert "on one device each (CPU, 2 cores: 3 runs; NVIDIA H100: 1 run)." in mixed
 
 
+def test_batch_norms_that_normalised_shares_are_named(tmp_path: Path) -> None:
+    results = study(tmp_path)
+    assert "Batch norms" not in paragraph(results)
+    records = {
+        key: record.model_copy(update={"facts": {**record.facts, "batch_norm": "per device"}})
+        for key, record in results.records.items()
+    }
+    text = paragraph(replace(results, records=records))
+    assert "Batch norms of the module normalised each device's share of a batch by itself." in text
+
+
 def on_devices(results: StudyResults, devices: list[str]) -> StudyResults:
     records = {}
     for (key, record), device in zip(results.records.items(), devices, strict=True):

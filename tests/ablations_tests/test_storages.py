@@ -3,14 +3,19 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 import time
+from contextlib import closing
 
 import optuna
 import pytest
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 
-import ablations.storage
-from ablations.storage import open_storage, patiently, sqlite_url
+import ablations.storages.patience
+from ablations.storages.opening import open_storage
+from ablations.storages.patience import patiently
+from ablations.storages.sqlite import sqlite_url
+from studies.errors import AblationError
+from tests.ablations_tests.queue_storages import STORAGES, new_url
 
 
 def new_study(path):
@@ -57,8 +62,8 @@ def test_patiently_outlives_a_database_that_is_away(monkeypatch):
 
 def test_patiently_gives_up_after_two_minutes(monkeypatch):
     clock = iter(range(0, 10_000, 50))
-    monkeypatch.setattr(ablations.storage.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(ablations.storage.time, "sleep", lambda _: None)
+    monkeypatch.setattr(ablations.storages.patience.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(ablations.storages.patience.time, "sleep", lambda _: None)
     with pytest.raises(ConnectionError, match="never comes back"):
         patiently(raise_, ConnectionError("never comes back"))
 
@@ -72,18 +77,30 @@ def raise_(error):
     raise error
 
 
-def open_together(barrier, path):
+def open_together(barrier, url):
     barrier.wait()
-    open_storage(sqlite_url(path))
+    open_storage(url)
 
 
-def test_several_processes_may_create_one_storage_at_once(tmp_path):
+@pytest.fixture(params=STORAGES)
+def url(request, tmp_path):
+    return new_url(request, tmp_path)
+
+
+def test_several_processes_may_create_one_storage_at_once(url):
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(4)
-    path = tmp_path / "ledger.db"
-    processes = [context.Process(target=open_together, args=(barrier, path)) for _ in range(4)]
+    processes = [context.Process(target=open_together, args=(barrier, url)) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(120)
     assert [process.exitcode for process in processes] == [0] * 4
+
+
+def test_a_storage_of_another_version_of_optuna_is_refused(tmp_path):
+    new_study(tmp_path / "ledger.db")
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'v99'")
+    with pytest.raises(AblationError, match="was made by another version of Optuna"):
+        open_storage(sqlite_url(tmp_path / "ledger.db"))

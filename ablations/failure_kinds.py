@@ -1,0 +1,45 @@
+"""What an exception in a run says of its cause: the run itself, memory, or the node."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+from ablations.claims import Failure
+
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|cannot allocate memory|CUBLAS_STATUS_ALLOC_FAILED",
+    re.IGNORECASE,
+)
+_NODE = re.compile(
+    r"uncorrectable (ECC|NVLink)|hardware error|no CUDA-capable device|devices? (is|are) busy"
+    r"|CUDA driver|driver/library version mismatch|device is lost|fallen off the bus"
+    r"|unknown error|initialization error|NCCL error|NCCL communicator|Connection reset by peer"
+    r"|Connection closed by peer",
+    re.IGNORECASE,
+)
+_OF_NODE = (
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.ESTALE,
+    errno.ENODEV,
+    errno.ENOTCONN,
+)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The kind of an error, by its type and its words; what says nothing else is the run's own."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return Failure.OUT_OF_MEMORY
+    if isinstance(error, OSError):
+        if error.errno == errno.ENOMEM:
+            return Failure.OUT_OF_MEMORY
+        return Failure.NODE if error.errno in _OF_NODE else Failure.ERROR
+    if isinstance(error, RuntimeError):  # torch says all else by words
+        if _OUT_OF_MEMORY.search(str(error)):
+            return Failure.OUT_OF_MEMORY
+        if _NODE.search(str(error)):
+            return Failure.NODE
+    return Failure.ERROR

@@ -1,0 +1,168 @@
+"""Following a study from anywhere, keeping its workers placed meanwhile, and stopping them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from ablations.console import plain_console
+from ablations.display import progress_display, show_status
+from ablations.fleets import known_fleet
+from ablations.keeper import StudyKeeper
+from ablations.launchers.fleet import Fleet, top_up
+from ablations.ledger import Ledger
+from ablations.ledger_location import ledger_of
+from ablations.progress import Progress, measure
+from ablations.run_directory import StudyDirectory
+from ablations.run_status import FailedAttempt, RunState, RunStatus
+from ablations.storages.patience import outliving
+from studies.errors import AblationError
+
+log = logging.getLogger(__name__)
+
+WATCH_S = 1.0
+TOP_UP_S = 15.0
+"""Between looks at whether workers are missing."""
+GIVING_BACK_S = 120.0
+"""How long `ablate cancel` waits for workers to save what they have."""
+
+
+def show_progress(directory: StudyDirectory, storage: str | None) -> None:
+    """Show where a study stands, and who works on it."""
+    plan, console = directory.load_plan(), plain_console()
+    ledger = ledger_of(directory, storage)
+    keys = [run.run_key for run in plan.runs]
+    if ledger is None:
+        statuses = dict.fromkeys(keys, RunStatus(RunState.UNQUEUED))
+    else:
+        statuses = ledger.statuses(keys, pruners=plan.pruners)
+    show_status(console, plan, measure(plan, statuses))
+    if ledger is None:
+        return
+    if line := _failures_line(ledger.failed_attempts(keys)):
+        console.print(line, soft_wrap=True)
+    if ledger.is_cancelled():
+        console.print("cancelled: `ablate run` goes on with it")
+    fleet = _fleet_or_none(directory, ledger)
+    if fleet is not None:
+        console.print(_fleet_line(fleet), soft_wrap=True)
+
+
+def watch(directory: StudyDirectory, storage: str | None) -> bool:
+    """Follow a study to its end; workers that its fleet lacks are placed.
+
+    Returns:
+        Whether the study had a fleet, whose results are all published now.
+    """
+    console = plain_console()
+    ledger = ledger_of(directory, storage)
+    if ledger is None:
+        show_progress(directory, storage)
+        return False
+    keeper = StudyKeeper(directory, ledger, directory.load_plan())
+    fleet, topped_up_at = _fleet_or_none(directory, ledger), -TOP_UP_S
+    with progress_display(console) as show:
+        while (progress := _progress_or_none(keeper)) is None or not progress.is_over:
+            if progress is not None:
+                show(progress)
+                if fleet is not None and time.monotonic() - topped_up_at > TOP_UP_S:
+                    with outliving("no worker is placed for now"):
+                        keeper.keep()
+                        _top_up_or_say(fleet, directory, ledger, progress)
+                    topped_up_at = time.monotonic()
+            time.sleep(WATCH_S)
+        show(progress)
+    if fleet is not None:
+        keeper.repair()
+    return fleet is not None
+
+
+def cancel(directory: StudyDirectory, storage: str | None) -> int:
+    """Have all workers of a study save what they train, give it back and end.
+
+    Raises:
+        AblationError: it has no queue.
+    """
+    console = plain_console()
+    ledger = ledger_of(directory, storage)
+    if ledger is None:
+        raise AblationError(f"study {directory.study!r} has no queue yet: there is nothing to stop")
+    keeper = StudyKeeper(directory, ledger, directory.load_plan())
+    if keeper.progress().is_over:
+        console.print("every run has ended: there is nothing to stop")
+        return 0
+    ledger.cancel()
+    fleet = _fleet_or_none(directory, ledger)
+    if fleet is not None:
+        fleet.withdraw(running=False)
+    deadline, running = time.monotonic() + GIVING_BACK_S, 0
+    with console.status("workers save what they have"):
+        while time.monotonic() < deadline:
+            running = _running(keeper.progress())
+            if not running and not (fleet and fleet.placed()):
+                break
+            time.sleep(WATCH_S)
+            keeper.keep()  # gives up those that are dead already
+    if fleet is not None:
+        fleet.withdraw(running=True)
+    console.print(keeper.progress().line())
+    if running:
+        console.print(f"{running} attempts did not answer; they are given up once they are silent")
+    console.print("cancelled; the same `ablate run` as before goes on from the last checkpoints")
+    return 0
+
+
+def _progress_or_none(keeper: StudyKeeper) -> Progress | None:
+    """Where the study stands; None while its storage is away, which workers bear longer than we."""
+    with outliving("it is asked again"):
+        keeper.take_plan()
+        return keeper.progress()
+    return None
+
+
+def _running(progress: Progress) -> int:
+    return progress.counts.get(RunState.RUNNING, 0)
+
+
+def _fleet_or_none(directory: StudyDirectory, ledger: Ledger) -> Fleet | None:
+    """The fleet of a study; on a machine that cannot reach it the study is watched all the same."""
+    try:
+        return known_fleet(directory, ledger)
+    except AblationError as error:
+        log.warning("workers are not looked after from here: %s", error)
+        return None
+
+
+def _top_up_or_say(
+    fleet: Fleet, directory: StudyDirectory, ledger: Ledger, progress: Progress
+) -> None:
+    try:
+        if names := top_up(fleet, directory, ledger, progress):
+            log.warning("placed %s", ", ".join(names))
+    except AblationError as error:
+        log.warning("no worker was placed: %s", error)
+
+
+def _failures_line(failed: Mapping[str, Sequence[FailedAttempt]]) -> str:
+    """How attempts ended that brought nothing, with the last words of each kind."""
+    found = [attempt for attempts in failed.values() for attempt in attempts]
+    counts = Counter(attempt.failure for attempt in found)
+    last = {attempt.failure: attempt.why for attempt in sorted(found, key=lambda a: a.number)}
+    told = (
+        f"{count} {kind.value.replace('_', ' ')}" + (f" ({last[kind][:160]})" if last[kind] else "")
+        for kind, count in counts.most_common()
+    )
+    return f"attempts that failed: {'; '.join(told)}" if found else ""
+
+
+def _fleet_line(fleet: Fleet) -> str:
+    try:
+        placed = fleet.placed()
+    except AblationError as error:
+        return f"workers: not known ({error})"
+    running = [f"{worker.name} on {worker.node}" for worker in placed if worker.is_running]
+    return f"workers: {len(placed) - len(running)} waiting, {len(running)} running" + (
+        f": {', '.join(running)}" if running else ""
+    )

@@ -1,0 +1,46 @@
+"""The beats of an attempt, whatever becomes of the disk under it."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ablations.claims
+from ablations.claims import Pulse
+from ablations.ledger import Ledger
+from ablations.storages.sqlite import sqlite_url
+
+
+def pulses(ledger: Ledger) -> list[int]:
+    return [Pulse.of(trial.user_attrs).beat for trial in ledger._trials()]
+
+
+def test_beats_go_on_after_the_disk_was_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablations.claims, "BEAT_S", 0.01)
+    ledger = Ledger(sqlite_url(tmp_path / "ledger.db"), "study")
+    ledger.reconcile(["a"])
+    claim = ledger.claim(["a"])
+    assert claim is not None
+    away: Iterator[None] = iter([None] * 3)
+
+    def saved_step() -> int:
+        for _ in away:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return 7
+
+    claim.begin(0, saved_step)
+    deadline = time.monotonic() + 30
+    while claim.confirmed != 7:
+        assert time.monotonic() < deadline, "nobody beats any more"
+        time.sleep(0.01)
+    [beat] = pulses(ledger)
+    while pulses(ledger) == [beat]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    claim.release("the test is over")

@@ -1,0 +1,65 @@
+"""Placing the workers that are missing, and no more."""
+
+from __future__ import annotations
+
+import filelock
+import pytest
+
+import ablations.launchers.fleet
+from ablations.launchers.fleet import FleetFile, read_fleet_file, save_fleet_file, top_up
+from ablations.progress import Progress
+from ablations.run_status import RunState
+from studies.errors import AblationError
+from tests.ablations_tests.tiny_studies import queue
+
+
+class Fleet:
+    """Workers that were placed and stay."""
+
+    def __init__(self):
+        self.names = []
+
+    def placed(self):
+        return self.names
+
+    def place(self, count):
+        placed = [f"job {len(self.names) + index}" for index in range(count)]
+        self.names += placed
+        return placed
+
+
+@pytest.fixture
+def study(home):
+    _, directory, ledger = queue(home)
+    file = FleetFile(launcher="slurm", profile=None, tracking_uri="none", storage=None, workers=16)
+    save_fleet_file(directory, file)
+    return directory, ledger
+
+
+def test_nobody_is_placed_for_runs_that_a_search_has_yet_to_ask_for(study):
+    """They would find nothing and end, again and again, until that is taken for an error."""
+    directory, ledger = study
+    counts = {RunState.RUNNING: 1, RunState.WAITING: 2, RunState.COMPLETED: 5}
+    progress = Progress(counts, 8, (), 5.5, to_come=100, is_searching=True)
+    fleet = Fleet()
+    assert top_up(fleet, directory, ledger, progress) == ["job 0", "job 1", "job 2"]
+    assert top_up(fleet, directory, ledger, progress) == []
+
+
+def test_workers_that_train_several_runs_at_a_time_are_placed_for_all_of_them(study):
+    directory, ledger = study
+    file = read_fleet_file(directory)
+    save_fleet_file(directory, file.model_copy(update={"runs_per_worker": 4}))
+    progress = Progress({RunState.WAITING: 9}, 9, (), 0.0)
+    assert len(top_up(Fleet(), directory, ledger, progress)) == 3
+
+
+def test_a_process_that_is_suspended_while_it_places_workers_is_not_waited_for(study, monkeypatch):
+    directory, ledger = study
+    monkeypatch.setattr(ablations.launchers.fleet, "LOCK_PATIENCE_S", 0.1)
+    progress = Progress({RunState.WAITING: 4}, 4, (), 0.0)
+    with filelock.FileLock(directory.path / ".fleet.lock") as lock:
+        with pytest.raises(AblationError, match="is it suspended"):
+            top_up(Fleet(), directory, ledger, progress)
+        lock.release()
+        assert len(top_up(Fleet(), directory, ledger, progress)) == 4

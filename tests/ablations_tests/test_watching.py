@@ -1,0 +1,32 @@
+"""Following a study while parts of it are away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import ablations.watching
+from ablations.keeper import StudyKeeper
+from ablations.watching import watch
+
+
+def test_whoever_watches_outlives_a_queue_that_is_away(finished, monkeypatch, caplog):
+    keep, progress, tries = StudyKeeper.keep, StudyKeeper.progress, []
+
+    def away_at_first(keeper):
+        tries.append("keep")
+        if len(tries) < 3:
+            raise ConnectionError("refused")
+        return keep(keeper)
+
+    def over_once_kept(keeper):
+        found = progress(keeper)
+        return found if len(tries) > 2 else replace(found, is_searching=True)
+
+    monkeypatch.setattr(ablations.watching, "_fleet_or_none", lambda *_: object())
+    monkeypatch.setattr(ablations.watching, "WATCH_S", 0.01)
+    monkeypatch.setattr(ablations.watching, "TOP_UP_S", 0.0)
+    monkeypatch.setattr(StudyKeeper, "keep", away_at_first)
+    monkeypatch.setattr(StudyKeeper, "progress", over_once_kept)
+    assert watch(finished.directory, None)
+    assert "the queue does not answer (refused): no worker is placed for now" in caplog.text
+    assert len(tries) == 3

@@ -1,0 +1,22 @@
+"""Fixtures for every package of tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.fixtures import postgresql, slurm
+
+__all__ = ["postgresql", "slurm"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_settings() -> Iterator[None]:
+    """Whose machine this is, and where their studies run, is nothing to the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("ABLATE_HOME", "ABLATE_PROFILE", "ABLATE_STORAGE", "ABLATE_BUDGET_HOURS"):
+            patch.delenv(name, raising=False)
+        patch.setenv("ABLATE_PROFILES", os.devnull)
+        yield
