@@ -85,9 +85,10 @@ class ClusterStudy:
         return ledger
 
     def attempts(self) -> list[dict[str, Any]]:
-        """State and attributes of each attempt that has begun, in their order."""
-        trials = [{"state": t.state.name, **t.user_attrs} for t in trials_of(self.ledger)]
-        return [trial for trial in trials if trial["state"] != "WAITING"]
+        """State and attributes of each attempt that has begun, in the order of their claims."""
+        begun = [(t.datetime_start, t) for t in trials_of(self.ledger) if t.datetime_start]
+        begun.sort(key=lambda pair: pair[0])
+        return [{"state": t.state.name, **t.user_attrs} for _, t in begun]
 
     def statuses(self) -> list[RunStatus]:
         return list(self.ledger.statuses([run.run_key for run in self.plan.runs]).values())

@@ -13,10 +13,11 @@ import ablations.claims
 from ablations.claims import Pulse
 from ablations.ledger import Ledger
 from ablations.storages.sqlite import sqlite_url
+from tests.ablations_tests.cluster_study import trials_of
 
 
 def pulses(ledger: Ledger) -> list[int]:
-    return [Pulse.of(trial.user_attrs).beat for trial in ledger._trials()]
+    return [Pulse.of(trial.user_attrs).beat for trial in trials_of(ledger)]
 
 
 def test_beats_go_on_after_the_disk_was_away(
