@@ -22,6 +22,7 @@ from ablations.pruning import run_pruning
 from ablations.ranks import Assignment, Ranks
 from ablations.redaction import redacted
 from ablations.run_directory import AttemptDirectory, RunDirectory, StudyDirectory
+from ablations.stall_alarm import StallAlarm
 from lightning_modules.checkpoints import Checkpoint, newest_checkpoint
 from studies.metrics import TRAINING_MINUTES
 from studies.plan import Plan, PlannedRun
@@ -56,6 +57,8 @@ class Attempt:
         self._bench = bench
         self._plan = plan
         self._spec = plan.spec(self.planned)
+        # Who debugs takes their time.
+        self._alarm = StallAlarm(None if bench.raises else plan.study.execution.stall_minutes)
 
     def make(self) -> RunRecord | None:
         """Train the run and tell the ledger how it ended; None when it was given back.
@@ -66,7 +69,8 @@ class Attempt:
         from lightning_modules.training import RunInterrupted
 
         try:
-            record = self._train()
+            with contextlib.closing(self._alarm):
+                record = self._train()
             self.directory.save_record(record)
         except RunInterrupted as stop:
             self.claim.release(f"interrupted at step {stop.step}")
@@ -109,7 +113,7 @@ class Attempt:
             directory=self.directory.path,
             resume_from=earlier.path if earlier else None,
             sink=_ProgressSink(metrics, self.claim),
-            should_stop=lambda: self.claim.is_over or self._bench.must_stop(),
+            should_stop=self._must_stop,
             should_prune=pruning.should_prune if pruning else go_on,
         )
         metrics.close()
@@ -125,6 +129,11 @@ class Attempt:
                 "wall_time_s": round(time.monotonic() - started, 3),
             }
         )
+
+    def _must_stop(self) -> bool:
+        """Asked after every optimiser step."""
+        self._alarm.put_off()
+        return self.claim.is_over or self._bench.must_stop()
 
     def _take_over(self) -> Checkpoint | None:
         """Begin where the furthest attempt was saved, with that checkpoint as our own.

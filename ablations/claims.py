@@ -33,7 +33,9 @@ class Failure(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     """Of the device or of the host: perhaps because somebody else was on it."""
     NODE = "node"
-    """A device, driver or file system that does not work."""
+    """A device, driver or mounted file system that does not work."""
+    DISK = "disk"
+    """No room on the file system of the study, or no right to write there any more."""
     LOST = "lost"
     """The worker died without a word."""
 

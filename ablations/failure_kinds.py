@@ -1,4 +1,4 @@
-"""What an exception in a run says of its cause: the run itself, memory, or the node."""
+"""What an exception in a run says of its cause: the run itself, memory, the disk or the node."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ _NODE = re.compile(
     r"|Connection closed by peer",
     re.IGNORECASE,
 )
-_OF_NODE = (
-    errno.EIO,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.ESTALE,
-    errno.ENODEV,
-    errno.ENOTCONN,
-)
+_KINDS = {
+    errno.ENOMEM: Failure.OUT_OF_MEMORY,
+    errno.ENOSPC: Failure.DISK,
+    errno.EDQUOT: Failure.DISK,
+    errno.EROFS: Failure.DISK,
+    errno.EIO: Failure.NODE,
+    errno.ESTALE: Failure.NODE,
+    errno.ENODEV: Failure.NODE,
+    errno.ENOTCONN: Failure.NODE,
+}
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -34,9 +35,7 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return Failure.OUT_OF_MEMORY
     if isinstance(error, OSError):
-        if error.errno == errno.ENOMEM:
-            return Failure.OUT_OF_MEMORY
-        return Failure.NODE if error.errno in _OF_NODE else Failure.ERROR
+        return _KINDS.get(error.errno or 0, Failure.ERROR)
     if isinstance(error, RuntimeError):  # torch says all else by words
         if _OUT_OF_MEMORY.search(str(error)):
             return Failure.OUT_OF_MEMORY

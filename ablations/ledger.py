@@ -14,17 +14,18 @@ Each run of a plan is trained to its end exactly once, whoever plans and however
 from __future__ import annotations
 
 import os
-import socket
 import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from ablations.claims import BEAT_S, ERROR, KIND, OWNER, RELEASED, Claim, Failure, Pulse
+from ablations.machine import node_name
 from ablations.run_status import (
     RETRY_OF,
     FailedAttempt,
@@ -40,6 +41,8 @@ from ablations.trial_index import RUN_KEY, TrialIndex
 GRACE_S = 30.0
 QUEUE_AHEAD = 256
 """Most runs that wait in the storage at a time: every look at the queue reads all that wait."""
+
+BAD_FOR = timedelta(days=1)
 
 ALIVE_S = 4 * BEAT_S
 """How long ago an attempt that is alive has beaten at most, on a database that answers."""
@@ -155,6 +158,13 @@ class Ledger:
         index = self._look()
         return {key: failed_attempts(index.trials_of(key)) for key in run_keys}
 
+    def bad_nodes(self) -> list[str]:
+        """Nodes of which a run has failed within the last day: they are not asked again so soon."""
+        since = datetime.now() - BAD_FOR  # trials have the naive time of the machine, too
+        failed = failed_attempts(self._look().trials())
+        found = [a for a in failed if a.failure is Failure.NODE and a.node]
+        return sorted({a.node for a in found if a.ended is not None and a.ended > since})
+
     def attempts(self) -> int:
         """Attempts that have begun so far, at any run."""
         return self._look().begun()
@@ -239,4 +249,4 @@ def owner_prefix(pid: int | None = None) -> str:
         numbered_by = os.readlink("/proc/self/ns/pid").strip("pid:[]")
     except OSError:
         numbered_by = ""
-    return f"{socket.gethostname()}/{numbered_by}:{pid or os.getpid()}:"
+    return f"{node_name()}/{numbered_by}:{pid or os.getpid()}:"

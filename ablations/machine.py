@@ -70,6 +70,11 @@ def visible_gpus() -> list[str]:
     return [str(index) for index in range(torch.cuda.device_count())]
 
 
+def node_name() -> str:
+    """This machine, as Slurm calls it, or else as it calls itself."""
+    return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+
+
 def _gpu_model(gpu: str) -> str:
     """Asked of the driver's own tool: torch would take memory of the GPU to answer."""
     command = ["nvidia-smi", f"--id={gpu}", "--query-gpu=name", "--format=csv,noheader"]

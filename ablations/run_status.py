@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from optuna.trial import FrozenTrial, TrialState
@@ -27,6 +28,7 @@ MAX_ATTEMPTS = {
     Failure.ERROR: 1,
     Failure.OUT_OF_MEMORY: 2,
     Failure.NODE: 3,
+    Failure.DISK: 3,
     Failure.LOST: 5,
 }
 """Attempts at a run that may end in this way before the run counts as failed. A worker that dies
@@ -104,12 +106,18 @@ class FailedAttempt:
     number: int
     failure: Failure
     why: str
+    node: str
+    """Where it was made, as the scheduler or the machine calls itself."""
+    ended: datetime | None
+    """By the clock of whoever failed it."""
 
 
 def failed_attempts(trials: Iterable[FrozenTrial]) -> list[FailedAttempt]:
     """The attempts at a run that failed, oldest first."""
     return [
-        FailedAttempt(t.number, _failure(t), t.user_attrs.get(ERROR, ""))
+        FailedAttempt(
+            t.number, _failure(t), t.user_attrs.get(ERROR, ""), _node(t), t.datetime_complete
+        )
         for t in trials
         if _counts(t)
     ]
@@ -147,6 +155,10 @@ def _counts(trial: FrozenTrial) -> bool:
 def _failure(trial: FrozenTrial) -> Failure:
     attrs = trial.user_attrs
     return Failure(attrs.get(KIND, Failure.ERROR if ERROR in attrs else Failure.LOST))
+
+
+def _node(trial: FrozenTrial) -> str:
+    return str(trial.user_attrs.get(OWNER, "")).partition("/")[0]
 
 
 def _last_retried(trials: Iterable[FrozenTrial]) -> int:

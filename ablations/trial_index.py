@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -34,6 +34,10 @@ class TrialIndex:
             else:
                 self._open[number] = trial
         self._seen = len(trials)
+
+    def trials(self) -> Iterator[FrozenTrial]:
+        """All trials, in no order."""
+        return (trial for trials in self._of_run.values() for trial in trials.values())
 
     def trials_of(self, key: str) -> list[FrozenTrial]:
         """The trials of a run, in the order of their numbers."""

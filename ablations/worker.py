@@ -176,7 +176,7 @@ class Worker:
         finally:
             if attempt.failure is not None:
                 self._spoiled = _uses_cuda() or self._ranks.count > 1
-                self._unfit = attempt.failure is Failure.NODE
+                self._unfit = attempt.failure in (Failure.NODE, Failure.DISK)
         if record is not None and not attempt.publish(record):
             publisher.abandon()
             return

@@ -8,7 +8,7 @@ process was killed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -45,8 +45,8 @@ class Fleet(Protocol):
     def placed(self) -> list[PlacedWorker]:
         """Those that run or wait to be started."""
 
-    def place(self, count: int) -> list[str]:
-        """Have so many more started; returns what the scheduler calls them."""
+    def place(self, count: int, avoided: Sequence[str] = ()) -> list[str]:
+        """Have so many more started, but for these nodes; returns what the scheduler calls them."""
 
     def withdraw(self, *, running: bool) -> None:
         """Take back those that wait, and with `running` end the others as well."""
@@ -111,7 +111,7 @@ def top_up(
                 f"their logs: {directory.path / 'logs'}. Mend what they say, then `ablate run` "
                 "places workers again."
             )
-        names = fleet.place(missing)
+        names = fleet.place(missing, ledger.bad_nodes())
         update = {"wasted": wasted + len(names), "attempts": attempts}
         save_fleet_file(directory, file.model_copy(update=update))
         return names

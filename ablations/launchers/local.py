@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablations.ranks import rank_environments
+from ablations.stall_alarm import STALLED
 from ablations.worker import WorkerSettings
 
 FAREWELL_S = 10.0
@@ -50,6 +51,8 @@ class LocalWorker:
         with self.log_path.open("rb") as log:
             log.seek(self.log_start)
             lines = log.read().decode(errors="replace").strip().splitlines()
+        if any(line.startswith(STALLED) for line in lines):
+            return f"worker {self.slot} made no step any more (stacks in its log: {self.log_path})"
         words = f": {lines[-1][:300]}" if lines else ""
         return f"worker {self.slot} {how}{words} (log: {self.log_path})"
 

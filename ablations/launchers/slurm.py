@@ -59,16 +59,19 @@ class SlurmFleet:
             if job != own and "held" not in reason.lower()
         ]
 
-    def place(self, count: int) -> list[str]:
-        """Submit an array of so many jobs."""
-        executor = self._executor()
+    def place(self, count: int, avoided: Sequence[str] = ()) -> list[str]:
+        """Submit an array of so many jobs, to no node that is to be avoided."""
+        executor = self._executor(avoided)
         try:
             if count == 1:
                 jobs = [executor.submit(become_worker, self._worker)]
             else:
                 jobs = executor.map_array(become_worker, [self._worker] * count)
         except Exception as error:  # submitit passes on what sbatch said in several types
-            raise AblationError(f"sbatch refused a worker: {_last_line(error)}") from None
+            words = _last_line(error)
+            if avoided:
+                words += f" (of these nodes runs have failed within a day: {', '.join(avoided)})"
+            raise AblationError(f"sbatch refused a worker: {words}") from None
         return [str(job.job_id) for job in jobs]
 
     def rehearse(self, limit_s: float = COMMAND_TIMEOUT_S) -> str:
@@ -91,7 +94,7 @@ class SlurmFleet:
         states = [] if running else ["--state=PENDING"]
         slurm("scancel", f"--name={self._name}", *states)
 
-    def _executor(self) -> Any:
+    def _executor(self, avoided: Sequence[str] = ()) -> Any:
         try:
             from submitit import SlurmExecutor
         except ModuleNotFoundError:
@@ -116,7 +119,9 @@ class SlurmFleet:
             "srun_args": _container(settings) or None,
             "stderr_to_stdout": True,
             # Preempted jobs and those of a node that died come back; they find new work then.
-            "additional_parameters": _given({"requeue": True, **settings.options}),
+            "additional_parameters": _given(
+                {"requeue": True, **settings.options, "exclude": _excluded(settings, avoided)}
+            ),
         }
         executor.update_parameters(**_given(asked))
         return executor
@@ -138,6 +143,14 @@ def _own_job() -> str | None:
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options without those that are switched off: sbatch knows no `--requeue=False`."""
     return {name: v for name, v in options.items() if v is not None and v is not False}
+
+
+def _excluded(settings: SlurmSettings, avoided: Sequence[str]) -> str | None:
+    """What `exclude` is told: what the user excludes, and nodes of this cluster to be avoided."""
+    asked = settings.options.get("exclude")
+    known = set(slurm("sinfo", "--noheader", "--Node", "-o", "%N").split()) if avoided else set()
+    own = [node for node in avoided if node in known]  # sbatch refuses names that it does not know
+    return ",".join([*([str(asked)] if asked else []), *own]) or None
 
 
 def _container(settings: SlurmSettings) -> list[str]:

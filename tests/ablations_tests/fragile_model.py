@@ -1,5 +1,6 @@
-"""A bigram model whose seed 1 breaks at step 10 while a file exists."""
+"""A bigram model whose seed 1 breaks at step 10 while a file exists, or hangs if that says so."""
 
+import time
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -19,6 +20,9 @@ class FragileModel(pl.LightningModule):
 
     def training_step(self, batch, batch_idx):
         if self.seed == 1 and self.global_step >= 10 and self.switch.exists():
+            if self.switch.read_text() == "hang":
+                self.switch.unlink()
+                time.sleep(3600)
             raise RuntimeError("the scratch disk went away")
         return F.cross_entropy(self(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
 

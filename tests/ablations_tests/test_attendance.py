@@ -15,8 +15,10 @@ from ablations.attendance import Attendance
 from ablations.ledger import GRACE_S
 from ablations.listing import statuses_of
 from ablations.worker import START_AFRESH, UNFIT
+from tests.ablations_tests import fragile_model
 from tests.ablations_tests.tiny_studies import (
     LONG,
+    STUDY,
     checkpoints,
     keys_of,
     numbers_of,
@@ -110,6 +112,31 @@ def test_a_killed_child_is_given_up_at_once_and_the_next_goes_on(home, start, fi
     assert heir["pulse"]["began_at"] > 0
     [key] = keys_of(plan)
     assert numbers_of(directory, key) == numbers_of(finished.directory, key)
+
+
+def test_a_child_that_hangs_is_ended_with_its_stacks_in_the_log(home, start):
+    switch = home / "switch"
+    switch.write_text("hang")
+    module = {
+        "import_path": f"{fragile_model.__file__}:FragileModel",
+        "arguments": {"switch": str(switch)},
+    }
+    plan, directory, _ = queue(
+        home,
+        module=module,
+        factors={},
+        seeds=[1],
+        diagnostics={**STUDY["diagnostics"], "enabled": []},
+        execution={**STUDY["execution"], "stall_minutes": 0.1},
+    )
+    worker = start()
+    output, _ = worker.communicate(timeout=180)
+    assert worker.returncode == 0, output
+    assert "ablations.crew: worker 0 made no step any more (stacks in its log: " in output
+    lost, heir = attempts(plan, directory)
+    assert (lost["state"], lost["kind"], heir["state"]) == ("FAIL", "lost", "COMPLETE")
+    [log] = (directory.path / "logs").glob("*.log")
+    assert "in training_step" in log.read_text()
 
 
 def test_a_worker_that_is_asked_to_stop_has_its_run_saved_and_given_back(home, start, finished):

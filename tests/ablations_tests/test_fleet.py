@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import filelock
 import pytest
 
 import ablations.launchers.fleet
+import ablations.ledger
+from ablations.claims import Failure
 from ablations.launchers.fleet import FleetFile, read_fleet_file, save_fleet_file, top_up
 from ablations.progress import Progress
 from ablations.run_status import RunState
 from studies.errors import AblationError
-from tests.ablations_tests.tiny_studies import queue
+from tests.ablations_tests.tiny_studies import keys_of, queue
 
 
 class Fleet:
@@ -18,11 +22,13 @@ class Fleet:
 
     def __init__(self):
         self.names = []
+        self.avoided = None
 
     def placed(self):
         return self.names
 
-    def place(self, count):
+    def place(self, count, avoided=()):
+        self.avoided = avoided
         placed = [f"job {len(self.names) + index}" for index in range(count)]
         self.names += placed
         return placed
@@ -52,6 +58,19 @@ def test_workers_that_train_several_runs_at_a_time_are_placed_for_all_of_them(st
     save_fleet_file(directory, file.model_copy(update={"runs_per_worker": 4}))
     progress = Progress({RunState.WAITING: 9}, 9, (), 0.0)
     assert len(top_up(Fleet(), directory, ledger, progress)) == 3
+
+
+def test_nodes_of_which_runs_failed_are_avoided_for_a_day(study, home, monkeypatch):
+    directory, ledger = study
+    for node, failure in (("n1", Failure.NODE), ("n2", Failure.DISK), ("n3", Failure.NODE)):
+        monkeypatch.setenv("SLURMD_NODENAME", node)
+        ledger.claim(keys_of(directory.load_plan())).fail("it was not the run", failure)
+    progress = Progress({RunState.WAITING: 4}, 4, (), 0.0)
+    fleet = Fleet()
+    top_up(fleet, directory, ledger, progress)
+    assert fleet.avoided == ["n1", "n3"]
+    monkeypatch.setattr(ablations.ledger, "BAD_FOR", timedelta(0))
+    assert ledger.bad_nodes() == []
 
 
 def test_a_process_that_is_suspended_while_it_places_workers_is_not_waited_for(study, monkeypatch):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import pytest
@@ -178,6 +179,16 @@ def test_jobs_are_placed_while_they_wait_and_belong_to_their_study_alone(fleet_o
     assert [worker.is_running for worker in ours.placed()] == [False] * 3
     ours.withdraw(running=False)
     assert (names(ours), names(theirs)) == ([], others)
+
+
+def test_nodes_of_the_cluster_are_avoided_with_those_that_the_user_excludes(slurm, fleet_of):
+    n1, n2, *_ = slurm.node_names
+    fleet = fleet_of("avoiding", options={"begin": "now+10hours", "exclude": n2})
+    [job] = fleet.place(1, [n1, "a-workstation"])
+    [excluded] = re.findall(r"ExcNodeList=(\S+)", slurm.run("scontrol", "show", "job", job))
+    assert set(slurm.run("scontrol", "show", "hostnames", excluded).split()) == {n1, n2}
+    with pytest.raises(AblationError, match="have failed within a day: "):
+        fleet.place(1, slurm.node_names)
 
 
 def test_a_held_job_does_not_count_as_placed(slurm, fleet_of):

@@ -163,7 +163,7 @@ def test_a_run_whose_rows_cannot_be_written_does_not_complete_without_them(home,
     run = directory.run(keys_of(plan)[0])
     with monkeypatch.context() as patch:
         patch.setattr(MetricsFile, "_write_pending", disk_full)
-        for _ in range(MAX_ATTEMPTS[Failure.NODE]):
+        for _ in range(MAX_ATTEMPTS[Failure.DISK]):
             assert states(plan, directory) == ["waiting"]  # on another node it may go well
             assert run.record() is None
             assert work(directory, NO_STORE) == UNFIT
