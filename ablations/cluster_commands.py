@@ -9,9 +9,25 @@ from ablations.typed_commands import PROXY_PORT, UI_HOST
 
 
 def add_cluster_commands(add: CommandAdder) -> None:
-    """Add `ablate proxy` and `ablate doctor`."""
+    """Add `ablate move`, `ablate proxy` and `ablate doctor`."""
+    _add_move(add)
     _add_proxy(add)
     _add_doctor(add)
+
+
+def _add_move(add: CommandAdder) -> None:
+    move = add(
+        "move",
+        commands.move,
+        "take the queue of a study to another storage, such as from one machine to a cluster",
+        "ablate move quickstart --storage journal",
+    )
+    move.add_argument(
+        "--storage",
+        required=True,
+        metavar="URL",
+        help="where to: journal, postgresql://USER@HOST/DATABASE, mysql://... or sqlite",
+    )
 
 
 def _add_proxy(add: CommandAdder) -> None:

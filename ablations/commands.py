@@ -112,6 +112,19 @@ def cancel(options: argparse.Namespace) -> int:
     return cancel(study_directory(options), options.storage)
 
 
+def move(options: argparse.Namespace) -> int:
+    """Take the queue of a study to another storage."""
+    from ablations.ledger_location import move_ledger
+    from ablations.storages.urls import without_password
+
+    directory = study_directory(options)
+    with plain_console().status("copying the queue"):
+        location = move_ledger(directory, options.storage)
+    print(f"the queue of study {directory.study!r} is in {without_password(location.url)} now")
+    print("`ablate run` goes on with it, on any launcher")
+    return 0
+
+
 def proxy(options: argparse.Namespace) -> int:
     """Serve a database to workers."""
     from ablations.proxy import serve

@@ -23,9 +23,8 @@ def place_fleet(
     if kind_of(ledger.url) == "sqlite":
         raise AblationError(
             f"the queue of study {directory.study!r} is a SQLite file, which only one machine can "
-            "use. --storage journal keeps the queue of a new study in a file that machines share, "
-            "--storage postgresql://USER@HOST/DATABASE in a database; --set name=... makes it a "
-            "new study."
+            "use. `ablate move STUDY --storage journal` takes it to a file that machines share, "
+            "--storage postgresql://USER@HOST/DATABASE to a database."
         )
     save_fleet_file(directory, file)
     return top_up(_fleet(file, profile, directory, ledger), directory, ledger, progress)

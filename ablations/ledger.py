@@ -37,6 +37,7 @@ from ablations.run_status import (
 from ablations.storages.opening import open_storage
 from ablations.storages.patience import patiently
 from ablations.trial_index import RUN_KEY, TrialIndex
+from studies.errors import AblationError
 
 GRACE_S = 30.0
 QUEUE_AHEAD = 256
@@ -47,7 +48,7 @@ BAD_FOR = timedelta(days=1)
 ALIVE_S = 4 * BEAT_S
 """How long ago an attempt that is alive has beaten at most, on a database that answers."""
 
-CANCELLED = "cancelled"
+CANCELLED, MOVED = "cancelled", "moved"
 
 
 class Ledger:
@@ -136,14 +137,40 @@ class Ledger:
         patiently(self._storage.set_study_user_attr, self._study_id, CANCELLED, True)
 
     def take_up(self) -> None:
-        """Let workers work again."""
-        if self.is_cancelled():
+        """Let workers work again.
+
+        Raises:
+            AblationError: the queue is another one by now.
+        """
+        attrs = patiently(self._storage.get_study_user_attrs, self._study_id)
+        if MOVED in attrs:
+            raise AblationError(
+                f"the queue of {self.name!r} was moved to {attrs[MOVED]}: run the command again"
+            )
+        if attrs.get(CANCELLED, False):
             patiently(self._storage.set_study_user_attr, self._study_id, CANCELLED, False)
 
     def is_cancelled(self) -> bool:
         """Whether workers were asked to end."""
         attrs = patiently(self._storage.get_study_user_attrs, self._study_id)
         return bool(attrs.get(CANCELLED, False))
+
+    def running(self) -> int:
+        """Attempts that have not ended, whether their workers live or not."""
+        return len(self._look().open_trials(TrialState.RUNNING))
+
+    def copy(self, url: str, name: str) -> None:
+        """Make a copy of the queue in another storage, with every attempt under its number."""
+        optuna.copy_study(
+            from_study_name=self.name,
+            from_storage=self._storage,
+            to_storage=open_storage(url, existing=False),
+            to_study_name=name,
+        )
+
+    def retire(self, successor: str) -> None:
+        """Say where the queue is from now on; nobody takes this one up again."""
+        patiently(self._storage.set_study_user_attr, self._study_id, MOVED, successor)
 
     def all_seen_alive(self) -> bool:
         """Whether each running attempt has beaten just now, and before that while we watched."""
@@ -195,8 +222,10 @@ class Ledger:
             if not patiently(self._storage.set_trial_state_values, trial_id, TrialState.RUNNING):
                 return None
             patiently(set_attr, trial_id, OWNER, owner)
-            if is_superseded(trial, self._look().trials_of(key)):
-                patiently(set_attr, trial_id, RELEASED, "the run was queued twice")
+            twice = is_superseded(trial, self._look().trials_of(key))
+            if twice or self.is_cancelled():  # by somebody who saw nothing running before
+                why = "the run was queued twice" if twice else "workers were asked to end"
+                patiently(set_attr, trial_id, RELEASED, why)
                 patiently(self._storage.set_trial_state_values, trial_id, TrialState.FAIL)
                 return None
         except UpdateFinishedTrialError:

@@ -82,8 +82,8 @@ def known_ledger(directory: StudyDirectory, asked: str | None = None) -> LedgerL
     if wanted != recorded.url and (is_file or kind_of(wanted) in FILES):
         raise AblationError(
             f"the queue of study {directory.study!r} is in {without_password(recorded.url)}, and "
-            f"{asked} was asked for. Leave --storage out to go on there; with --set name=... the "
-            "same study starts anew under another name, in another storage."
+            f"{asked} was asked for. Leave --storage out to go on there; `ablate move STUDY "
+            "--storage URL` takes the queue elsewhere."
         )
     if is_file:
         return recorded
@@ -117,12 +117,55 @@ def planner_ledger(
         url = _resolved(chosen, directory)
         if url == sqlite_url(directory.ledger_path):
             return open_ledger(LedgerLocation(url, directory.study))
-        name = f"{directory.study}-{secrets.token_hex(4)}"
+        name = _new_name(directory)
         ledger = open_ledger(LedgerLocation(url, name))
-        stored = chosen if chosen in FILES else without_password(url)
-        file = LedgerFile(url=stored, name=name)
-        write_atomically(directory.ledger_file_path, file.model_dump_json(indent=1))
+        _record(directory, chosen, LedgerLocation(url, name))
         return ledger
+
+
+def move_ledger(directory: StudyDirectory, asked: str) -> LedgerLocation:
+    """Take the queue of a study to another storage, with all that it knows; returns where.
+
+    Raises:
+        AblationError: there is no queue, it is there already, runs are being trained, or one of
+            the storages does not answer.
+    """
+    refuse_password(asked, "--storage")
+    with filelock.FileLock(directory.path / ".ledger.lock"):
+        known = known_ledger(directory)
+        if known is None:
+            raise AblationError(f"study {directory.study!r} has no queue yet: nothing is to move")
+        url = _resolved(asked, directory)
+        if without_password(url) == without_password(known.url):
+            raise AblationError(f"the queue of study {directory.study!r} is in {asked} already")
+        ledger = open_ledger(known, existing=True)
+        _refuse_running(ledger, directory)
+        ledger.cancel()
+        _refuse_running(ledger, directory)  # whoever claims from here on sees that it is cancelled
+        location = LedgerLocation(url, _new_name(directory))
+        answering(url, ANSWER_S, ledger.copy, url, location.name)
+        _record(directory, asked, location)
+        ledger.retire(without_password(url))
+        return location
+
+
+def _refuse_running(ledger: Ledger, directory: StudyDirectory) -> None:
+    if running := ledger.running():
+        raise AblationError(
+            f"{running} runs of study {directory.study!r} are being trained: `ablate cancel` has "
+            "them saved and given back, then the queue can move"
+        )
+
+
+def _new_name(directory: StudyDirectory) -> str:
+    return f"{directory.study}-{secrets.token_hex(4)}"
+
+
+def _record(directory: StudyDirectory, chosen: str, location: LedgerLocation) -> None:
+    """Write down where the queue is; a word alone stays one, so that a folder can be moved."""
+    url = chosen if chosen in FILES else without_password(location.url)
+    file = LedgerFile(url=url, name=location.name)
+    write_atomically(directory.ledger_file_path, file.model_dump_json(indent=1))
 
 
 def new_storage(directory: StudyDirectory, asked: str | None, usual: str | None) -> str:

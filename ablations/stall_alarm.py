@@ -1,4 +1,4 @@
-"""Ends a process that hangs in training, perhaps in a device or a disk: there it hears no signal."""
+"""Ends a process that hangs in training: in a device or a file system it hears no signal."""
 
 from __future__ import annotations
 

@@ -150,12 +150,14 @@ def test_whoever_watches_bears_a_controller_that_is_away(study, slurm, caplog):
     assert study.jobs() == []
 
 
-def test_a_queue_in_sqlite_is_refused_with_what_to_do(study):
+def test_a_queue_in_sqlite_is_refused_until_it_is_moved(study):
     study.profile(1)
     with pytest.raises(AssertionError) as caught:
         study.ablate("run", "--storage", "sqlite")
     told = str(caught.value)
     assert "the queue of study 'tiny' is a SQLite file, which only one machine can use" in told
-    assert "--storage journal keeps" in told
-    assert "--storage postgresql://USER@HOST/DATABASE" in told
+    assert "`ablate move STUDY --storage journal` takes it" in told
     assert not study.directory.fleet_path.exists()
+    study.ablate("move", "--storage", "journal")
+    study.profile(1, options={"begin": "now+10hours"})
+    assert "placed 1: " in study.ablate("run")
