@@ -7,7 +7,7 @@ import signal
 from types import FrameType
 
 from ablations.ledger_location import ANSWER_S, STORAGE_VARIABLE, answering
-from ablations.storages.server import open_server, serve_proxy
+from ablations.storages.server import open_server
 from ablations.storages.urls import SERVERS, kind_of, refuse_password, without_password
 from studies.errors import AblationError
 
@@ -29,6 +29,12 @@ def serve(asked: str | None, host: str, port: int) -> int:
             f"a proxy stands in front of a PostgreSQL or MySQL database, not of {url!r}: give "
             f"--storage postgresql://USER@HOST/DATABASE, or set {STORAGE_VARIABLE}"
         )
+    try:
+        from ablations.storages.grpc_proxy import serve_proxy
+    except ModuleNotFoundError as error:
+        raise AblationError(
+            f"a proxy needs the Python package {error.name!r}: pip install 'ablations[cluster]'"
+        ) from None
     storage = answering(url, ANSWER_S, open_server, url, existing=False, connections=CONNECTIONS)
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _stop)

@@ -9,7 +9,7 @@ import optuna
 from optuna.storages import BaseStorage
 
 from ablations.storages.journal import open_journal
-from ablations.storages.server import open_proxy, open_server
+from ablations.storages.server import open_server
 from ablations.storages.sqlite import open_sqlite
 from ablations.storages.urls import kind_of, without_password
 from studies.errors import AblationError
@@ -27,6 +27,12 @@ def _open_server(url: str, existing: bool) -> BaseStorage:
     return open_server(url, existing=existing)
 
 
+def _open_proxy(url: str, _: bool) -> BaseStorage:
+    from ablations.storages.grpc_proxy import open_proxy
+
+    return open_proxy(url)
+
+
 STORAGES: Registry[Opener] = Registry(
     "storage",
     {
@@ -34,7 +40,7 @@ STORAGES: Registry[Opener] = Registry(
         "journal": _open_journal,
         "postgresql": _open_server,
         "mysql": _open_server,
-        "grpc": lambda url, _: open_proxy(url),
+        "grpc": _open_proxy,
     },
 )
 

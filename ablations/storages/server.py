@@ -1,22 +1,15 @@
-"""A PostgreSQL or MySQL database, for a cluster; or Optuna's gRPC proxy in front of one."""
+"""A PostgreSQL or MySQL database, for a cluster."""
 
 from __future__ import annotations
 
-import os
 import time
-import warnings
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import optuna
 import sqlalchemy
-from optuna.exceptions import ExperimentalWarning
-from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
+from optuna.storages import BaseStorage, RDBStorage
 
 from ablations.storages.urls import kind_of, parsed
-from ablations.typed_commands import PROXY_PORT
-from studies.errors import AblationError
 
 CONNECT_TIMEOUT_S = 10
 CREATION_ATTEMPTS = 5
@@ -69,39 +62,3 @@ def open_server(url: str, *, existing: bool, connections: int = 1) -> BaseStorag
         else:
             break
     return optuna.storages.get_storage(storage)
-
-
-def open_proxy(url: str) -> BaseStorage:
-    """Reach a database through `ablate proxy`."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what matters is raised
-    address = parsed(url)
-    if address.host is None:
-        raise AblationError(f"storage {url!r} names no host; write grpc://HOST:{PROXY_PORT}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return GrpcStorageProxy(host=address.host, port=address.port or PROXY_PORT)
-
-
-def serve_proxy(
-    storage: BaseStorage, host: str, port: int, threads: int, on_start: Callable[[], None]
-) -> None:
-    """Serve a storage over gRPC, without encryption or passwords, until something is raised here.
-
-    Raises:
-        RuntimeError: the address cannot be had.
-    """
-    import grpc  # type: ignore[import-untyped]
-    from optuna.storages._grpc.auto_generated import api_pb2_grpc
-    from optuna.storages._grpc.servicer import OptunaStorageProxyService
-
-    # Optuna's own function says not when the server is up, and lets two serve on one port in turn.
-    server = grpc.server(ThreadPoolExecutor(threads), options=[("grpc.so_reuseport", 0)])
-    service = OptunaStorageProxyService(storage)
-    api_pb2_grpc.add_StorageServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-    server.add_insecure_port(f"{host}:{port}")
-    server.start()
-    on_start()
-    try:
-        server.wait_for_termination()
-    finally:
-        server.stop(grace=None)

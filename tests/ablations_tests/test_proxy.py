@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from ablations.cli import main
-from ablations.ledger_location import ledger_of
+from ablations.ledger_location import ledger_of, planner_ledger
 from ablations.run_directory import StudyDirectory
+from ablations.storages.patience import is_away, patiently
 from tests.ablations_tests.cluster_study import trials_of
 from tests.ablations_tests.tiny_studies import LONG, calling_at, keys_of, numbers_of, write_study
 from tests.cluster.ports import free_ports
@@ -100,7 +101,6 @@ def test_a_study_trained_through_it_loses_nothing_when_it_is_killed(
 
 def test_a_queue_in_the_database_is_reached_through_it(proxy, database, home, monkeypatch, capsys):
     """As docs/cluster.md has it: queued on the database, trained through the proxy."""
-    from ablations.ledger_location import planner_ledger
     from studies.loading import load_study
     from studies.planning import make_plan
 
@@ -116,6 +116,20 @@ def test_a_queue_in_the_database_is_reached_through_it(proxy, database, home, mo
     claim = ledger_of(directory).claim(keys_of(plan))
     assert claim is not None
     claim.release("seen")
+
+
+def test_a_proxy_that_says_nothing_counts_as_away(proxy, home, monkeypatch):
+    ledger = planner_ledger(StudyDirectory(home, "silent"), proxy.url)
+    monkeypatch.setattr("ablations.storages.grpc_proxy.ANSWER_S", 0.5)
+    proxy.process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(Exception, match="DEADLINE_EXCEEDED") as caught:
+            ledger.storage.get_study_id_from_name(ledger.name)
+        assert is_away(caught.value)
+        threading.Timer(1.0, proxy.process.send_signal, [signal.SIGCONT]).start()
+        assert patiently(ledger.storage.get_study_id_from_name, ledger.name) >= 0
+    finally:
+        proxy.process.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.parametrize(
