@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ablations.ledger import Ledger
 from ablations.ledger_location import ledger_of
 from ablations.progress import Progress, measure
 from ablations.run_directory import StudyDirectory
@@ -14,8 +15,12 @@ from studies.plan import Plan
 
 def statuses_of(plan: Plan, directory: StudyDirectory) -> dict[str, RunStatus]:
     """The status of each run of a study that was run under this home folder."""
+    return statuses_in(ledger_of(directory), plan)
+
+
+def statuses_in(ledger: Ledger | None, plan: Plan) -> dict[str, RunStatus]:
+    """The status of each run by a queue, if there is one yet."""
     keys = [run.run_key for run in plan.runs]
-    ledger = ledger_of(directory)
     if ledger is None:
         return dict.fromkeys(keys, RunStatus(RunState.UNQUEUED))
     return ledger.statuses(keys, pruners=plan.pruners)

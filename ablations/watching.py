@@ -14,9 +14,10 @@ from ablations.keeper import StudyKeeper
 from ablations.launchers.fleet import Fleet, top_up
 from ablations.ledger import Ledger
 from ablations.ledger_location import ledger_of
+from ablations.listing import statuses_in
 from ablations.progress import Progress, measure
 from ablations.run_directory import StudyDirectory
-from ablations.run_status import FailedAttempt, RunState, RunStatus
+from ablations.run_status import FailedAttempt, RunState
 from ablations.storages.patience import outliving
 from studies.errors import AblationError
 
@@ -29,29 +30,27 @@ GIVING_BACK_S = 120.0
 """How long `ablate cancel` waits for workers to save what they have."""
 
 
+CANCELLED = "cancelled: `ablate run` goes on with it"
+
+
 def show_progress(directory: StudyDirectory, storage: str | None) -> None:
     """Show where a study stands, and who works on it."""
     plan, console = directory.load_plan(), plain_console()
     ledger = ledger_of(directory, storage)
-    keys = [run.run_key for run in plan.runs]
-    if ledger is None:
-        statuses = dict.fromkeys(keys, RunStatus(RunState.UNQUEUED))
-    else:
-        statuses = ledger.statuses(keys, pruners=plan.pruners)
-    show_status(console, plan, measure(plan, statuses))
+    show_status(console, plan, measure(plan, statuses_in(ledger, plan)))
     if ledger is None:
         return
-    if line := _failures_line(ledger.failed_attempts(keys)):
+    if line := _failures_line(ledger.failed_attempts(run.run_key for run in plan.runs)):
         console.print(line, soft_wrap=True)
     if ledger.is_cancelled():
-        console.print("cancelled: `ablate run` goes on with it")
+        console.print(CANCELLED)
     fleet = _fleet_or_none(directory, ledger)
     if fleet is not None:
         console.print(_fleet_line(fleet), soft_wrap=True)
 
 
 def watch(directory: StudyDirectory, storage: str | None) -> bool:
-    """Follow a study to its end; workers that its fleet lacks are placed.
+    """Follow a study until it ends or all have stopped; workers that its fleet lacks are placed.
 
     Returns:
         Whether the study had a fleet, whose results are all published now.
@@ -67,6 +66,8 @@ def watch(directory: StudyDirectory, storage: str | None) -> bool:
         while (progress := _progress_or_none(keeper)) is None or not progress.is_over:
             if progress is not None:
                 show(progress)
+                if _has_stopped(ledger, progress):
+                    break
                 if fleet is not None and time.monotonic() - topped_up_at > TOP_UP_S:
                     with outliving("no worker is placed for now"):
                         keeper.keep()
@@ -74,6 +75,8 @@ def watch(directory: StudyDirectory, storage: str | None) -> bool:
                     topped_up_at = time.monotonic()
             time.sleep(WATCH_S)
         show(progress)
+    if not progress.is_over:
+        console.print(CANCELLED)
     if fleet is not None:
         keeper.repair()
     return fleet is not None
@@ -120,6 +123,13 @@ def _progress_or_none(keeper: StudyKeeper) -> Progress | None:
         keeper.take_plan()
         return keeper.progress()
     return None
+
+
+def _has_stopped(ledger: Ledger, progress: Progress) -> bool:
+    """Whether all were asked to end, and did."""
+    with outliving("it is asked again"):
+        return not _running(progress) and ledger.is_cancelled()
+    return False
 
 
 def _running(progress: Progress) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import ablations.watching
 from ablations.keeper import StudyKeeper
 from ablations.watching import watch
+from tests.ablations_tests.tiny_studies import keys_of, queue
 
 
 def test_whoever_watches_outlives_a_queue_that_is_away(finished, monkeypatch, caplog):
@@ -30,3 +32,15 @@ def test_whoever_watches_outlives_a_queue_that_is_away(finished, monkeypatch, ca
     assert watch(finished.directory, None)
     assert "the queue does not answer (refused): no worker is placed for now" in caplog.text
     assert len(tries) == 3
+
+
+def test_whoever_watches_a_cancelled_study_is_let_go_once_nobody_trains(home, monkeypatch, capsys):
+    plan, directory, ledger = queue(home)
+    claim = ledger.claim(keys_of(plan))
+    ledger.cancel()
+    monkeypatch.setattr(ablations.watching, "WATCH_S", 0.2)
+    release = threading.Timer(1.0, claim.release, ["asked to end"])
+    release.start()
+    assert not watch(directory, None)
+    assert not release.is_alive()
+    assert "cancelled: `ablate run` goes on with it" in capsys.readouterr().out
