@@ -89,7 +89,25 @@ def check(chaos: Chaos, reference: Path) -> Findings:
         found = sorted(zip(here.key, here.step, here.value, strict=True))
         if found != expected:
             problems.append(f"{key}: {len(found)} rows in MLflow, and {len(expected)} in its file")
+    problems += [f"the password of the database is in {place}" for place in places_told(chaos)]
     return Findings(Counter(trial.state.name for trial in trials), problems)
+
+
+def places_told(chaos: Chaos) -> list[str]:
+    """Files of the study, and tables of the queue and of MLflow, that hold the secret."""
+    import pandas as pd
+
+    secret = chaos.database.password
+    files = [chaos.folder / "watch.log", *chaos.home.rglob("*")]
+    told = [str(path) for path in files if path.is_file() and secret.encode() in path.read_bytes()]
+    tables = {chaos.store: ("params", "tags", "experiment_tags", "runs")}
+    tables[chaos.database.url] = ("study_user_attributes", "trial_user_attributes")
+    return told + [
+        table
+        for url, names in tables.items()
+        for table in names
+        if secret in pd.read_sql(f"SELECT * FROM {table}", url).to_csv()
+    ]
 
 
 def _numbers(history: Any) -> Any:
@@ -138,6 +156,7 @@ def endure(
         _break_things(chaos, list(faults), every_s, time.monotonic() + limit_s)
         server.wait()
         chaos.ablate("sync", "chaos")
+        chaos.ablate("report", "chaos", "--formats", "png")
         return chaos, check(chaos, reference)
 
 
