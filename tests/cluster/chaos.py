@@ -166,9 +166,9 @@ def _break_things(chaos: Chaos, faults: list[str], every_s: float, deadline: flo
         now = time.monotonic()
         assert now < deadline, (chaos.folder / "watch.log").read_text()[-2000:]
         chaos.repair()
-        if faults and now > next_at and not (faults[0] in ONE_AT_A_TIME and now < broken_until):
+        waits = faults and faults[0] in ONE_AT_A_TIME and now < broken_until
+        if faults and now > next_at and not waits and suffer(chaos, faults[0]):
             name = faults.pop(0)
-            suffer(chaos, name)
             _say(name)
             broken_until = now + 20 if name in ONE_AT_A_TIME else broken_until
             next_at = now + every_s

@@ -40,7 +40,7 @@ def freeze_training(chaos: Chaos) -> bool:
 def requeue_job(chaos: Chaos) -> bool:
     """Have Slurm end a job and start it again."""
     running = [job for job in chaos.cluster.jobs() if job.state == "RUNNING"]
-    with suppress(AssertionError):  # it ended just now
+    with suppress(AssertionError, IndexError):  # it ended just now
         chaos.cluster.run("scontrol", "requeue", chaos.generator.choice(running).id)
         return True
     return False
@@ -122,10 +122,11 @@ def _send(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def suffer(chaos: Chaos, name: str) -> None:
-    """One fault; whatever is to be repaired is repaired some seconds later."""
+def suffer(chaos: Chaos, name: str) -> bool:
+    """One fault, and whether it hit somebody; what it breaks is repaired some seconds later."""
     hit = FAULTS[name](chaos)
-    chaos.done[name if hit else f"{name} (nobody to hit)"] += 1
+    chaos.done[name] += hit
+    return hit
 
 
 def draw(count: int, seed: int) -> list[str]:
