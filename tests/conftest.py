@@ -12,6 +12,11 @@ from tests.cluster.fixtures import postgresql, slurm
 __all__ = ["postgresql", "slurm"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that no process of many is left alone with it."""
+    items.sort(key=lambda item: item.path.parent.name != "cluster")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_settings() -> Iterator[None]:
     """Whose machine this is, and where their studies run, is nothing to the tests."""

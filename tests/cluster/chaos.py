@@ -156,7 +156,6 @@ def endure(
         _break_things(chaos, list(faults), every_s, time.monotonic() + limit_s)
         server.wait()
         chaos.ablate("sync", "chaos")
-        chaos.ablate("report", "chaos", "--formats", "png")
         return chaos, check(chaos, reference)
 
 
