@@ -61,6 +61,7 @@ def test_a_figure_is_enlarged_zoomed_moved_and_put_back(opened: Chrome) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
 
     frame = "document.querySelector('#figure-learning_curves .picture')"
+    eventually(lambda: ask(opened, f"{frame}.querySelector('svg') !== null"), "it is drawn")
     box = ask(opened, f"{frame}.querySelector('svg').getAttribute('viewBox')")
     height = ask(opened, "document.documentElement.scrollHeight")
     press(opened, "#figure-learning_curves .enlarge")
