@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).parents[1])  # servers of the tests are used
 
 import argparse
+import json
 import multiprocessing
 import os
 import resource
@@ -27,6 +28,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
+
+import sqlalchemy
 
 from ablations.ledger import Ledger
 from ablations.storages.sqlite import sqlite_url
@@ -113,16 +116,9 @@ def claims(storage: str, url: str, workers: int, runs: int) -> str:
 
 def long_queue(url: str, ended: int) -> str:
     """What a worker pays to look at a queue of which so many runs have ended."""
-    from optuna.trial import TrialState, create_trial
-
     name, keys = f"long-{ended}", [f"run{i:06d}" for i in range(ended + 1000)]
-    ledger = Ledger(url, name)
-    study_id = ledger.storage.get_study_id_from_name(name)
     started = time.perf_counter()
-    for key in keys[:ended]:
-        attrs = {RUN_KEY: key, "outcome": "completed"}
-        trial = create_trial(state=TrialState.COMPLETE, value=1.0, user_attrs=attrs)
-        ledger.storage.create_new_trial(study_id, trial)
+    _fill(Ledger(url, name), keys[:ended])
     filled_s = time.perf_counter() - started
     times = []
     opened = time.perf_counter()
@@ -137,6 +133,38 @@ def long_queue(url: str, ended: int) -> str:
         f"filled in {filled_s:5.0f} s; first look {first_s:5.1f} s, each one after "
         f"{1e3 * statistics.median(times[1:]):5.0f} ms; {memory_mib:.0f} MiB"
     )
+
+
+def _fill(ledger: Ledger, keys: list[str]) -> None:
+    """Put completed trials into a queue; into tables many at a time, past Optuna."""
+    from optuna.storages._rdb import models
+    from optuna.trial import TrialState, create_trial
+
+    study_id = ledger.storage.get_study_id_from_name(ledger.name)
+    engine = getattr(getattr(ledger.storage, "_backend", None), "engine", None)
+    attrs = [{RUN_KEY: key, "outcome": "completed"} for key in keys]
+    if engine is None:
+        for own in attrs:
+            trial = create_trial(state=TrialState.COMPLETE, value=1.0, user_attrs=own)
+            ledger.storage.create_new_trial(study_id, trial)
+        return
+    trials = [
+        {"number": number, "study_id": study_id, "state": TrialState.COMPLETE}
+        for number in range(len(keys))
+    ]
+    of_study = sqlalchemy.select(models.TrialModel.trial_id).filter_by(study_id=study_id)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.insert(models.TrialModel), trials)
+        ids = connection.scalars(of_study.order_by(models.TrialModel.number)).all()
+        told = [
+            {"trial_id": id, "key": key, "value_json": json.dumps(value)}
+            for id, own in zip(ids, attrs, strict=True)
+            for key, value in own.items()
+        ]
+        connection.execute(sqlalchemy.insert(models.TrialUserAttributeModel), told)
+        kind = models.TrialValueModel.TrialValueType.FINITE
+        values = [{"trial_id": i, "objective": 0, "value": 1.0, "value_type": kind} for i in ids]
+        connection.execute(sqlalchemy.insert(models.TrialValueModel), values)
 
 
 def main() -> None:
