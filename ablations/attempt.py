@@ -112,7 +112,7 @@ class Attempt:
             cache=self._bench.cache,
             directory=self.directory.path,
             resume_from=earlier.path if earlier else None,
-            sink=_ProgressSink(metrics, self.claim),
+            sink=_ProgressSink(metrics, self.claim, self._alarm),
             should_stop=self._must_stop,
             should_prune=pruning.should_prune if pruning else go_on,
         )
@@ -132,7 +132,7 @@ class Attempt:
 
     def _must_stop(self) -> bool:
         """Asked after every optimiser step."""
-        self._alarm.put_off()
+        self._alarm.step()
         return self.claim.is_over or self._bench.must_stop()
 
     def _take_over(self) -> Checkpoint | None:
@@ -176,12 +176,14 @@ class Attempt:
 class _ProgressSink:
     """Writes metrics to the attempt's file and tells the ledger how far the run is."""
 
-    def __init__(self, file: MetricsFile, claim: Claim) -> None:
+    def __init__(self, file: MetricsFile, claim: Claim, alarm: StallAlarm) -> None:
         self._file = file
         self._claim = claim
+        self._alarm = alarm
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Record values at a step."""
+        self._alarm.put_off()
         self._claim.step = step
         self._claim.minutes = values.get(TRAINING_MINUTES, self._claim.minutes)
         self._file.write(step, values)

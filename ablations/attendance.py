@@ -94,7 +94,7 @@ class Attendance:
                 time.sleep(POLL_S)
                 statuses = self._crew.reap()
                 if UNFIT in statuses:
-                    log.error("a run failed of this node: no worker is started here again")
+                    log.error("a run failed of this node or its disk: no worker is started here")
                     return 1
                 wanted -= statuses.count(0)
                 if 0 < wanted < self._count:

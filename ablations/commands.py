@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 
 from ablations.console import plain_console
 from ablations.option_values import study_directory, tracking_uri
@@ -114,14 +115,16 @@ def cancel(options: argparse.Namespace) -> int:
 
 def move(options: argparse.Namespace) -> int:
     """Take the queue of a study to another storage."""
-    from ablations.ledger_location import move_ledger
-    from ablations.storages.urls import without_password
+    from ablations.ledger_location import STORAGE_VARIABLE
+    from ablations.moving import move_queue
 
     directory = study_directory(options)
     with plain_console().status("copying the queue"):
-        location = move_ledger(directory, options.storage)
-    print(f"the queue of study {directory.study!r} is in {without_password(location.url)} now")
+        url = move_queue(directory, options.storage)
+    print(f"the queue of study {directory.study!r} is in {url} now")
     print("`ablate run` goes on with it, on any launcher")
+    if os.environ.get(STORAGE_VARIABLE, url) != url:
+        print(f"{STORAGE_VARIABLE} is set: if it names another storage, change it")
     return 0
 
 

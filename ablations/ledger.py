@@ -123,6 +123,8 @@ class Ledger:
 
     def claim(self, run_keys: Iterable[str]) -> Claim | None:
         """Take the waiting run that comes first among these, or None when there is none."""
+        if self.is_cancelled():
+            return None
         place = {key: number for number, key in enumerate(run_keys)}
         waiting = self._look().open_trials(TrialState.WAITING)
         known = [trial for trial in waiting if trial.user_attrs.get(RUN_KEY) in place]
@@ -130,6 +132,8 @@ class Ledger:
             claim = self._try_to_claim(trial)
             if claim is not None:
                 return claim
+            if self.is_cancelled():
+                break
         return None
 
     def cancel(self) -> None:
@@ -143,34 +147,30 @@ class Ledger:
             AblationError: the queue is another one by now.
         """
         attrs = patiently(self._storage.get_study_user_attrs, self._study_id)
-        if MOVED in attrs:
+        if attrs.get(MOVED):
             raise AblationError(
                 f"the queue of {self.name!r} was moved to {attrs[MOVED]}: run the command again"
             )
-        if attrs.get(CANCELLED, False):
+        if attrs.get(CANCELLED):
             patiently(self._storage.set_study_user_attr, self._study_id, CANCELLED, False)
 
     def is_cancelled(self) -> bool:
-        """Whether workers were asked to end."""
+        """Whether workers were asked to end, or the queue is another one by now."""
         attrs = patiently(self._storage.get_study_user_attrs, self._study_id)
-        return bool(attrs.get(CANCELLED, False))
+        return bool(attrs.get(CANCELLED) or attrs.get(MOVED))
 
     def running(self) -> int:
         """Attempts that have not ended, whether their workers live or not."""
         return len(self._look().open_trials(TrialState.RUNNING))
 
-    def copy(self, url: str, name: str) -> None:
-        """Make a copy of the queue in another storage, with every attempt under its number."""
-        optuna.copy_study(
-            from_study_name=self.name,
-            from_storage=self._storage,
-            to_storage=open_storage(url, existing=False),
-            to_study_name=name,
-        )
-
-    def retire(self, successor: str) -> None:
-        """Say where the queue is from now on; nobody takes this one up again."""
+    def leave(self, successor: str) -> None:
+        """Say where the queue is from now on: nobody claims from this one any more."""
         patiently(self._storage.set_study_user_attr, self._study_id, MOVED, successor)
+
+    def stay(self) -> None:
+        """Have this be the queue all the same."""
+        if patiently(self._storage.get_study_user_attrs, self._study_id).get(MOVED):
+            patiently(self._storage.set_study_user_attr, self._study_id, MOVED, None)
 
     def all_seen_alive(self) -> bool:
         """Whether each running attempt has beaten just now, and before that while we watched."""
@@ -252,7 +252,8 @@ class Ledger:
 
     def _says_to_stop(self) -> bool:
         """Whether workers were asked to end, in one try."""
-        return bool(self._storage.get_study_user_attrs(self._study_id).get(CANCELLED, False))
+        attrs = self._storage.get_study_user_attrs(self._study_id)
+        return bool(attrs.get(CANCELLED) or attrs.get(MOVED))
 
     def _fail(self, trial: FrozenTrial, attrs: Mapping[str, str]) -> None:
         try:

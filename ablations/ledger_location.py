@@ -77,7 +77,7 @@ def known_ledger(directory: StudyDirectory, asked: str | None = None) -> LedgerL
     recorded = recorded_ledger(directory)
     if recorded is None:
         return None
-    wanted = recorded.url if asked is None else _resolved(asked, directory)
+    wanted = recorded.url if asked is None else resolved(asked, directory)
     is_file = kind_of(recorded.url) in FILES
     if wanted != recorded.url and (is_file or kind_of(wanted) in FILES):
         raise AblationError(
@@ -108,60 +108,34 @@ def planner_ledger(
             does not answer.
     """
     directory.path.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(directory.path / ".ledger.lock"):
+    with ledger_lock(directory):
         known = known_ledger(directory, asked)
         if known is not None:
             of_old = known.url == sqlite_url(directory.ledger_path)
-            return open_ledger(known, existing=not of_old)
+            ledger = open_ledger(known, existing=not of_old)
+            ledger.stay()  # who moved it was killed
+            return ledger
         chosen = _chosen(asked, usual)
-        url = _resolved(chosen, directory)
+        url = resolved(chosen, directory)
         if url == sqlite_url(directory.ledger_path):
             return open_ledger(LedgerLocation(url, directory.study))
-        name = _new_name(directory)
+        name = new_name(directory)
         ledger = open_ledger(LedgerLocation(url, name))
-        _record(directory, chosen, LedgerLocation(url, name))
+        record_ledger(directory, chosen, LedgerLocation(url, name))
         return ledger
 
 
-def move_ledger(directory: StudyDirectory, asked: str) -> LedgerLocation:
-    """Take the queue of a study to another storage, with all that it knows; returns where.
-
-    Raises:
-        AblationError: there is no queue, it is there already, runs are being trained, or one of
-            the storages does not answer.
-    """
-    refuse_password(asked, "--storage")
-    with filelock.FileLock(directory.path / ".ledger.lock"):
-        known = known_ledger(directory)
-        if known is None:
-            raise AblationError(f"study {directory.study!r} has no queue yet: nothing is to move")
-        url = _resolved(asked, directory)
-        if without_password(url) == without_password(known.url):
-            raise AblationError(f"the queue of study {directory.study!r} is in {asked} already")
-        ledger = open_ledger(known, existing=True)
-        _refuse_running(ledger, directory)
-        ledger.cancel()
-        _refuse_running(ledger, directory)  # whoever claims from here on sees that it is cancelled
-        location = LedgerLocation(url, _new_name(directory))
-        answering(url, ANSWER_S, ledger.copy, url, location.name)
-        _record(directory, asked, location)
-        ledger.retire(without_password(url))
-        return location
+def ledger_lock(directory: StudyDirectory) -> filelock.BaseFileLock:
+    """Held by whoever makes a queue or moves it."""
+    return filelock.FileLock(directory.path / ".ledger.lock")
 
 
-def _refuse_running(ledger: Ledger, directory: StudyDirectory) -> None:
-    if running := ledger.running():
-        raise AblationError(
-            f"{running} runs of study {directory.study!r} are being trained: `ablate cancel` has "
-            "them saved and given back, then the queue can move"
-        )
-
-
-def _new_name(directory: StudyDirectory) -> str:
+def new_name(directory: StudyDirectory) -> str:
+    """A name for a queue that no other study has."""
     return f"{directory.study}-{secrets.token_hex(4)}"
 
 
-def _record(directory: StudyDirectory, chosen: str, location: LedgerLocation) -> None:
+def record_ledger(directory: StudyDirectory, chosen: str, location: LedgerLocation) -> None:
     """Write down where the queue is; a word alone stays one, so that a folder can be moved."""
     url = chosen if chosen in FILES else without_password(location.url)
     file = LedgerFile(url=url, name=location.name)
@@ -170,7 +144,7 @@ def _record(directory: StudyDirectory, chosen: str, location: LedgerLocation) ->
 
 def new_storage(directory: StudyDirectory, asked: str | None, usual: str | None) -> str:
     """Where the queue of a study that has none yet would be made: see `planner_ledger`."""
-    return _resolved(_chosen(asked, usual), directory)
+    return resolved(_chosen(asked, usual), directory)
 
 
 def open_ledger(
@@ -261,10 +235,10 @@ def recorded_ledger(directory: StudyDirectory) -> LedgerLocation | None:
             f"{directory.ledger_file_path} says not where the queue is: "
             f"{error.errors()[0]['msg']}. Restore it from a backup."
         ) from None
-    return LedgerLocation(_resolved(file.url, directory), file.name)
+    return LedgerLocation(resolved(file.url, directory), file.name)
 
 
-def _resolved(asked: str, directory: StudyDirectory) -> str:
+def resolved(asked: str, directory: StudyDirectory) -> str:
     """A storage as it was asked for, where a word alone is a file in the study's folder."""
     if asked == "sqlite":
         return sqlite_url(directory.ledger_path)

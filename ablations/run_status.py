@@ -149,7 +149,9 @@ def _without_progress(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def _counts(trial: FrozenTrial) -> bool:
-    return trial.state is TrialState.FAIL and RELEASED not in trial.user_attrs
+    """Whether an attempt failed; one that nobody took, since an answer was lost, never began."""
+    attrs = trial.user_attrs
+    return trial.state is TrialState.FAIL and OWNER in attrs and RELEASED not in attrs
 
 
 def _failure(trial: FrozenTrial) -> Failure:

@@ -22,11 +22,17 @@ class StallAlarm:
         """Take how long training may stand still; None for ever."""
         self._limit_s = None if minutes is None else 60 * minutes
         self._renewed_at = -RENEWED_S
+        self._is_set = False
+
+    def step(self) -> None:
+        """A step was made. The first one sets the alarm: what comes before may take long."""
+        self._is_set = True
+        self.put_off()
 
     def put_off(self) -> None:
-        """A step was made. The first one sets the alarm: what comes before may take long."""
+        """Something else went on, such as an evaluation."""
         now = time.monotonic()
-        if self._limit_s is None or now - self._renewed_at < RENEWED_S:
+        if self._limit_s is None or not self._is_set or now - self._renewed_at < RENEWED_S:
             return
         faulthandler.dump_traceback_later(self._limit_s + RENEWED_S, exit=True, file=STDERR)
         self._renewed_at = now

@@ -24,8 +24,8 @@ from studies.errors import AblationError
 log = logging.getLogger(__name__)
 
 WATCH_S = 1.0
-TOP_UP_S = 15.0
-"""Between looks at whether workers are missing."""
+TOP_UP_S = 10.0
+"""Between looks at whether workers are missing, or have died: short beside the grace time."""
 GIVING_BACK_S = 120.0
 """How long `ablate cancel` waits for workers to save what they have."""
 

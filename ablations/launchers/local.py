@@ -52,7 +52,8 @@ class LocalWorker:
             log.seek(self.log_start)
             lines = log.read().decode(errors="replace").strip().splitlines()
         if any(line.startswith(STALLED) for line in lines):
-            return f"worker {self.slot} made no step any more (stacks in its log: {self.log_path})"
+            how = "made no step within execution.stall_minutes; its stacks:"
+            return f"worker {self.slot} {how} {self.log_path}"
         words = f": {lines[-1][:300]}" if lines else ""
         return f"worker {self.slot} {how}{words} (log: {self.log_path})"
 

@@ -7,6 +7,7 @@ have; accounting is not needed.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -18,6 +19,8 @@ from typing import Any
 from ablations.launchers.fleet import PlacedWorker
 from ablations.profiles import SlurmSettings
 from studies.errors import AblationError
+
+log = logging.getLogger(__name__)
 
 COMMAND_TIMEOUT_S = 120
 RUNNING = ("RUNNING", "COMPLETING", "CONFIGURING", "STOPPED", "SUSPENDED")
@@ -60,7 +63,16 @@ class SlurmFleet:
         ]
 
     def place(self, count: int, avoided: Sequence[str] = ()) -> list[str]:
-        """Submit an array of so many jobs, to no node that is to be avoided."""
+        """Submit an array of so many jobs, to no node that is to be avoided if there are others."""
+        try:
+            return self._submit(count, avoided)
+        except AblationError as error:
+            if not avoided:
+                raise
+            log.warning("%s; nodes of which runs failed are taken as well: %s", error, avoided)
+        return self._submit(count, ())
+
+    def _submit(self, count: int, avoided: Sequence[str]) -> list[str]:
         executor = self._executor(avoided)
         try:
             if count == 1:
@@ -68,10 +80,7 @@ class SlurmFleet:
             else:
                 jobs = executor.map_array(become_worker, [self._worker] * count)
         except Exception as error:  # submitit passes on what sbatch said in several types
-            words = _last_line(error)
-            if avoided:
-                words += f" (of these nodes runs have failed within a day: {', '.join(avoided)})"
-            raise AblationError(f"sbatch refused a worker: {words}") from None
+            raise AblationError(f"sbatch refused a worker: {_last_line(error)}") from None
         return [str(job.job_id) for job in jobs]
 
     def rehearse(self, limit_s: float = COMMAND_TIMEOUT_S) -> str:
@@ -80,7 +89,7 @@ class SlurmFleet:
         Raises:
             AblationError: it would refuse it.
         """
-        executor = self._executor()
+        executor = self._executor(())
         script = self._folder / f"rehearsal-{os.getpid()}.sh"
         script.write_text(executor._make_submission_file_text("true", ""), encoding="utf-8")
         try:
@@ -94,7 +103,7 @@ class SlurmFleet:
         states = [] if running else ["--state=PENDING"]
         slurm("scancel", f"--name={self._name}", *states)
 
-    def _executor(self, avoided: Sequence[str] = ()) -> Any:
+    def _executor(self, avoided: Sequence[str]) -> Any:
         try:
             from submitit import SlurmExecutor
         except ModuleNotFoundError:

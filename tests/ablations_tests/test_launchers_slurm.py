@@ -187,8 +187,12 @@ def test_nodes_of_the_cluster_are_avoided_with_those_that_the_user_excludes(slur
     [job] = fleet.place(1, [n1, "a-workstation"])
     [excluded] = re.findall(r"ExcNodeList=(\S+)", slurm.run("scontrol", "show", "job", job))
     assert set(slurm.run("scontrol", "show", "hostnames", excluded).split()) == {n1, n2}
-    with pytest.raises(AblationError, match="have failed within a day: "):
-        fleet.place(1, slurm.node_names)
+
+
+def test_nodes_are_avoided_only_where_there_are_others(slurm, fleet_of, caplog):
+    fleet = fleet_of("nowhere-else")
+    assert len(fleet.place(1, slurm.node_names)) == 1
+    assert "nodes of which runs failed are taken as well: " in caplog.text
 
 
 def test_a_held_job_does_not_count_as_placed(slurm, fleet_of):

@@ -11,12 +11,10 @@ import optuna
 import pytest
 
 import ablations.ledger_location
-from ablations.claims import Failure
 from ablations.cli import main
 from ablations.ledger_location import (
     known_ledger,
     ledger_of,
-    move_ledger,
     planner_ledger,
     worker_ledger,
 )
@@ -27,7 +25,6 @@ from ablations.storages.opening import open_storage
 from ablations.storages.sqlite import sqlite_url
 from studies.errors import AblationError
 from studies.records import Outcome
-from tests.ablations_tests.cluster_study import trials_of
 from tests.ablations_tests.tiny_studies import keys_of, queue
 
 UNREACHABLE = "postgresql://ada@127.0.0.1:1/ablations"
@@ -259,46 +256,3 @@ def test_what_is_read_is_read_where_the_queue_is(tmp_path):
     assert {s.state for s in statuses_of(plan, directory).values()} == {RunState.WAITING}
     storage = open_storage(f"journal://{directory.path / 'ledger.journal'}")
     assert optuna.study.get_all_study_names(storage) == [ledger.name]
-
-
-def history(directory) -> list[tuple[int, str, dict[str, object]]]:
-    """Every attempt in the queue of a study."""
-    return [(t.number, t.state.name, t.user_attrs) for t in trials_of(ledger_of(directory))]
-
-
-def test_a_queue_is_moved_with_every_attempt_under_its_number(directory, server):
-    ledger = planner_ledger(directory)
-    ledger.reconcile(["a", "b", "c"])
-    ledger.claim(["a"]).complete(Outcome.COMPLETED, 1.5)
-    ledger.claim(["b"]).fail("a wire broke", Failure.NODE)
-    before = history(directory)
-    for storage in ("journal", server, "sqlite"):
-        location = move_ledger(directory, storage)
-        assert history(directory) == before
-        assert recorded(directory)["name"] == location.name
-        assert worker_ledger(directory, None).is_cancelled()
-    moved = planner_ledger(directory)
-    assert moved.claim(["c"]) is None
-    assert history(directory)[2][2]["released"] == "workers were asked to end"
-    moved.take_up()
-    moved.reconcile(["a", "b", "c"])
-    assert sorted(moved.claim(["a", "b", "c"]).attempt for _ in range(2)) == [3, 4]
-    with pytest.raises(AblationError, match="was moved to journal:///"):
-        ledger.take_up()
-
-
-def test_a_queue_that_cannot_move_stays_and_goes_on(directory, monkeypatch):
-    monkeypatch.setattr(ablations.ledger_location, "ANSWER_S", 0.2)
-    with pytest.raises(AblationError, match="has no queue yet"):
-        move_ledger(directory, "journal")
-    ledger = queued(planner_ledger(directory))
-    with pytest.raises(AblationError, match="is in sqlite already"):
-        move_ledger(directory, "sqlite")
-    with pytest.raises(AblationError, match=r"storage .* does not answer"):
-        move_ledger(directory, UNREACHABLE)
-    assert known_ledger(directory).name == "tiny"
-    planner_ledger(directory).take_up()
-    assert ledger.claim(["a"]).attempt == 0
-    with pytest.raises(AblationError, match="1 runs of study 'tiny' are being trained"):
-        move_ledger(directory, "journal")
-    assert not ledger.is_cancelled()

@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,11 @@ def places_told(chaos: Chaos) -> list[str]:
     import pandas as pd
 
     secret = chaos.database.password
-    files = [chaos.folder / "watch.log", *chaos.home.rglob("*")]
-    told = [str(path) for path in files if path.is_file() and secret.encode() in path.read_bytes()]
+    told = []
+    for path in (chaos.folder / "watch.log", *chaos.home.rglob("*")):
+        with suppress(FileNotFoundError, IsADirectoryError):  # a worker may still be at its end
+            if secret.encode() in path.read_bytes():
+                told.append(str(path))
     tables = {chaos.store: ("params", "tags", "experiment_tags", "runs")}
     tables[chaos.database.url] = ("study_user_attributes", "trial_user_attributes")
     return told + [
