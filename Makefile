@@ -19,7 +19,7 @@ demo: install  ## run the quickstart study and write its report
 	$(BIN)/ablate report quickstart
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 SMALL := --set seeds=1 --set protocol.search.seeds=1 --set training.max_steps=20 \
 	--set training.warmup_steps=4 --set model.n_layers=1 --set model.n_heads=2 \

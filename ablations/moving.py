@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-
-import optuna
-from optuna.storages import BaseStorage
-from optuna.trial import TrialState
+from contextlib import contextmanager
 
 from ablations.fleets import known_fleet
 from ablations.ledger import MOVED, Ledger
@@ -25,13 +21,12 @@ from ablations.ledger_location import (
     recorded_ledger,
     resolved,
 )
-from ablations.pruning import PRUNING
 from ablations.redaction import redacted
 from ablations.run_directory import StudyDirectory
+from ablations.storages.copying import copy_studies
 from ablations.storages.opening import open_storage
 from ablations.storages.patience import is_away, outliving, words_of
 from ablations.storages.urls import kind_of, refuse_password, without_password
-from ablations.trial_index import RUN_KEY
 from studies.errors import AblationError
 
 
@@ -63,7 +58,8 @@ def move_queue(directory: StudyDirectory, asked: str) -> str:
             _refuse_running(ledger, directory)
             if fleet is not None:
                 fleet.withdraw(running=True)  # its jobs look for work in the old queue
-            _copy(ledger, storage, target.name)
+            copy_studies(ledger.storage, ledger.name, storage, target.name)
+            storage.set_study_user_attr(storage.get_study_id_from_name(target.name), MOVED, None)
         record_ledger(directory, asked, target)
         directory.fleet_path.unlink(missing_ok=True)
     return shown
@@ -93,41 +89,6 @@ def _refuse_running(ledger: Ledger, directory: StudyDirectory) -> None:
             f"{running} runs of study {directory.study!r} are being trained: `ablate cancel` has "
             "them saved and given back, then the queue can move"
         )
-
-
-def _copy(ledger: Ledger, storage: BaseStorage, name: str) -> None:
-    """Copy a queue, and what its pruned runs are compared with, under a new name.
-
-    Raises:
-        AblationError: the copy is not what the queue is; nothing of it is left.
-    """
-    own = (ledger.name, f"{ledger.name}/{PRUNING}/")
-    known = [study.study_name for study in ledger.storage.get_all_studies()]
-    try:
-        for old in known:
-            if old == own[0] or old.startswith(own[1]):
-                optuna.copy_study(
-                    from_study_name=old,
-                    from_storage=ledger.storage,
-                    to_storage=storage,
-                    to_study_name=name + old.removeprefix(ledger.name),
-                )
-        study_id = storage.get_study_id_from_name(name)
-        storage.set_study_user_attr(study_id, MOVED, None)
-        if _content(storage, name) != _content(ledger.storage, ledger.name):
-            raise AblationError("the queue changed while it was copied: type the command again")
-    except BaseException:
-        with suppress(Exception):  # what is left of it has a name that nobody uses
-            for study in storage.get_all_studies():
-                if study.study_name == name or study.study_name.startswith(f"{name}/"):
-                    storage.delete_study(study._study_id)
-        raise
-
-
-def _content(storage: BaseStorage, name: str) -> list[tuple[int, TrialState, str]]:
-    """Number, state and run of each attempt."""
-    trials = storage.get_all_trials(storage.get_study_id_from_name(name))
-    return sorted((t.number, t.state, t.user_attrs.get(RUN_KEY, "")) for t in trials)
 
 
 def _with_password(url: str) -> str:

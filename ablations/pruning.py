@@ -42,9 +42,6 @@ from studies.values import Scalar
 
 log = logging.getLogger(__name__)
 
-PRUNING = "pruning"
-"""What runs are compared with is in Optuna studies beside the queue, `QUEUE/pruning/GROUP`."""
-
 RUN_KEY = "run_key"
 _STATE_OF = {Outcome.COMPLETED: TrialState.COMPLETE, Outcome.PRUNED: TrialState.PRUNED}
 """A diverged run fails its trial: it is no measure for the others."""
@@ -90,7 +87,7 @@ def run_pruning(
     losses = {
         row.step: row.values[VALIDATION_LOSS] for row in earlier if VALIDATION_LOSS in row.values
     }
-    group = f"{ledger.name}/{PRUNING}/{group_of(plan, run, pruning)}"
+    group = f"{ledger.name}/pruning/{group_of(plan, run, pruning)}"
     return RunPruning(group, run, pruning, ledger.storage, losses)
 
 

@@ -7,7 +7,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from ablations.claims import ERROR, Failure
-from ablations.run_status import MAX_ATTEMPTS, status_of
+from ablations.run_status import MAX_ATTEMPTS, RunState, status_of
 from ablations.trial_index import RUN_KEY, TrialIndex
 
 STATES = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAIL)
@@ -71,6 +71,12 @@ def test_lost_attempts_are_counted_over_looks():
         assert not index.status_of("a").state.is_ended()
         trials.append(trial(number, "a", TrialState.RUNNING))
         index.update(trials)
-        trials[number] = trial(number, "a", TrialState.FAIL)
+        trials[number] = trial(number, "a", TrialState.FAIL, owner="a worker")
         index.update(trials)
     assert index.status_of("a").state.is_ended()
+
+
+def test_an_attempt_that_nobody_took_is_held_against_no_run():
+    index = TrialIndex()
+    index.update([trial(n, "a", TrialState.FAIL) for n in range(MAX_ATTEMPTS[Failure.LOST])])
+    assert index.status_of("a").state is RunState.UNQUEUED
