@@ -123,17 +123,15 @@ class Ledger:
 
     def claim(self, run_keys: Iterable[str]) -> Claim | None:
         """Take the waiting run that comes first among these, or None when there is none."""
-        if self.is_cancelled():
-            return None
         place = {key: number for number, key in enumerate(run_keys)}
         waiting = self._look().open_trials(TrialState.WAITING)
         known = [trial for trial in waiting if trial.user_attrs.get(RUN_KEY) in place]
         for trial in sorted(known, key=lambda trial: place[trial.user_attrs[RUN_KEY]]):
+            if self.is_cancelled():
+                break
             claim = self._try_to_claim(trial)
             if claim is not None:
                 return claim
-            if self.is_cancelled():
-                break
         return None
 
     def cancel(self) -> None:
@@ -156,8 +154,7 @@ class Ledger:
 
     def is_cancelled(self) -> bool:
         """Whether workers were asked to end, or the queue is another one by now."""
-        attrs = patiently(self._storage.get_study_user_attrs, self._study_id)
-        return bool(attrs.get(CANCELLED) or attrs.get(MOVED))
+        return patiently(self._says_to_stop)
 
     def running(self) -> int:
         """Attempts that have not ended, whether their workers live or not."""

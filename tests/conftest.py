@@ -9,6 +9,11 @@ import pytest
 
 from tests.cluster.fixtures import postgresql, slurm
 
+SETTINGS = (
+    *("ABLATE_HOME", "ABLATE_PROFILE", "ABLATE_STORAGE", "ABLATE_BUDGET_HOURS"),
+    "PGPASSWORD",
+)
+
 __all__ = ["postgresql", "slurm"]
 
 
@@ -21,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def own_settings() -> Iterator[None]:
     """Whose machine this is, and where their studies run, is nothing to the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("ABLATE_HOME", "ABLATE_PROFILE", "ABLATE_STORAGE", "ABLATE_BUDGET_HOURS"):
+        for name in SETTINGS:
             patch.delenv(name, raising=False)
         patch.setenv("ABLATE_PROFILES", os.devnull)
         yield

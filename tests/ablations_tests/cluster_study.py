@@ -22,6 +22,7 @@ from ablations.ledger_location import ledger_of
 from ablations.run_directory import StudyDirectory
 from ablations.run_status import RunStatus
 from studies.plan import Plan
+from tests.cluster.processes import workers_of
 from tests.cluster.slurm import Job, SlurmCluster
 
 ENDED = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL")
@@ -112,16 +113,10 @@ class ClusterStudy:
     def processes(self, *, training: bool) -> dict[int, dict[str, str]]:
         """Processes that train, or that look after those, with their environments."""
         found = {}
-        for entry in Path("/proc").glob("[0-9]*"):
+        for pid in workers_of(self.home, training=training):
             with suppress(OSError):
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                if b"worker" not in words or str(self.home).encode() not in words:
-                    continue
-                if (b"--parent" in words) == training:
-                    lines = (entry / "environ").read_bytes().decode().split("\0")
-                    found[int(entry.name)] = dict(
-                        line.split("=", 1) for line in lines if "=" in line
-                    )
+                lines = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+                found[pid] = dict(line.split("=", 1) for line in lines if "=" in line)
         return found
 
     def kill(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from ablations.storages.sqlite import sqlite_url
 
 STORAGES = ("sqlite", "journal", "postgresql")
+UNREACHABLE = "postgresql://ada@127.0.0.1:1/ablations"
 
 
 def new_url(request: pytest.FixtureRequest, folder: Path) -> str:

@@ -15,11 +15,11 @@ from ablations.attendance import Attendance
 from ablations.ledger import GRACE_S
 from ablations.listing import statuses_of
 from ablations.worker import START_AFRESH, UNFIT
-from tests.ablations_tests import fragile_model
 from tests.ablations_tests.tiny_studies import (
     LONG,
     STUDY,
     checkpoints,
+    fragile_runs,
     keys_of,
     numbers_of,
     queue,
@@ -117,18 +117,8 @@ def test_a_killed_child_is_given_up_at_once_and_the_next_goes_on(home, start, fi
 def test_a_child_that_hangs_is_ended_with_its_stacks_in_the_log(home, start):
     switch = home / "switch"
     switch.write_text("hang")
-    module = {
-        "import_path": f"{fragile_model.__file__}:FragileModel",
-        "arguments": {"switch": str(switch)},
-    }
-    plan, directory, _ = queue(
-        home,
-        module=module,
-        factors={},
-        seeds=[1],
-        diagnostics={**STUDY["diagnostics"], "enabled": []},
-        execution={**STUDY["execution"], "stall_minutes": 0.25},
-    )
+    execution = {**STUDY["execution"], "stall_minutes": 0.25}
+    plan, directory, _ = queue(home, **fragile_runs(switch), seeds=[1], execution=execution)
     worker = start()
     output, _ = worker.communicate(timeout=180)
     assert worker.returncode == 0, output

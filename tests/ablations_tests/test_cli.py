@@ -18,10 +18,9 @@ from reports.build import ReportFiles
 from studies.loading import load_study
 from studies.planning import make_plan
 from studies.records import Outcome
-from tests.ablations_tests import fragile_model
 from tests.ablations_tests.tiny_studies import (
     LONG,
-    STUDY,
+    fragile_runs,
     keys_of,
     numbers,
     queue,
@@ -79,14 +78,7 @@ def test_a_lost_tracking_store_is_rebuilt_from_the_run_directories(finished, tmp
 def test_failed_runs_are_told_kept_and_retried_when_asked(home, capsys):
     switch = home / "switch"
     switch.touch()
-    changes = {
-        "module": {
-            "import_path": f"{fragile_model.__file__}:FragileModel",
-            "arguments": {"switch": str(switch)},
-        },
-        "diagnostics": {**STUDY["diagnostics"], "enabled": []},
-        "factors": {},
-    }
+    changes = fragile_runs(switch)
     plan, directory, _ = queue(home, **changes)
     work(directory, NO_STORE)
     file = str(write_study(home, **changes))

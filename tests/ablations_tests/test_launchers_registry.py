@@ -18,6 +18,7 @@ from tests.ablations_tests.tiny_studies import (
     STUDY,
     calling_at,
     checkpoints,
+    fragile_runs,
     keys_of,
     numbers,
     numbers_of,
@@ -63,15 +64,7 @@ def test_runs_are_trained_in_this_process_with_the_numbers_of_workers(debug, hom
 def test_the_error_of_a_run_comes_out_and_is_recorded(debug, home):
     switch = home / "switch"
     switch.touch()
-    changes = {
-        "module": {
-            "import_path": f"{fragile_model.__file__}:FragileModel",
-            "arguments": {"switch": str(switch)},
-        },
-        "training": STUDY["training"],
-        "diagnostics": {**STUDY["diagnostics"], "enabled": []},
-        "factors": {},
-    }
+    changes = {**fragile_runs(switch), "training": STUDY["training"]}
     with pytest.raises(RuntimeError, match="the scratch disk went away") as caught:
         debug(**changes)
     frames = traceback.extract_tb(caught.value.__traceback__)

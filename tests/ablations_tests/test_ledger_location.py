@@ -25,15 +25,8 @@ from ablations.storages.opening import open_storage
 from ablations.storages.sqlite import sqlite_url
 from studies.errors import AblationError
 from studies.records import Outcome
+from tests.ablations_tests.queue_storages import UNREACHABLE
 from tests.ablations_tests.tiny_studies import keys_of, queue
-
-UNREACHABLE = "postgresql://ada@127.0.0.1:1/ablations"
-
-
-@pytest.fixture(autouse=True)
-def no_storage_variable(monkeypatch):
-    monkeypatch.delenv("ABLATE_STORAGE", raising=False)
-    monkeypatch.delenv("PGPASSWORD", raising=False)
 
 
 @pytest.fixture

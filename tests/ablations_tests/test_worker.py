@@ -20,13 +20,13 @@ from ablations.run_status import MAX_ATTEMPTS, RunState
 from ablations.worker import UNFIT, Worker, WorkerSettings
 from lightning_modules.diagnostics.suite import definitions_of
 from studies.records import Outcome
-from tests.ablations_tests import fragile_model
 from tests.ablations_tests.tiny_studies import (
     LONG,
     STUDY,
     backdate,
     calling_at,
     checkpoints,
+    fragile_runs,
     keys_of,
     numbers,
     queue,
@@ -176,14 +176,7 @@ def test_a_run_whose_rows_cannot_be_written_does_not_complete_without_them(home,
 def test_a_failing_run_keeps_its_error_and_a_retry_goes_on_from_its_checkpoint(home):
     switch = home / "switch"
     switch.touch()
-    module = {
-        "import_path": f"{fragile_model.__file__}:FragileModel",
-        "arguments": {"switch": str(switch)},
-    }
-    diagnostics = {**STUDY["diagnostics"], "enabled": []}
-    plan, directory, ledger = queue(
-        home, module=module, factors={}, seeds=3, diagnostics=diagnostics
-    )
+    plan, directory, ledger = queue(home, **fragile_runs(switch), seeds=3)
     work(directory, NO_STORE)
     assert states(plan, directory) == ["completed", "completed", "failed"]
     broken = directory.run(next(r.run_key for r in plan.runs if r.seed == 1))

@@ -46,6 +46,19 @@ LONG = {"training": {**STUDY["training"], "max_steps": 300}}
 MACHINE_NUMBERS = {OVERHEAD_PERCENT, PEAK_MEMORY_GIB, TOKENS_PER_S, TRAINING_TIME_S}
 
 
+def fragile_runs(switch: Path) -> dict[str, Any]:
+    """Changes that have the study train `fragile_model`, with the file that breaks it."""
+    path = Path(__file__).with_name("fragile_model.py")
+    return {
+        "module": {
+            "import_path": f"{path}:FragileModel",
+            "arguments": {"switch": str(switch)},
+        },
+        "diagnostics": {**STUDY["diagnostics"], "enabled": []},
+        "factors": {},
+    }
+
+
 def write_study(folder: Path, **changes: Any) -> Path:
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump({**STUDY, **changes}))

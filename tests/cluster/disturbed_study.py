@@ -9,7 +9,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 
 from tests.cluster.postgresql import PostgreSQL
+from tests.cluster.processes import workers_of
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.tracking_server import TrackingServer
 
@@ -119,12 +119,4 @@ class Chaos:
 
     def workers(self, *, training: bool) -> list[int]:
         """Processes that train, or that look after those."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                words = (
-                    (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
-                )
-                if b"worker" in words and str(self.home).encode() in words:
-                    found += [int(entry.name)] if (b"--parent" in words) == training else []
-        return found
+        return workers_of(self.home, training=training)

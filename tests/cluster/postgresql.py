@@ -12,9 +12,10 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from tests.cluster.ports import free_ports
+from tests.cluster.service import Service
 
 USER, DATABASE = "ablate", "ablations"
 PATIENCE_S = 30.0
@@ -46,7 +47,7 @@ def _programs() -> Path | None:
     return newest and newest.parent
 
 
-class PostgreSQL:
+class PostgreSQL(Service):
     """A server on 127.0.0.1 whose address, password and data stay over stops and starts."""
 
     def __init__(self) -> None:
@@ -61,18 +62,11 @@ class PostgreSQL:
         [self.port] = free_ports()
         self.password = secrets.token_urlsafe(16)
 
-    def __enter__(self) -> Self:
-        try:
-            self._initialise()
-            self.start()
-            self.create_database(DATABASE)
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.remove()
+    def bring_up(self) -> None:
+        """Make its data, and start it."""
+        self._initialise()
+        self.start()
+        self.create_database(DATABASE)
 
     @property
     def url(self) -> str:

@@ -13,9 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 from string import Template
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from tests.cluster.ports import free_ports
+from tests.cluster.service import Service
 
 HERE = Path(__file__).parent
 PATIENCE_S = 30.0
@@ -45,7 +46,7 @@ class Job(NamedTuple):
     """Empty until it has one."""
 
 
-class SlurmCluster:
+class SlurmCluster(Service):
     """Nodes n1, n2 ... of 8 cores and a few GPUs, with partitions `low` (default) and `high`."""
 
     def __init__(self, nodes: int = 4, gpus: int = 2) -> None:
@@ -56,20 +57,13 @@ class SlurmCluster:
         self._ports = free_ports(1 + nodes)
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> Self:
-        try:
-            self._configure()
-            self.restart_controller()
-            for name in self.node_names:
-                self.restart_node(name)
-            self._wait_for_nodes()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.remove()
+    def bring_up(self) -> None:
+        """Start the controller and all nodes."""
+        self._configure()
+        self.restart_controller()
+        for name in self.node_names:
+            self.restart_node(name)
+        self._wait_for_nodes()
 
     @property
     def environment(self) -> dict[str, str]:
