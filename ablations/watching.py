@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,8 +25,8 @@ from studies.errors import AblationError
 log = logging.getLogger(__name__)
 
 WATCH_S = 1.0
-TOP_UP_S = 10.0
-"""Between looks at whether workers are missing, or have died: short beside the grace time."""
+KEEP_S = 10.0
+"""Between looks at whether workers have died, or are missing: short beside the grace time."""
 GIVING_BACK_S = 120.0
 """How long `ablate cancel` waits for workers to save what they have."""
 
@@ -50,7 +51,10 @@ def show_progress(directory: StudyDirectory, storage: str | None) -> None:
 
 
 def watch(directory: StudyDirectory, storage: str | None) -> bool:
-    """Follow a study until it ends or all have stopped; workers that its fleet lacks are placed.
+    """Follow a study until it ends or all have stopped, and move it on meanwhile.
+
+    Workers that died are given up, and those that its fleet lacks are placed. Who may only read
+    its folder follows it all the same.
 
     Returns:
         Whether the study had a fleet, whose results are all published now.
@@ -61,18 +65,20 @@ def watch(directory: StudyDirectory, storage: str | None) -> bool:
         show_progress(directory, storage)
         return False
     keeper = StudyKeeper(directory, ledger, directory.load_plan())
-    fleet, topped_up_at = _fleet_or_none(directory, ledger), -TOP_UP_S
+    fleet, kept_at = _fleet_or_none(directory, ledger), -KEEP_S
+    may_write = os.access(directory.path, os.W_OK)
     with progress_display(console) as show:
         while (progress := _progress_or_none(keeper)) is None or not progress.is_over:
             if progress is not None:
                 show(progress)
                 if _has_stopped(ledger, progress):
                     break
-                if fleet is not None and time.monotonic() - topped_up_at > TOP_UP_S:
-                    with outliving("no worker is placed for now"):
+                if may_write and time.monotonic() - kept_at > KEEP_S:
+                    with outliving("nobody is given up or placed for now"):
                         keeper.keep()
-                        _top_up_or_say(fleet, directory, ledger, progress)
-                    topped_up_at = time.monotonic()
+                        if fleet is not None:
+                            _top_up_or_say(fleet, directory, ledger, progress)
+                    kept_at = time.monotonic()
             time.sleep(WATCH_S)
         show(progress)
     if not progress.is_over:

@@ -70,7 +70,7 @@ class ClusterStudy:
         watching = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
         with self._monkeypatch.context() as patch:
             patch.setattr("ablations.watching.time", watching)
-            patch.setattr("ablations.watching.TOP_UP_S", 0.0)
+            patch.setattr("ablations.watching.KEEP_S", 0.0)
             assert (
                 main(["status", self.directory.study, "--home", str(self.home), "--watch"]) == 130
             )

@@ -1,4 +1,4 @@
-"""Empty storages of each kind that a queue can live in, for the tests that must hold on all."""
+"""Queues for tests: in empty storages of each kind, and as the dead leave them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import secrets
 from pathlib import Path
 
 import pytest
+from optuna.trial import FrozenTrial, TrialState
 
+from ablations.ledger import Ledger
 from ablations.storages.sqlite import sqlite_url
 
 STORAGES = ("sqlite", "journal", "postgresql")
@@ -21,3 +23,10 @@ def new_url(request: pytest.FixtureRequest, folder: Path) -> str:
         return f"journal://{folder / 'ledger.journal'}"
     server = request.getfixturevalue("postgresql")
     return str(server.create_database(f"queue_{secrets.token_hex(4)}"))
+
+
+def pop_without_a_beat(ledger: Ledger) -> FrozenTrial:
+    """What a worker leaves that is killed between its claim and its first beat."""
+    trial = ledger._look().open_trials(TrialState.WAITING)[0]
+    assert ledger._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+    return trial

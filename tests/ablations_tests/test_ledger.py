@@ -18,7 +18,7 @@ from ablations.claims import ASKED_EVERY, PULSE, Failure, Fenced, Pulse
 from ablations.ledger import GRACE_S, Ledger, owner_prefix
 from ablations.run_status import MAX_ATTEMPTS, RunState
 from studies.records import Outcome
-from tests.ablations_tests.queue_storages import STORAGES, new_url
+from tests.ablations_tests.queue_storages import STORAGES, new_url, pop_without_a_beat
 
 REPOSITORY = Path(__file__).parents[2]
 KEYS = ["a", "b", "c"]
@@ -62,13 +62,6 @@ def state(ledger, key):
 
 def all_trials(ledger):
     return ledger.storage.get_all_trials(ledger._study_id)
-
-
-def pop_without_a_beat(ledger):
-    """What a worker leaves that is killed between its claim and its first beat."""
-    trial = ledger._look().open_trials(TrialState.WAITING)[0]
-    assert ledger._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-    return trial
 
 
 def test_every_run_is_executed_once_by_processes_that_all_plan_and_claim(tmp_path, url):

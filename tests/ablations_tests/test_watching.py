@@ -8,7 +8,8 @@ from dataclasses import replace
 import ablations.watching
 from ablations.keeper import StudyKeeper
 from ablations.watching import watch
-from tests.ablations_tests.tiny_studies import keys_of, queue
+from tests.ablations_tests.queue_storages import pop_without_a_beat
+from tests.ablations_tests.tiny_studies import keys_of, queue, states
 
 
 def test_whoever_watches_outlives_a_queue_that_is_away(finished, monkeypatch, caplog):
@@ -26,11 +27,13 @@ def test_whoever_watches_outlives_a_queue_that_is_away(finished, monkeypatch, ca
 
     monkeypatch.setattr(ablations.watching, "_fleet_or_none", lambda *_: object())
     monkeypatch.setattr(ablations.watching, "WATCH_S", 0.01)
-    monkeypatch.setattr(ablations.watching, "TOP_UP_S", 0.0)
+    monkeypatch.setattr(ablations.watching, "KEEP_S", 0.0)
     monkeypatch.setattr(StudyKeeper, "keep", away_at_first)
     monkeypatch.setattr(StudyKeeper, "progress", over_once_kept)
     assert watch(finished.directory, None)
-    assert "the queue does not answer (refused): no worker is placed for now" in caplog.text
+    assert (
+        "the queue does not answer (refused): nobody is given up or placed for now" in caplog.text
+    )
     assert len(tries) == 3
 
 
@@ -44,3 +47,15 @@ def test_whoever_watches_a_cancelled_study_is_let_go_once_nobody_trains(home, mo
     assert not watch(directory, None)
     assert not release.is_alive()
     assert "cancelled: `ablate run` goes on with it" in capsys.readouterr().out
+
+
+def test_whoever_watches_gives_up_the_dead_where_there_is_no_fleet(home, monkeypatch):
+    plan, directory, ledger = queue(home, factors={}, seeds=[1])
+    pop_without_a_beat(ledger)
+    ledger.cancel()  # or else it would wait for a worker
+    monkeypatch.setattr(ablations.watching, "WATCH_S", 0.2)
+    monkeypatch.setattr(ablations.watching, "KEEP_S", 0.0)
+    monkeypatch.setattr(ledger, "_grace_s", 1.0)
+    monkeypatch.setattr(ablations.watching, "ledger_of", lambda *_: ledger)
+    assert not watch(directory, None)
+    assert states(plan, directory) == ["waiting"]

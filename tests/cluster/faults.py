@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from tests.cluster.disturbed_study import Chaos
+from tests.cluster.slurm import PREEMPTS, Job
 
 FROZEN_S = 40.0
 """Longer than the grace time of the queue: the worker is given up, and then wakes."""
@@ -39,22 +40,25 @@ def freeze_training(chaos: Chaos) -> bool:
 
 def requeue_job(chaos: Chaos) -> bool:
     """Have Slurm end a job and start it again."""
-    running = [job for job in chaos.cluster.jobs() if job.state == "RUNNING"]
-    with suppress(AssertionError, IndexError):  # it ended just now
-        chaos.cluster.run("scontrol", "requeue", chaos.generator.choice(running).id)
+    with suppress(AssertionError, IndexError):  # it ended just now, or the controller is away
+        chaos.cluster.run("scontrol", "requeue", chaos.generator.choice(_workers_jobs(chaos)).id)
         return True
     return False
 
 
 def preempt_job(chaos: Chaos) -> bool:
     """Take a node for a job of higher priority."""
-    chaos.cluster.preempt(chaos.generator.choice(chaos.cluster.node_names))
-    return True
+    name = _busy_node(chaos)
+    if name is not None:
+        chaos.cluster.preempt(name)
+    return name is not None
 
 
 def crash_node(chaos: Chaos) -> bool:
     """Have a node lose its power."""
-    name = chaos.generator.choice(chaos.cluster.node_names)
+    name = _busy_node(chaos)
+    if name is None:
+        return False
     chaos.cluster.crash_node(name)
     chaos.in_a_while(8, lambda: chaos.cluster.restart_node(name))
     return True
@@ -106,6 +110,17 @@ FAULTS: dict[str, Callable[[Chaos], bool]] = {
 }
 ONE_AT_A_TIME = ("crash_node", "kill_controller", "stop_database", "kill_server")
 """Faults of what has to be repaired before it can break again."""
+
+
+def _busy_node(chaos: Chaos) -> str | None:
+    """A node that a worker runs on."""
+    with suppress(AssertionError, IndexError):  # there is none, or the controller is away
+        return chaos.generator.choice(_workers_jobs(chaos)).node
+    return None
+
+
+def _workers_jobs(chaos: Chaos) -> list[Job]:
+    return [job for job in chaos.cluster.jobs() if job.state == "RUNNING" and job.name != PREEMPTS]
 
 
 def _signal_one(chaos: Chaos, number: int, *, training: bool) -> int | None:

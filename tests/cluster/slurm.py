@@ -21,6 +21,8 @@ from tests.cluster.service import Service
 HERE = Path(__file__).parent
 PATIENCE_S = 30.0
 CONTROLLER = "slurmctld"
+PREEMPTS = "preempts"
+"""Name of the jobs of higher priority."""
 DAEMONS_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 """Where the daemons are; an ordinary user's PATH often lacks /usr/sbin."""
 
@@ -91,7 +93,7 @@ class SlurmCluster(Service):
 
         Without a name the cluster chooses, a free node first.
         """
-        options = ["-p", "high", f"--gres=gpu:{self.gpus_per_node}", "-J", "preempts"]
+        options = ["-p", "high", f"--gres=gpu:{self.gpus_per_node}", "-J", PREEMPTS]
         options += [f"--nodelist={node}"] if node else []
         wrapped = f"--wrap=sleep {seconds}"
         return self.run("sbatch", "--parsable", "-o", "/dev/null", *options, wrapped)
