@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.fixtures import postgresql, slurm
+from tests.undrawn import undrawn
 
 SETTINGS = (
     *("ABLATE_HOME", "ABLATE_PROFILE", "ABLATE_STORAGE", "ABLATE_BUDGET_HOURS"),
     "PGPASSWORD",
 )
 
-__all__ = ["postgresql", "slurm"]
+__all__ = ["postgresql", "slurm", "undrawn"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

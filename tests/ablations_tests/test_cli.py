@@ -149,7 +149,7 @@ def write_reported(folder, **changes):
     return str(write_study(folder, **{**LONG, **asked, **changes}))
 
 
-def test_a_report_goes_by_the_section_of_the_file(finished, tmp_path, capsys):
+def test_a_report_goes_by_the_section_of_the_file(finished, tmp_path, capsys, undrawn):
     file, folder = write_reported(tmp_path), tmp_path / "report"
     assert main(["report", file, "--home", str(finished.home), "--output", str(folder)]) == 0
     assert capsys.readouterr().err == ""

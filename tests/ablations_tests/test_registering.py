@@ -99,7 +99,9 @@ def test_a_plan_lists_hypotheses_with_their_cells(tmp_path, capsys):
     assert line in capsys.readouterr().out.splitlines()
 
 
-def test_a_report_of_a_file_tests_the_hypotheses_that_it_has_now(finished_copy, tmp_path, capsys):
+def test_a_report_of_a_file_tests_the_hypotheses_that_it_has_now(
+    finished_copy, tmp_path, capsys, undrawn
+):
     file = write_study(tmp_path, **LONG, hypotheses={"rms-helps": RMS_HELPS})
     for options in ([], ["--from-tracking"]):
         folder = tmp_path / "report"

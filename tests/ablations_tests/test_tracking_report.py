@@ -14,9 +14,8 @@ from ablations.tracking_report import DIGEST, log_report
 from ablations.tracking_store import default_tracking_uri
 from studies.errors import AblationError
 from tests.finished_study import FinishedStudy, finished, run_study
-from tests.undrawn import undrawn
 
-__all__ = ["finished", "undrawn"]
+__all__ = ["finished"]
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

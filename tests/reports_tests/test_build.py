@@ -16,16 +16,13 @@ from studies.errors import AblationError
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
 from tests.tex import run_tex
-from tests.undrawn import undrawn
-
-__all__ = ["undrawn"]
 
 HOSTILE = "<script>alert(1)</script> a_b & 5% $x^2$ #{~}\\"
 
 
 @pytest.fixture(scope="module")
 def report(grid: StudyResults, tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
-    return build_report(grid, tmp_path_factory.mktemp("report"))
+    return build_report(grid, tmp_path_factory.mktemp("report"), ReportOptions(formats=("pdf",)))
 
 
 def compile_tex(files: ReportFiles, tmp_path: Path) -> Path:

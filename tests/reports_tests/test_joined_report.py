@@ -49,7 +49,7 @@ def test_all_files_are_written_twice_alike(both: JoinedResults, tmp_path: Path) 
     assert compose(both, PDF) == compose(both, PDF)
 
 
-def test_each_number_leads_to_runs_of_its_studies(both: JoinedResults) -> None:
+def test_each_number_leads_to_runs_of_its_studies(both: JoinedResults, undrawn: None) -> None:
     manifest = json.loads(compose(both, PDF)["manifest.json"])
     assert manifest["study"] == "a+b"
     assert [found["study"] for found in manifest["studies"]] == ["a", "b"]
@@ -60,7 +60,7 @@ def test_each_number_leads_to_runs_of_its_studies(both: JoinedResults) -> None:
     assert traced == {(s, v) for s in "ab" for v in ("swiglu-rms", "gelu-layer")}
 
 
-def test_the_page_leads_to_studies_and_runs(both: JoinedResults) -> None:
+def test_the_page_leads_to_studies_and_runs(both: JoinedResults, undrawn: None) -> None:
     keys = {r.name: list(r.records) for r in both.studies}
     links = JoinedLinks({n: RunLinks("http://ui", n, dict.fromkeys(keys[n], n * 32)) for n in "ab"})
     options = replace(PDF, links=links, pages={"b": "../../b/report/report.html"})
@@ -86,7 +86,7 @@ def test_a_choice_at_an_edge_is_marked_in_the_panel_of_its_study(both: JoinedRes
         assert forest.data["at_edge"].sum() == sum(marks)
 
 
-def test_a_report_is_verified_and_a_changed_run_is_named(tmp_path: Path) -> None:
+def test_a_report_is_verified_and_a_changed_run_is_named(tmp_path: Path, undrawn: None) -> None:
     first = study(tmp_path, "a", seeds=(0, 1))
     both = joined(first, study(tmp_path, "b", seeds=(0, 1), data=CODE))
     output = tmp_path / "report"
@@ -111,7 +111,7 @@ def test_a_report_is_verified_and_a_changed_run_is_named(tmp_path: Path) -> None
         verify_report(both, tmp_path / "nothing")
 
 
-def test_a_study_that_has_not_begun_makes_a_partial_report(tmp_path: Path) -> None:
+def test_a_study_that_has_not_begun_makes_a_partial_report(tmp_path: Path, undrawn: None) -> None:
     first = study(tmp_path, "a", seeds=(0, 1))
     waiting = without_runs(study(tmp_path, "b", seeds=(0, 1), data=CODE))
     for studies in ((first, waiting), (waiting, first)):
@@ -123,7 +123,7 @@ def test_a_study_that_has_not_begun_makes_a_partial_report(tmp_path: Path) -> No
     assert "not begun" in compose(nothing, PDF)["tables/studies.md"].decode()
 
 
-def test_runs_of_two_studies_are_said_to_be_one(tmp_path: Path) -> None:
+def test_runs_of_two_studies_are_said_to_be_one(tmp_path: Path, undrawn: None) -> None:
     both = joined(study(tmp_path, "a", seeds=(0, 1)), study(tmp_path, "b", seeds=(1, 2)))
     contents = compose(both, PDF)
     manifest = json.loads(contents["manifest.json"])

@@ -167,6 +167,6 @@ def test_without_pruning_nothing_is_said_of_it():
     assert "pruned" not in table.caption.lower()
 
 
-def test_a_report_with_pruned_runs_is_whole(search_stage, tmp_path):
+def test_a_report_with_pruned_runs_is_whole(search_stage, tmp_path, undrawn):
     report = build_report(search_stage, tmp_path)
     assert "10001 at learning rate 0.003 (step 40)" in report.html.read_text()

@@ -46,7 +46,7 @@ def text_of(name: str, results: StudyResults) -> str:
 
 
 @pytest.mark.parametrize("batches", [1, 2])
-def test_between_batches_of_a_tuning_a_report_is_partial(batches, tmp_path):
+def test_between_batches_of_a_tuning_a_report_is_partial(batches, tmp_path, undrawn):
     results = study(TUNE, rounds=batches)
     overview = collect_overview(results)
     runs = 2 * 4 * batches + 2 * 2
@@ -138,7 +138,7 @@ def test_the_runs_of_one_seed_are_told_apart_by_their_settings():
     )
 
 
-def test_the_whole_report_of_a_search_that_goes_on_says_so(tmp_path):
+def test_the_whole_report_of_a_search_that_goes_on_says_so(tmp_path, undrawn):
     results = study(SWEEP, rounds=0)
     assert "may ask for more" in build_report(results, tmp_path).tex.read_text()
 

@@ -12,9 +12,6 @@ from reports.results.sources import load_study
 from reports.verify import verify_report
 from studies.metrics import FINAL_LOSS
 from tests.reports_tests.conftest import grid_study, write_study
-from tests.undrawn import undrawn
-
-__all__ = ["undrawn"]
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
