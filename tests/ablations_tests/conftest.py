@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 import pytest
 import torch
 
@@ -33,12 +36,21 @@ class FinishedStudy:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> FinishedStudy:
-    home = tmp_path_factory.mktemp("finished")
-    file = write_study(home, **LONG)
-    with contextlib.redirect_stdout(io.StringIO()) as output:
-        status = main(["run", str(file), "--home", str(home), "--workers", "2"])
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    told = home / "told.json"
+    home.mkdir(exist_ok=True)
+    with filelock.FileLock(home / "trained.lock"):  # by the first of all test processes
+        if not told.exists():
+            file = write_study(home, **LONG)
+            with contextlib.redirect_stdout(io.StringIO()) as output:
+                status = main(["run", str(file), "--home", str(home), "--workers", "2"])
+            told.write_text(json.dumps([status, output.getvalue()]))
     directory = StudyDirectory(home, "tiny")
-    return FinishedStudy(home, file, directory.load_plan(), directory, status, output.getvalue())
+    status, printed = json.loads(told.read_text())
+    return FinishedStudy(
+        home, home / "study.yaml", directory.load_plan(), directory, status, printed
+    )
 
 
 @pytest.fixture
