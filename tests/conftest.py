@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.fixtures import postgresql, slurm
+from tests.cluster.fixtures import mariadb, postgresql, slurm
 from tests.undrawn import undrawn
 
 SETTINGS = (
@@ -15,7 +15,7 @@ SETTINGS = (
     "PGPASSWORD",
 )
 
-__all__ = ["postgresql", "slurm", "undrawn"]
+__all__ = ["mariadb", "postgresql", "slurm", "undrawn"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

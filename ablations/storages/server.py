@@ -55,10 +55,17 @@ def open_server(url: str, *, existing: bool, connections: int = 1) -> BaseStorag
                 skip_compatibility_check=existing,
                 skip_table_creation=existing,
             )
-        except (sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.IntegrityError):
-            if attempt + 1 == CREATION_ATTEMPTS:
+        except sqlalchemy.exc.DBAPIError as error:
+            if attempt + 1 == CREATION_ATTEMPTS or not _is_of_two_makers(error):
                 raise
-            time.sleep(0.5)  # another process makes the same tables at this moment
+            time.sleep(0.5)
         else:
             break
     return optuna.storages.get_storage(storage)
+
+
+def _is_of_two_makers(error: sqlalchemy.exc.DBAPIError) -> bool:
+    """Whether another process makes the same tables at this moment."""
+    if isinstance(error, sqlalchemy.exc.OperationalError):  # MySQL, of all else as well
+        return "already exists" in str(error)
+    return isinstance(error, sqlalchemy.exc.ProgrammingError | sqlalchemy.exc.IntegrityError)

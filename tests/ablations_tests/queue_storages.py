@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ablations.ledger import Ledger
 from ablations.storages.sqlite import sqlite_url
 
-STORAGES = ("sqlite", "journal", "postgresql")
+STORAGES = ("sqlite", "journal", "postgresql", "mysql")
 UNREACHABLE = "postgresql://ada@127.0.0.1:1/ablations"
 
 
@@ -21,7 +21,7 @@ def new_url(request: pytest.FixtureRequest, folder: Path) -> str:
         return sqlite_url(folder / "ledger.db")
     if request.param == "journal":
         return f"journal://{folder / 'ledger.journal'}"
-    server = request.getfixturevalue("postgresql")
+    server = request.getfixturevalue({"mysql": "mariadb"}.get(request.param, request.param))
     return str(server.create_database(f"queue_{secrets.token_hex(4)}"))
 
 

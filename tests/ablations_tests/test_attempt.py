@@ -14,6 +14,7 @@ import ablations.worker
 import lightning_modules.training
 from ablations.claims import Failure
 from ablations.ledger import owner_prefix
+from ablations.tracking_store import NONE
 from lightning_modules.checkpoints import Checkpoint
 from tests.ablations_tests.tiny_studies import (
     calling_at,
@@ -25,7 +26,6 @@ from tests.ablations_tests.tiny_studies import (
     work,
 )
 
-NO_STORE = "sqlite:////dev/null/mlflow.db"
 ONE_RUN = {"factors": {}, "seeds": 1}
 
 
@@ -43,7 +43,7 @@ def given_up(home, monkeypatch):
     monkeypatch.setattr(ablations.claims, "BEAT_S", 0.01)
     plan, directory, ledger = queue(home, **ONE_RUN)
     with calling_at(10, crash), pytest.raises(Crash):
-        work(directory, NO_STORE)
+        work(directory, NONE)
     ledger.fail_attempts_of(owner_prefix())
     ledger.reconcile(keys_of(plan))
     return plan, directory
@@ -67,7 +67,7 @@ def test_an_heir_trains_on_when_the_checkpoint_that_it_goes_on_from_is_removed(
     monkeypatch.setattr(lightning_modules.training, "train_run", after_the_zombie_saved_again)
     if not links:
         monkeypatch.setattr(os, "link", refuse)
-    work(directory, NO_STORE)
+    work(directory, NONE)
     assert states(plan, directory) == ["completed"]
     step = int(old.stem.removeprefix("step-"))
     assert trials(directory)[1]["pulse"]["began_at"] == step > 0
@@ -84,7 +84,7 @@ def test_a_checkpoint_that_is_removed_while_it_is_taken_over_is_looked_for_again
     monkeypatch.setattr(
         ablations.attempt, "newest_checkpoint", lambda found: gone.pop() if gone else newest(found)
     )
-    work(directory, NO_STORE)
+    work(directory, NONE)
     assert states(plan, directory) == ["completed"]
     step = int(old.stem.removeprefix("step-"))
     assert trials(directory)[1]["pulse"]["began_at"] == step
@@ -101,7 +101,7 @@ def test_a_worker_whose_failed_attempt_was_given_up_meanwhile_claims_nothing_mor
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(lightning_modules.training, "train_run", fail_after_a_long_stall)
-    status = work(directory, NO_STORE)
+    status = work(directory, NONE)
     assert [t.get("kind", "lost") for t in trials(directory)[:2]] == [Failure.LOST, "lost"]
     assert trials(directory)[1]["state"] == "WAITING"
     assert status == ablations.worker.UNFIT

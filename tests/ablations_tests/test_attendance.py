@@ -14,6 +14,7 @@ import pytest
 from ablations.attendance import Attendance
 from ablations.ledger import GRACE_S
 from ablations.listing import statuses_of
+from ablations.tracking_store import NONE
 from ablations.worker import START_AFRESH, UNFIT
 from tests.ablations_tests.tiny_studies import (
     LONG,
@@ -25,10 +26,10 @@ from tests.ablations_tests.tiny_studies import (
     queue,
     states,
     trials,
+    work,
 )
 
 REPOSITORY = Path(__file__).parents[2]
-NO_STORE = "sqlite:////dev/null/mlflow.db"
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def start(home):
     def start(*options):
         command = [sys.executable, "-m", "ablations.cli", "worker", "tiny", "--home", str(home)]
         process = subprocess.Popen(
-            [*command, "--tracking-uri", NO_STORE, *options],
+            [*command, "--tracking-uri", NONE, *options],
             cwd=REPOSITORY,
             env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
@@ -144,9 +145,7 @@ def test_a_worker_that_is_asked_to_stop_has_its_run_saved_and_given_back(home, s
     given_back = attempts(plan, directory)[0]
     saved = int(checkpoints(directory)[-1].stem.removeprefix("step-"))
     assert given_back["released"] == f"interrupted at step {saved}"
-    again = start()
-    output, _ = again.communicate(timeout=180)
-    assert again.returncode == 0, output
+    work(directory, NONE)
     assert attempts(plan, directory)[1]["pulse"]["began_at"] == saved
     [key] = keys_of(plan)
     assert numbers_of(directory, key) == numbers_of(finished.directory, key)

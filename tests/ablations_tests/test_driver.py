@@ -21,6 +21,7 @@ from ablations.driver import Driver, RunSettings
 from ablations.ledger import owner_prefix
 from ablations.listing import statuses_of
 from ablations.run_status import MAX_ATTEMPTS, RunState
+from ablations.tracking_store import NONE
 from studies.errors import AblationError
 from studies.records import Outcome
 from tests.ablations_tests.tiny_studies import (
@@ -114,7 +115,7 @@ def test_a_killed_worker_and_an_interrupted_command_change_no_number(
     assert "unqueued" not in states(plan, directory)
     assert signal.getsignal(signal.SIGINT) is handler
 
-    assert main([*command, "--workers", "2"]) == 0
+    assert main([*command, "--workers", "1"]) == 0
     assert numbers(plan, directory) == numbers(finished.plan, finished.directory)
     attempts = trials(directory)
     assert Counter(t["state"] for t in attempts)["COMPLETE"] == 4
@@ -126,7 +127,7 @@ def test_a_killed_worker_and_an_interrupted_command_change_no_number(
 
 def test_two_drivers_at_once_one_of_them_killed(home, finished):
     plan, directory, _ = queue(home, **LONG)
-    command = [sys.executable, "-c", DRIVER, str(home), NO_STORE]
+    command = [sys.executable, "-c", DRIVER, str(home), NONE]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     drivers = [
         subprocess.Popen(
@@ -167,7 +168,7 @@ def test_workers_that_cannot_start_end_the_study_with_their_last_words(home, mon
     with pytest.raises(
         AblationError, match="die again and again, and train nothing to an end; their"
     ):
-        Driver(plan, RunSettings(home, NO_STORE, workers=1)).run(lambda _: None)
+        Driver(plan, RunSettings(home, NONE, workers=1)).run(lambda _: None)
     assert "worker 0 ended with 3: no such device (log: " in caplog.text
     assert states(plan, directory) == ["waiting"] * 4
 
@@ -176,16 +177,16 @@ def test_a_driver_whose_plan_was_replaced_stops(home):
     plan, directory, _ = queue(home)
     queue(home, seeds=[7])
     with pytest.raises(AblationError, match="has changed the plan of study 'tiny'"):
-        Driver(plan, RunSettings(home, NO_STORE, workers=1)).run(lambda _: None)
+        Driver(plan, RunSettings(home, NONE, workers=1)).run(lambda _: None)
     assert states(plan, directory) == ["waiting"] * 4
 
 
 def test_a_changed_study_runs_what_is_new_and_keeps_what_is_old(home):
     old, directory, _ = queue(home, seeds=[0])
-    work(directory, NO_STORE)
+    work(directory, NONE)
     before = numbers(old, directory)
     plan, directory, _ = queue(home, seeds=[0, 5])
-    work(directory, NO_STORE)
+    work(directory, NONE)
     assert states(plan, directory) == ["completed"] * 4
     assert len(trials(directory)) == 4
     assert {key: numbers(plan, directory)[key] for key in keys_of(old)} == before
@@ -203,7 +204,7 @@ def test_a_run_whose_workers_die_is_published_as_failed(home):
     run = directory.run(keys_of(plan)[0])
     for number in range(2):
         backdate(run.attempt(number), 30)
-    summary = Driver(plan, RunSettings(home, NO_STORE)).run(lambda _: None)
+    summary = Driver(plan, RunSettings(home, NONE)).run(lambda _: None)
     assert summary.progress.counts == {RunState.FAILED: 1}
     record = run.record()
     assert record.wall_time_s == pytest.approx(60, abs=1)
@@ -214,9 +215,9 @@ def test_only_what_is_open_is_checked_again(home):
     plan, _, ledger = queue(home, seeds=[0])
     first, second = keys_of(plan)
     ledger.claim([first]).fail("broken")
-    driver = Driver(plan, RunSettings(home, NO_STORE))
+    driver = Driver(plan, RunSettings(home, NONE))
     assert [c.variant for c in driver.unfinished_plan().cells] == [plan.runs[1].variant]
-    retrying = Driver(plan, RunSettings(home, NO_STORE, retry_failed=True))
+    retrying = Driver(plan, RunSettings(home, NONE, retry_failed=True))
     assert len(retrying.unfinished_plan().cells) == 2
     ledger.claim([second]).complete(Outcome.COMPLETED, 1.0)
     assert [c.variant for c in retrying.unfinished_plan().cells] == [plan.runs[0].variant]
@@ -226,7 +227,7 @@ def test_a_queue_that_is_away_for_longer_than_anybody_waits_ends_no_command(
     home, monkeypatch, caplog
 ):
     plan, directory, _ = queue(home, factors={}, seeds=1)
-    driver = Driver(plan, RunSettings(home, NO_STORE, workers=1))
+    driver = Driver(plan, RunSettings(home, NONE, workers=1))
     reconcile, away = driver.keeper.reconcile, iter([ConnectionError("refused")] * 2)
 
     def away_at_first():

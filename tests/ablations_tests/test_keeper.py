@@ -12,10 +12,10 @@ import ablations.search
 from ablations.ended_runs import new_record
 from ablations.keeper import StudyKeeper
 from ablations.search import SearchKeeper
+from ablations.tracking_store import NONE
 from studies.records import Outcome
 from tests.ablations_tests.tiny_studies import keys_of, queue, states, work
 
-NO_STORE = "sqlite:////dev/null/mlflow.db"
 ONE_RUN = {"factors": {}, "seeds": 1}
 RATE = "training.learning_rate"
 SWEEP = {"search": {"kind": "sweep", "values": {RATE: [1e-3, 3e-3]}, "seeds": 1, "extend": 0}}
@@ -64,7 +64,7 @@ def test_a_worker_stays_while_another_process_may_be_queueing(home, hold):
     lock = hold(directory.path / ".keeper.lock")
     timer = threading.Timer(1.5, lock.release)
     timer.start()
-    work(directory, NO_STORE)
+    work(directory, NONE)
     timer.join()
     assert states(plan, directory) == ["completed"]
 

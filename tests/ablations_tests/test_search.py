@@ -149,7 +149,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
     with (folder / "out.log").open("ab") as log:
         return subprocess.Popen(
-            [*command, "--home", str(folder), "--workers", "2"],
+            [*command, "--home", str(folder), "--workers", "1"],
             stdout=log, stderr=log, env=environment, start_new_session=True,
         )  # fmt: skip
 
@@ -160,11 +160,8 @@ def log_of(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> tuple[Plan, dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    write_study(folder, protocol=TUNE)
-    assert start(folder).wait(300) == 0, log_of(folder)
-    directory = StudyDirectory(folder, "tiny")
-    plan = directory.load_plan()
+    _, directory, ledger = queue(tmp_path_factory.mktemp("undisturbed"), protocol=TUNE)
+    plan = to_the_end(directory, ledger)
     return plan, numbers(plan, directory)
 
 
@@ -180,22 +177,15 @@ def assert_equal(folder: Path, undisturbed: tuple[Plan, dict[str, Any]]) -> None
     assert sorted(completed) == sorted(plan.run_keys)
 
 
-def test_driver_and_workers_killed_in_the_middle_of_a_search(tmp_path, undisturbed) -> None:
+def test_two_drivers_at_once_one_of_them_killed_in_the_middle_of_a_search(
+    tmp_path, undisturbed
+) -> None:
     write_study(tmp_path, protocol=TUNE)
-    directory = StudyDirectory(tmp_path, "tiny")
-    for trials_seen in (2, 4):
-        driver = start(tmp_path)
-        wait_for_trials(directory, trials_seen)
-        os.kill(driver.pid, signal.SIGKILL)
-        driver.wait(60)
-    assert start(tmp_path).wait(300) == 0, log_of(tmp_path)
-    assert_equal(tmp_path, undisturbed)
-
-
-def test_two_drivers_at_once(tmp_path, undisturbed) -> None:
-    write_study(tmp_path, protocol=TUNE)
-    drivers = [start(tmp_path), start(tmp_path)]
-    assert [driver.wait(300) for driver in drivers] == [0, 0], log_of(tmp_path)
+    killed, other = start(tmp_path), start(tmp_path)
+    wait_for_trials(StudyDirectory(tmp_path, "tiny"), 4)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait(60)
+    assert other.wait(300) == 0, log_of(tmp_path)
     assert_equal(tmp_path, undisturbed)
 
 

@@ -17,6 +17,7 @@ from ablations.ledger import owner_prefix
 from ablations.listing import statuses_of
 from ablations.metrics_file import MetricsFile
 from ablations.run_status import MAX_ATTEMPTS, RunState
+from ablations.tracking_store import NONE
 from ablations.worker import UNFIT, Worker, WorkerSettings
 from lightning_modules.diagnostics.suite import definitions_of
 from studies.records import Outcome
@@ -36,7 +37,6 @@ from tests.ablations_tests.tiny_studies import (
     work,
 )
 
-NO_STORE = "sqlite:////dev/null/mlflow.db"
 """A tracking store that nobody can open, and that says so at once."""
 ONE_RUN = {"factors": {}, "seeds": 1}
 
@@ -51,7 +51,7 @@ def crash(*_):
 
 def repair(plan, home):
     """What the next `ablate run` does first, when there is nothing left to train."""
-    Driver(plan, RunSettings(home, NO_STORE)).run(lambda _: None)
+    Driver(plan, RunSettings(home, NONE)).run(lambda _: None)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def undisturbed(home, tmp_path_factory):
     quiet = tmp_path_factory.mktemp("undisturbed")
     (quiet / "cache").symlink_to(home / "cache")
     plan, directory, _ = queue(quiet)
-    work(directory, NO_STORE)
+    work(directory, NONE)
     return numbers(plan, directory)
 
 
@@ -68,17 +68,17 @@ def test_runs_survive_every_way_of_stopping_with_the_same_numbers(home, undistur
     plan, directory, ledger = queue(home)
     stop = lambda: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
     with calling_at(10, stop):
-        work(directory, NO_STORE)  # asked to stop
+        work(directory, NONE)  # asked to stop
     assert states(plan, directory) == ["waiting"] * 4
     assert trials(directory)[0]["released"].startswith("interrupted at step 1")
     with calling_at(15, crash), pytest.raises(Crash):
-        work(directory, NO_STORE)  # killed
+        work(directory, NONE)  # killed
     ledger.fail_attempts_of(owner_prefix())
     ledger.reconcile(keys_of(plan))
     with calling_at(20, lambda: ledger.fail_attempts_of(owner_prefix())):
-        work(directory, NO_STORE)  # presumed dead, while it lives
+        work(directory, NONE)  # presumed dead, while it lives
     ledger.reconcile(keys_of(plan))
-    work(directory, NO_STORE)
+    work(directory, NONE)
     assert states(plan, directory) == ["completed"] * 4
     assert numbers(plan, directory) == undisturbed
     assert checkpoints(directory) == []
@@ -88,11 +88,11 @@ def test_the_wall_time_of_a_run_is_of_all_its_attempts(home):
     plan, directory, ledger = queue(home, **ONE_RUN)
     [key] = keys_of(plan)
     with calling_at(10, crash), pytest.raises(Crash):
-        work(directory, NO_STORE)
+        work(directory, NONE)
     ledger.fail_attempts_of(owner_prefix())
     ledger.reconcile([key])
     backdate(directory.run(key).attempts()[0], 3600)
-    work(directory, NO_STORE)
+    work(directory, NONE)
     assert 3600 < directory.run(key).record().wall_time_s < 3700
 
 
@@ -108,7 +108,7 @@ def test_a_fenced_worker_stops_and_publishes_nothing(home, monkeypatch):
         others.append(ledger.claim(keys_of(plan)))
 
     with calling_at(5, give_to_another):
-        work(directory, NO_STORE)
+        work(directory, NONE)
     assert [(t["state"], t.get("outcome")) for t in trials(directory)] == [
         ("FAIL", None),
         ("RUNNING", None),
@@ -123,7 +123,7 @@ def test_a_worker_that_dies_before_publishing_loses_nothing(home, undisturbed, m
     monkeypatch.setattr(ablations.attempt, "finish", crash)
     for _ in plan.runs:
         with pytest.raises(Crash):
-            work(directory, NO_STORE)
+            work(directory, NONE)
     monkeypatch.setattr(ablations.attempt, "finish", finish)
     assert states(plan, directory) == ["completed"] * 4
     assert [directory.run(key).record() for key in keys_of(plan)] == [None] * 4
@@ -147,7 +147,7 @@ def test_a_record_that_cannot_be_written_does_not_turn_a_run_into_a_failure(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(ablations.attempt, "finish", disk_full)
-    work(directory, NO_STORE)
+    work(directory, NONE)
     assert "could not be published: [Errno 28]" in caplog.text
     monkeypatch.setattr(ablations.attempt, "finish", finish)
     repair(plan, home)
@@ -166,7 +166,7 @@ def test_a_run_whose_rows_cannot_be_written_does_not_complete_without_them(home,
         for _ in range(MAX_ATTEMPTS[Failure.DISK]):
             assert states(plan, directory) == ["waiting"]  # on another node it may go well
             assert run.record() is None
-            assert work(directory, NO_STORE) == UNFIT
+            assert work(directory, NONE) == UNFIT
     status = statuses_of(plan, directory)[run.run_key]
     assert (status.state, "No space left" in status.error) == (RunState.FAILED, True)
     assert run.record().outcome is Outcome.FAILED
@@ -177,7 +177,7 @@ def test_a_failing_run_keeps_its_error_and_a_retry_goes_on_from_its_checkpoint(h
     switch = home / "switch"
     switch.touch()
     plan, directory, ledger = queue(home, **fragile_runs(switch), seeds=3)
-    work(directory, NO_STORE)
+    work(directory, NONE)
     assert states(plan, directory) == ["completed", "completed", "failed"]
     broken = directory.run(next(r.run_key for r in plan.runs if r.seed == 1))
     assert broken.record().error == "RuntimeError: the scratch disk went away"
@@ -189,10 +189,10 @@ def test_a_failing_run_keeps_its_error_and_a_retry_goes_on_from_its_checkpoint(h
 
     switch.unlink()
     ledger.reconcile(keys_of(plan))
-    work(directory, NO_STORE)
+    work(directory, NONE)
     assert states(plan, directory) == ["completed", "completed", "failed"]  # nobody asked
     ledger.reconcile(keys_of(plan), retry_failed=True)
-    work(directory, NO_STORE)
+    work(directory, NONE)
     assert states(plan, directory) == ["completed"] * 3
     record = broken.record()
     assert (record.outcome, record.error, record.attempt) == (Outcome.COMPLETED, None, 3)
@@ -206,7 +206,7 @@ def test_a_failing_run_keeps_its_error_and_a_retry_goes_on_from_its_checkpoint(h
 def test_a_diverging_run_is_a_result(home):
     training = {**STUDY["training"], "learning_rate": 1e4, "gradient_clip_norm": None}
     plan, directory, _ = queue(home, **{**ONE_RUN, "training": training})
-    work(directory, NO_STORE)
+    work(directory, NONE)
     assert states(plan, directory) == ["diverged"]
     record = directory.run(keys_of(plan)[0]).record()
     assert record.outcome is Outcome.DIVERGED
@@ -218,7 +218,7 @@ def test_a_diverging_run_is_a_result(home):
 
 def test_a_worker_whose_parent_is_gone_trains_nothing(home):
     plan, directory, _ = queue(home, **ONE_RUN)
-    run(Worker(WorkerSettings(home, "tiny", NO_STORE, parent=os.getpid())))
+    run(Worker(WorkerSettings(home, "tiny", NONE, parent=os.getpid())))
     assert states(plan, directory) == ["waiting"]
 
 
@@ -226,7 +226,7 @@ def test_a_long_plan_is_queued_bit_by_bit_and_trained_to_its_end(home, monkeypat
     monkeypatch.setattr("ablations.ledger.QUEUE_AHEAD", 1)
     plan, directory, _ = queue(home)
     assert states(plan, directory) == ["unqueued"] * 3 + ["waiting"]
-    assert work(directory, NO_STORE) == 0
+    assert work(directory, NONE) == 0
     assert states(plan, directory) == ["completed"] * 4
     assert [trial["run_key"] for trial in trials(directory)] == keys_of(plan)
 
@@ -240,13 +240,13 @@ def test_a_cancelled_study_is_given_back_and_goes_on_once_it_is_taken_up(home, m
         time.sleep(0.5)  # some beats
 
     with calling_at(5, cancel):
-        assert work(directory, NO_STORE) == 0
+        assert work(directory, NONE) == 0
     assert states(plan, directory) == ["waiting"]
     step = int(trials(directory)[0]["released"].removeprefix("interrupted at step "))
-    assert work(directory, NO_STORE) == 0  # and claims nothing
+    assert work(directory, NONE) == 0  # and claims nothing
     assert len(trials(directory)) == 2
     ledger.take_up()
-    assert work(directory, NO_STORE) == 0
+    assert work(directory, NONE) == 0
     assert states(plan, directory) == ["completed"]
     assert trials(directory)[1]["pulse"]["began_at"] == step
 
@@ -256,7 +256,7 @@ def test_an_attempt_that_is_retried_publishes_no_record(home, monkeypatch):
     memory = iter([torch.cuda.OutOfMemoryError("CUDA out of memory")] * 2)
     monkeypatch.setattr("lightning_modules.training.train_run", lambda *_, **__: raise_(memory))
     run = directory.run(keys_of(plan)[0])
-    work(directory, NO_STORE)
+    work(directory, NONE)
     assert states(plan, directory) == ["failed"]
     assert [trial["kind"] for trial in trials(directory)] == ["out_of_memory"] * 2
     assert [attempt.record().outcome for attempt in run.attempts()] == [Outcome.FAILED] * 2

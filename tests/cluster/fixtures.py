@@ -1,4 +1,4 @@
-"""A server and a cluster for tests, which skip where the programs are not installed."""
+"""Servers and a cluster for tests, which skip where the programs are not installed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster import mariadb as mariadb_server
 from tests.cluster import postgresql as postgresql_server
 from tests.cluster import slurm as slurm_cluster
+from tests.cluster.mariadb import MariaDB
 from tests.cluster.postgresql import PostgreSQL
 from tests.cluster.slurm import SlurmCluster
 
@@ -18,6 +20,15 @@ def postgresql() -> Iterator[PostgreSQL]:
     if reason := postgresql_server.missing():
         pytest.skip(reason)
     with PostgreSQL() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A server for all tests of a process: each creates a database of its own."""
+    if reason := mariadb_server.missing():
+        pytest.skip(reason)
+    with MariaDB() as server:
         yield server
 
 
