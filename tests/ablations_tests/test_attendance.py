@@ -211,7 +211,7 @@ def test_a_worker_that_leaves_since_its_node_does_not_work_ends_the_command_with
     assert attend(crew, 2) == 1
     assert crew.statuses == [0]  # nobody waited for another
     assert crew.stopped == 1
-    assert "no worker is started here again" in caplog.text
+    assert "no worker is started here" in caplog.text
 
 
 def test_workers_are_replaced_until_each_found_nothing_left(attend):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -38,17 +37,6 @@ from tests.ablations_tests.tiny_studies import (
 
 REPOSITORY = Path(__file__).parents[2]
 NO_STORE = "sqlite:////dev/null/mlflow.db"
-DRIVER = """
-import sys
-from pathlib import Path
-from ablations.driver import Driver, RunSettings
-from ablations.run_directory import StudyDirectory
-
-home, uri = Path(sys.argv[1]), sys.argv[2]
-plan = StudyDirectory(home, "tiny").load_plan()
-summary = Driver(plan, RunSettings(home, uri, workers=1)).run(lambda progress: None)
-print(summary.progress.line())
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -123,41 +111,6 @@ def test_a_killed_worker_and_an_interrupted_command_change_no_number(
     assert len(lost) == 1
     assert f":{killed[0]}:" in lost[0]["owner"]
     assert checkpoints(directory) == []
-
-
-def test_two_drivers_at_once_one_of_them_killed(home, finished):
-    plan, directory, _ = queue(home, **LONG)
-    command = [sys.executable, "-c", DRIVER, str(home), NONE]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    drivers = [
-        subprocess.Popen(
-            command,
-            cwd=REPOSITORY,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    try:
-        wait_until(lambda: len(workers_of(plan, directory)) == 2 and checkpoints(directory))
-        children = Path(f"/proc/{drivers[0].pid}/task/{drivers[0].pid}/children").read_text()
-        orphans = [int(pid) for pid in children.split()]
-        assert len(orphans) == 1
-        drivers[0].kill()
-        wait_until(lambda: not is_alive(orphans[0]))
-        output, _ = drivers[1].communicate(timeout=120)
-    finally:
-        for driver in drivers:
-            driver.kill()
-            driver.communicate()
-    assert "4/4 runs ended, 0 diverged, 0 failed" in output
-    assert numbers(plan, directory) == numbers(finished.plan, finished.directory)
-    ended = Counter((t["state"], "released" in t) for t in trials(directory))
-    assert ended[("COMPLETE", False)] == 4
-    assert ended[("FAIL", False)] == 0  # the orphan gave its run back, with a checkpoint
-    assert not list(directory.path.glob("runs/*/attempt-*/error.txt"))
 
 
 def test_workers_that_cannot_start_end_the_study_with_their_last_words(home, monkeypatch, caplog):

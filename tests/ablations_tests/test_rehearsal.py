@@ -61,7 +61,7 @@ def test_one_after_the_other_with_the_threads_of_a_worker(home, specs, monkeypat
     assert sorted(p.name for p in (home / "cache").iterdir()) == ["index", "locks", "stores"]
 
 
-@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("workers", [2, 5])
 def test_side_by_side_the_answers_are_alike(home, specs, workers):
     check(list(rehearse_side_by_side(*specs, home / "cache", cores(workers))))
 

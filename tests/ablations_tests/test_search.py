@@ -18,7 +18,7 @@ from ablations.run_directory import StoredPlan, StudyDirectory
 from ablations.run_lookup import find_run
 from ablations.search import SearchKeeper, with_stored_search
 from ablations.tracking import Tracking
-from ablations.tracking_store import default_tracking_uri
+from ablations.tracking_store import NONE, default_tracking_uri
 from reports.results.sources import load_study as load_results
 from studies.errors import AblationError
 from studies.loading import load_study
@@ -49,13 +49,13 @@ TUNE = {
 }
 
 
-def to_the_end(directory: StudyDirectory, ledger: Any) -> Plan:
+def to_the_end(directory: StudyDirectory, ledger: Any, uri: str | None = None) -> Plan:
     """What driver and workers do, in this process."""
     keeper, plan = SearchKeeper(directory), None
     while (further := keeper.go_on()) is not plan:
         plan = further
         ledger.reconcile(keys_of(plan))
-        work(directory)
+        work(directory, uri)
     return plan
 
 
@@ -130,7 +130,7 @@ def test_a_worker_follows_a_plan_that_grows(tmp_path) -> None:
     grown = SearchKeeper(directory).go_on()
     assert stored.read() == grown != plan
     ledger.reconcile(keys_of(grown))
-    work(directory)
+    work(directory, NONE)
     assert set(states(grown, directory)) == {"completed"}
 
 
@@ -140,7 +140,7 @@ def test_two_who_extend_the_plan_come_to_the_same(tmp_path) -> None:
     plan = first.go_on()
     assert second.go_on() == plan
     ledger.reconcile(keys_of(plan))
-    work(directory)
+    work(directory, NONE)
     assert second.go_on() == first.go_on() != plan
 
 
@@ -161,7 +161,7 @@ def log_of(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> tuple[Plan, dict[str, Any]]:
     _, directory, ledger = queue(tmp_path_factory.mktemp("undisturbed"), protocol=TUNE)
-    plan = to_the_end(directory, ledger)
+    plan = to_the_end(directory, ledger, NONE)
     return plan, numbers(plan, directory)
 
 

@@ -168,9 +168,7 @@ def test_an_environment_without_a_number_is_refused(monkeypatch, text):
 
 
 @pytest.mark.parametrize("answer", ["", KeyboardInterrupt])
-def test_a_study_that_is_not_agreed_to_leaves_nothing_behind(
-    home, terminal, monkeypatch, capsys, answer
-):
+def test_a_study_that_is_not_agreed_to_leaves_nothing_behind(home, stage, terminal, capsys, answer):
     terminal.answer = answer
     file = write_study(home)
     before = sorted(home.iterdir())
@@ -182,7 +180,7 @@ def test_a_study_that_is_not_agreed_to_leaves_nothing_behind(
                                              "ablate: interrupted") == 1  # fmt: skip
 
 
-def test_a_refused_study_leaves_nothing_behind(home, monkeypatch, capsys):
+def test_a_refused_study_leaves_nothing_behind(home, stage, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setenv("ABLATE_BUDGET_HOURS", "0")
     before = sorted([home / "study.yaml", *home.iterdir()])

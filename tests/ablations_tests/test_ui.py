@@ -16,7 +16,7 @@ import pytest
 
 from ablations.tracking import Tracking
 from ablations.ui import serve
-from reports.build import build_report
+from reports.build import ReportOptions, build_report
 from reports.results.mlflow_source import load_tracked_study
 from reports.results.sources import load_study
 from studies.errors import AblationError
@@ -132,7 +132,8 @@ def test_the_report_shows_every_variant_without_an_error(
 ) -> None:
     from selenium.webdriver.common.by import By
 
-    page = build_report(load_study(finished.directory.path), tmp_path).html
+    options = ReportOptions(formats=("pdf",))
+    page = build_report(load_study(finished.directory.path), tmp_path, options).html
     browser.get_log("browser")  # drops what the pages before had to say
     open_page(browser, page.as_uri())
     assert finished.plan.study.name in browser.find_element(By.TAG_NAME, "h1").text

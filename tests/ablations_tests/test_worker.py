@@ -232,14 +232,14 @@ def test_a_long_plan_is_queued_bit_by_bit_and_trained_to_its_end(home, monkeypat
 
 
 def test_a_cancelled_study_is_given_back_and_goes_on_once_it_is_taken_up(home, monkeypatch):
-    monkeypatch.setattr("ablations.claims.BEAT_S", 0.01)
     plan, directory, ledger = queue(home, **{**ONE_RUN, **LONG})
 
     def cancel():
         ledger.cancel()
         time.sleep(0.5)  # some beats
 
-    with calling_at(5, cancel):
+    with calling_at(5, cancel), monkeypatch.context() as patch:
+        patch.setattr("ablations.claims.BEAT_S", 0.01)
         assert work(directory, NONE) == 0
     assert states(plan, directory) == ["waiting"]
     step = int(trials(directory)[0]["released"].removeprefix("interrupted at step "))
