@@ -189,7 +189,7 @@ class ExecutionConfig(Settings):
     stall_minutes: float | None = Field(30.0, gt=0)
     """Minutes without an optimiser step, once there was one, after which the process that trains is
     taken to hang (in a collective, a driver, a file system) and ended: the run is tried again from
-    its checkpoint. null waits for ever."""
+    its checkpoint. Give more than an evaluation takes. null waits for ever."""
     tracked_taps: tuple[Annotated[str, level_of("execution.tracked_taps")], ...] = ("residual",)
     """Taps whose curves are sent to MLflow. Those of the others are most of what a run records, and
     make the store and the UI's lists of runs twice as heavy; reports and `ablate show` have all."""
