@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo searches test check clean
+.PHONY: install demo search test check clean
 
 install: $(VENV)/.installed
 
@@ -21,20 +21,16 @@ demo: install  ## run the quickstart study and write its report
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-SMALL := --set seeds=1 --set protocol.search.seeds=1 --set training.max_steps=20 \
-	--set training.warmup_steps=4 --set model.n_layers=1 --set model.n_heads=2 \
-	--set model.d_model=32 --set model.context_length=32 --set data.evaluation_tokens=512
-FEW := --set 'factors={model.activation: [gelu, swiglu], model.norm: [batch, layer], \
+SMALL := --set seeds=1 --set protocol.search.seeds=1 --set protocol.search.trials=4 \
+	--set training.max_steps=20 --set training.warmup_steps=4 \
+	--set 'protocol.search.ranges.training.warmup_steps=[2, 4]' \
+	--set model.n_layers=1 --set model.n_heads=2 --set model.d_model=32 \
+	--set model.context_length=32 --set data.evaluation_tokens=512 \
+	--set 'factors={model.activation: [gelu, swiglu], model.norm: [batch, layer], \
 	model.placement: [pre, post]}'
 
-searches: install  ## small versions of the shipped studies that search, with their reports
-	$(BIN)/ablate run lr-sensitivity $(SMALL)
-	$(BIN)/ablate report lr-sensitivity --formats pdf
-	$(BIN)/ablate run activation-norm-placement-sweep $(SMALL) $(FEW)
-	$(BIN)/ablate report activation-norm-placement-sweep --formats pdf
-	$(BIN)/ablate run activation-norm-placement-tune $(SMALL) $(FEW) \
-		--set 'protocol.search.ranges.training.warmup_steps=[2, 4]' \
-		--set protocol.search.trials=4
+search: install  ## a small version of the shipped study that searches, with its report
+	$(BIN)/ablate run activation-norm-placement-tune $(SMALL)
 	$(BIN)/ablate report activation-norm-placement-tune --formats pdf
 
 check: install  ## lint and types
