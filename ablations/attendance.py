@@ -21,7 +21,7 @@ from ablations.keeper import StudyKeeper
 from ablations.launchers.fleet import top_up
 from ablations.ledger import Ledger
 from ablations.ledger_location import worker_ledger
-from ablations.machine import node_name, visible_gpus
+from ablations.machine import gpus_for, node_name
 from ablations.run_directory import StudyDirectory
 from ablations.storages.patience import outliving
 from ablations.tracking_store import NONE
@@ -60,7 +60,7 @@ def attend(settings: WorkerSettings, workers: int | None, *, tops_up: bool) -> i
     ledger = worker_ledger(directory, settings.storage)
     place = os.environ.get("SLURM_JOB_ID", str(os.getpid()))
     crew = crew_of(settings, execution, ledger, f"{node_name()}-{place}")
-    count = workers or max(1, len(visible_gpus()) // execution.devices)
+    count = workers or max(1, len(gpus_for(execution)) // execution.devices)
     attendance = Attendance(crew, count, StudyKeeper(directory, ledger, plan).waiting)
     status = attendance.attend()
     if status == 0 and not attendance.stop_signal:

@@ -8,7 +8,7 @@ import signal
 from ablations.claims import Failure
 from ablations.launchers.local import LocalLauncher, LocalWorker, worker_command
 from ablations.ledger import Ledger, owner_prefix
-from ablations.machine import visible_gpus
+from ablations.machine import gpus_for
 from ablations.memory_events import oom_kills
 from ablations.run_directory import StudyDirectory
 from ablations.storages.patience import outliving
@@ -96,7 +96,7 @@ def crew_of(
     settings: WorkerSettings, execution: ExecutionConfig, ledger: Ledger, log_name: str
 ) -> Crew:
     """A crew on this machine, each worker with GPUs of its own where there are any."""
-    gpus, devices = visible_gpus(), execution.devices
+    gpus, devices = gpus_for(execution), execution.devices
     groups = [",".join(gpus[i : i + devices]) for i in range(0, len(gpus), devices)]
     folder = StudyDirectory(settings.home, settings.study).path / "logs"
     launcher = LocalLauncher(worker_command(settings), folder, groups, devices, log_name)

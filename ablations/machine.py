@@ -43,14 +43,14 @@ class Machine:
 
 def this_machine(execution: ExecutionConfig, workers: int | None = None) -> Machine:
     """This machine, with as many workers as `ablate run` starts here."""
-    used = () if execution.accelerator == "cpu" else tuple(visible_gpus())
+    used = tuple(gpus_for(execution))
     device = _gpu_model(used[0]) if used else _cpu_model()
     return Machine(used, device, workers or usual_workers(execution), execution.devices)
 
 
 def usual_workers(execution: ExecutionConfig) -> int:
     """Worker processes where nobody says how many: one for each GPU, or else for each core."""
-    return max(1, (len(visible_gpus()) or usable_cores()) // execution.devices)
+    return max(1, (len(gpus_for(execution)) or usable_cores()) // execution.devices)
 
 
 def usable_cores() -> int:
@@ -58,6 +58,11 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # Linux; containers may lend fewer than there are
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def gpus_for(execution: ExecutionConfig) -> list[str]:
+    """The GPUs that runs of a study train on; who trains on the CPU does not wait for torch."""
+    return [] if execution.accelerator == "cpu" else visible_gpus()
 
 
 def visible_gpus() -> list[str]:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ablations.machine import Machine, this_machine, usable_cores, visible_gpus
+from ablations.machine import Machine, gpus_for, this_machine, usable_cores, visible_gpus
 from studies.schema import ExecutionConfig
 
 
@@ -76,3 +76,9 @@ def test_gpus_are_those_that_cuda_may_see(monkeypatch):
     assert visible_gpus() == []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-17, ")
     assert visible_gpus() == ["2", "GPU-17"]
+
+
+def test_who_trains_on_the_cpu_takes_no_gpu(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert gpus_for(ExecutionConfig()) == ["0", "1"]
+    assert gpus_for(ExecutionConfig(accelerator="cpu")) == []
