@@ -176,8 +176,9 @@ class PublishingThread(threading.Thread):
         while True:
             closing = self._closing
             try:
-                opened = opened or self._open()
-                self._advance_all(*opened)
+                if self._publishers:  # who finds nothing to train does not wait for MLflow
+                    opened = opened or self._open()
+                    self._advance_all(*opened)
                 self._away = False
             except Exception as error:  # training goes on whatever the store does
                 if not self._away:

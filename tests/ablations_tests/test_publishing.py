@@ -106,6 +106,12 @@ def test_what_is_left_is_sent_at_the_end(start):
     assert all(publisher.done for publisher in publishers)
 
 
+def test_without_a_run_the_store_is_not_opened(start):
+    opened = []
+    assert start(lambda: opened.append(1)).close(30)
+    assert opened == []
+
+
 def test_a_run_that_cannot_be_sent_holds_up_no_other(start):
     broken, fine = Publisher(error=ValueError("a bad parameter")), Publisher()
     thread = start(there, broken, fine)
