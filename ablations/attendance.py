@@ -143,7 +143,7 @@ def _place_successor(directory: StudyDirectory, ledger: Ledger) -> None:
     keeper = StudyKeeper(directory, ledger, directory.load_plan())
     try:
         if fleet := known_fleet(directory, ledger):
-            names = top_up(fleet, directory, ledger, keeper.progress())
+            names = top_up(fleet, directory, ledger, keeper.progress(), is_leaving=True)
             log.warning("placed %s", ", ".join(names) or "no successor: there is no work for one")
     except AblationError as error:
         log.error("no successor was placed: %s", error)

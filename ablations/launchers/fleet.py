@@ -45,6 +45,9 @@ class Fleet(Protocol):
     def placed(self) -> list[PlacedWorker]:
         """Those that run or wait to be started."""
 
+    def own(self) -> str | None:
+        """The one that this process is part of, None elsewhere."""
+
     def place(self, count: int, avoided: Sequence[str] = ()) -> list[str]:
         """Have so many more started, but for these nodes; returns what the scheduler calls them."""
 
@@ -68,6 +71,8 @@ class FleetFile(Section):
     """Placed since an attempt last began."""
     attempts: int = 0
     """Attempts that had begun by then."""
+    leaving: tuple[str, ...] = ()
+    """Workers near their time limit, which others replace though the scheduler still has them."""
 
 
 def read_fleet_file(directory: StudyDirectory) -> FleetFile | None:
@@ -84,12 +89,25 @@ def save_fleet_file(directory: StudyDirectory, file: FleetFile) -> None:
 
 
 def top_up(
-    fleet: Fleet, directory: StudyDirectory, ledger: Ledger, progress: Progress
+    fleet: Fleet,
+    directory: StudyDirectory,
+    ledger: Ledger,
+    progress: Progress,
+    *,
+    is_leaving: bool = False,
 ) -> list[str]:
     """Place the workers that are missing, where there is work for them; returns their names.
 
     Any number of processes may: a lock in the study's folder keeps them from doing so at once, and
-    a worker too many finds nothing and ends.
+    a worker too many finds nothing and ends. Workers that leave say so: of several that do at once,
+    each would take the others for such as stay.
+
+    Args:
+        fleet: whose workers.
+        directory: of the study.
+        ledger: its queue.
+        progress: where it stands.
+        is_leaving: whether this process is a worker that is about to end.
 
     Raises:
         AblationError: the scheduler refuses, or workers end again and again without claiming a run.
@@ -102,7 +120,13 @@ def top_up(
         wasted = file.wasted if attempts == file.attempts else 0
         open_runs = progress.total - progress.ended  # what a search asks for later is of no use yet
         useful = math.ceil(open_runs / file.runs_per_worker)
-        missing = min(file.workers, useful) - len(fleet.placed())
+        placed = {worker.name for worker in fleet.placed()}
+        own = {fleet.own()} if is_leaving else set()
+        leaving = placed & {*file.leaving, *own}
+        if leaving != {*file.leaving}:
+            file = file.model_copy(update={"leaving": tuple(sorted(leaving))})
+            save_fleet_file(directory, file)
+        missing = min(file.workers, useful) - len(placed - leaving)
         if missing <= 0:
             return []
         if wasted >= MAX_WASTED * file.workers:

@@ -48,19 +48,24 @@ class SlurmFleet:
             )
 
     def placed(self) -> list[PlacedWorker]:
-        """Jobs of the study that wait or run, but for the one that this process is part of.
+        """Jobs of the study that wait or run.
 
         One that is held does not come: Slurm holds a job whose start went wrong, such as after its
         controller was killed.
         """
         asked = ("--noheader", "--array", f"--name={self._name}", "-o", "%i|%T|%N|%r")
         rows = (line.split("|") for line in slurm("squeue", *asked).splitlines() if line.strip())
-        own = _own_job()
         return [
             PlacedWorker(job, state in RUNNING, node)
             for job, state, node, reason in rows
-            if job != own and "held" not in reason.lower()
+            if "held" not in reason.lower()
         ]
+
+    def own(self) -> str | None:
+        """The job that this process is part of, as squeue calls it."""
+        array = os.environ.get("SLURM_ARRAY_JOB_ID")
+        task = os.environ.get("SLURM_ARRAY_TASK_ID")
+        return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
     def place(self, count: int, avoided: Sequence[str] = ()) -> list[str]:
         """Submit an array of so many jobs, to no node that is to be avoided if there are others."""
@@ -140,13 +145,6 @@ def become_worker(arguments: Sequence[str]) -> None:
     """In a job: replace this process by `ablate`, so that no handler of submitit is left."""
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-P", "-m", "ablations.cli", *arguments])
-
-
-def _own_job() -> str | None:
-    """The job that this process is part of, as squeue calls it."""
-    array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    task = os.environ.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

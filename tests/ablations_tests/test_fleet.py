@@ -10,7 +10,13 @@ import pytest
 import ablations.launchers.fleet
 import ablations.ledger
 from ablations.claims import Failure
-from ablations.launchers.fleet import FleetFile, read_fleet_file, save_fleet_file, top_up
+from ablations.launchers.fleet import (
+    FleetFile,
+    PlacedWorker,
+    read_fleet_file,
+    save_fleet_file,
+    top_up,
+)
 from ablations.progress import Progress
 from ablations.run_status import RunState
 from studies.errors import AblationError
@@ -23,13 +29,19 @@ class Fleet:
     def __init__(self):
         self.names = []
         self.avoided = None
+        self.ours = None
+        self.count = 0
 
     def placed(self):
-        return self.names
+        return [PlacedWorker(name, is_running=True) for name in self.names]
+
+    def own(self):
+        return self.ours
 
     def place(self, count, avoided=()):
         self.avoided = avoided
-        placed = [f"job {len(self.names) + index}" for index in range(count)]
+        placed = [f"job {self.count + index}" for index in range(count)]
+        self.count += count
         self.names += placed
         return placed
 
@@ -82,3 +94,21 @@ def test_a_process_that_is_suspended_while_it_places_workers_is_not_waited_for(s
             top_up(Fleet(), directory, ledger, progress)
         lock.release()
         assert len(top_up(Fleet(), directory, ledger, progress)) == 4
+
+
+def test_each_of_several_that_leave_at_once_has_a_successor(study):
+    """Workers of one array come to their time limit together, and end only some time after."""
+    directory, ledger = study
+    progress = Progress({RunState.WAITING: 2}, 2, (), 0.0)
+    fleet = Fleet()
+    assert top_up(fleet, directory, ledger, progress) == ["job 0", "job 1"]
+    for leaving, successor in (("job 0", "job 2"), ("job 1", "job 3")):
+        fleet.ours = leaving
+        assert top_up(fleet, directory, ledger, progress, is_leaving=True) == [successor]
+    fleet.ours = None
+    assert top_up(fleet, directory, ledger, progress) == []
+    fleet.names.remove("job 1")
+    assert top_up(fleet, directory, ledger, progress) == []
+    assert read_fleet_file(directory).leaving == ("job 0",)
+    fleet.names.remove("job 3")
+    assert top_up(fleet, directory, ledger, progress) == ["job 4"]
