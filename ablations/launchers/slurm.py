@@ -12,7 +12,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,11 @@ class SlurmFleet:
     def _submit(self, count: int, avoided: Sequence[str]) -> list[str]:
         executor = self._executor(avoided)
         try:
-            if count == 1:
-                jobs = [executor.submit(become_worker, self._worker)]
-            else:
-                jobs = executor.map_array(become_worker, [self._worker] * count)
+            with _outside_of_jobs():
+                if count == 1:
+                    jobs = [executor.submit(become_worker, self._worker)]
+                else:
+                    jobs = executor.map_array(become_worker, [self._worker] * count)
         except Exception as error:  # submitit passes on what sbatch said in several types
             raise AblationError(f"sbatch refused a worker: {_last_line(error)}") from None
         return [str(job.job_id) for job in jobs]
@@ -98,7 +100,8 @@ class SlurmFleet:
         script = self._folder / f"rehearsal-{os.getpid()}.sh"
         script.write_text(executor._make_submission_file_text("true", ""), encoding="utf-8")
         try:
-            done = _run(limit_s, "sbatch", "--test-only", str(script))
+            with _outside_of_jobs():
+                done = _run(limit_s, "sbatch", "--test-only", str(script))
         finally:
             script.unlink()
         return done.stderr.strip() or done.stdout.strip()
@@ -145,6 +148,20 @@ def become_worker(arguments: Sequence[str]) -> None:
     """In a job: replace this process by `ablate`, so that no handler of submitit is left."""
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-P", "-m", "ablations.cli", *arguments])
+
+
+@contextmanager
+def _outside_of_jobs() -> Iterator[None]:
+    """Without what describes the job that we are in: one that is submitted would inherit it.
+
+    It would not only take the numbers of our array for its own. What a user has set stays.
+    """
+    from submitit.helpers import clean_env
+
+    users = {n: v for n, v in os.environ.items() if n == "SLURM_CONF" or n.startswith("SBATCH_")}
+    with clean_env():
+        os.environ.update(users)
+        yield
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

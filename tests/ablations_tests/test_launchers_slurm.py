@@ -221,6 +221,20 @@ def test_a_process_in_a_job_knows_its_own(fleet_of, monkeypatch):
     assert {second, single} <= set(names(fleet))
 
 
+def test_a_job_that_a_job_submits_knows_its_own_numbers(fleet_of, tmp_path, monkeypatch):
+    for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_ID"):
+        monkeypatch.setenv(name, "4711")
+    monkeypatch.setenv("SBATCH_COMMENT", "of the user")
+    said = tmp_path / "environment"
+    [job] = fleet_of("inner", options={}, setup=[f"env > {said}; exit"]).place(1)
+    eventually(lambda: said.exists() and "\nPATH=" in said.read_text(), "it ran")
+    lines = said.read_text().splitlines()
+    assert f"SLURM_JOB_ID={job}" in lines
+    assert "SBATCH_COMMENT=of the user" in lines
+    assert not [line for line in lines if line.endswith("=4711")]
+    assert os.environ["SLURM_JOB_ID"] == "4711"
+
+
 def test_a_command_that_fails_is_an_error_in_its_words(programs, tmp_path):
     programs(sbatch="", squeue="echo slurm_load_jobs error: Socket timed out >&2; exit 1")
     fleet = SlurmFleet("ablate-tiny", WORKER, tmp_path, SlurmSettings())
