@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-PATIENCE_S = 60.0
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-dev-shm-usage "
     "--disable-background-networking --disable-component-update --disable-sync "
@@ -41,12 +39,3 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 def open_page(browser: Chrome, url: str) -> None:
     browser.get("about:blank")  # another fragment of the same page would not load it again
     browser.get(url)
-
-
-def eventually(happens: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if found := happens():
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"not in {PATIENCE_S:.0f} s: {what}")

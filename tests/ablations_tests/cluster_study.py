@@ -22,11 +22,11 @@ from ablations.ledger_location import ledger_of
 from ablations.run_directory import StudyDirectory
 from ablations.run_status import RunStatus
 from studies.plan import Plan
-from tests.cluster.processes import workers_of
 from tests.cluster.slurm import Job, SlurmCluster
+from tests.processes import workers_of
+from tests.waiting import PATIENCE_S
 
 ENDED = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL")
-PATIENCE_S = 300.0
 
 
 class ClusterStudy:
@@ -125,13 +125,6 @@ class ClusterStudy:
             for pid in self.processes(training=training):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-
-
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not in {PATIENCE_S:.0f} s: {what}"
-        time.sleep(0.2)
 
 
 def trials_of(ledger: Ledger) -> list[FrozenTrial]:

@@ -28,6 +28,8 @@ from tests.ablations_tests.tiny_studies import (
     trials,
     work,
 )
+from tests.processes import is_alive
+from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -56,13 +58,6 @@ def start(home):
         process.communicate(timeout=120)
 
 
-def wait_until(condition, timeout_s=180):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "this takes too long"
-        time.sleep(0.02)
-
-
 def attempts(plan, directory):
     """Trials of the one run."""
     [key] = keys_of(plan)
@@ -71,17 +66,9 @@ def attempts(plan, directory):
 
 def trainer_of(plan, directory) -> int:
     """The process that trains the one run, once it has saved a checkpoint."""
-    wait_until(lambda: checkpoints(directory))
+    wait_until(lambda: checkpoints(directory), "a checkpoint")
     [status] = statuses_of(plan, directory).values()
     return int(status.owner.split(":")[1])
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def test_all_that_waits_is_trained(home, start, finished):
@@ -102,7 +89,7 @@ def test_a_killed_child_is_given_up_at_once_and_the_next_goes_on(home, start, fi
     killed = trainer_of(plan, directory)
     os.kill(killed, signal.SIGKILL)
     at = time.monotonic()
-    wait_until(lambda: len(attempts(plan, directory)) == 2)
+    wait_until(lambda: len(attempts(plan, directory)) == 2, "another attempt")
     assert time.monotonic() - at < GRACE_S
     output, _ = worker.communicate(timeout=180)
     assert worker.returncode == 0, output
@@ -157,7 +144,7 @@ def test_a_child_whose_supervisor_was_killed_gives_its_run_back(home, start, fin
     child = trainer_of(plan, directory)
     worker.kill()
     worker.communicate(timeout=60)
-    wait_until(lambda: not is_alive(child), 60)
+    wait_until(lambda: not is_alive(child), "it ends")
     assert states(plan, directory) == ["waiting"]
     assert attempts(plan, directory)[0]["released"].startswith("interrupted at step ")
     assert len(checkpoints(directory)) == 1

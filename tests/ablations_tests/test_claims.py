@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from ablations.claims import Pulse
 from ablations.ledger import Ledger
 from ablations.storages.sqlite import sqlite_url
 from tests.ablations_tests.cluster_study import trials_of
+from tests.waiting import wait_until
 
 
 def pulses(ledger: Ledger) -> list[int]:
@@ -36,12 +36,7 @@ def test_beats_go_on_after_the_disk_was_away(
         return 7
 
     claim.begin(0, saved_step)
-    deadline = time.monotonic() + 30
-    while claim.confirmed != 7:
-        assert time.monotonic() < deadline, "nobody beats any more"
-        time.sleep(0.01)
+    wait_until(lambda: claim.confirmed == 7, "it beats")
     [beat] = pulses(ledger)
-    while pulses(ledger) == [beat]:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: pulses(ledger) != [beat], "it beats on")
     claim.release("the test is over")

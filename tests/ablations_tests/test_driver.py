@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
@@ -34,6 +33,7 @@ from tests.ablations_tests.tiny_studies import (
     trials,
     work,
 )
+from tests.processes import is_alive
 
 REPOSITORY = Path(__file__).parents[2]
 NO_STORE = "sqlite:////dev/null/mlflow.db"
@@ -48,21 +48,6 @@ def workers_of(plan, directory) -> set[int]:
     """Processes that are training."""
     statuses = statuses_of(plan, directory).values()
     return {int(s.owner.split(":")[1]) for s in statuses if s.state is RunState.RUNNING and s.owner}
-
-
-def wait_until(condition, timeout_s=120):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "this takes too long"
-        time.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
 
 
 def test_the_finished_study_is_complete(finished):

@@ -9,9 +9,10 @@ from ablations.launchers.fleet import MAX_WASTED
 from ablations.ledger import Ledger
 from ablations.run_status import RunState
 from ablations.tracking_store import default_tracking_uri
-from tests.ablations_tests.cluster_study import ClusterStudy, wait_until
+from tests.ablations_tests.cluster_study import ClusterStudy
 from tests.ablations_tests.tiny_studies import LONG, numbers, write_study
 from tests.cluster.tracking_server import TrackingServer
+from tests.waiting import wait_until
 
 
 @pytest.fixture

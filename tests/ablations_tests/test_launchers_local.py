@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from ablations.launchers.local import LocalLauncher, worker_command
 from ablations.worker import WorkerSettings
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -28,11 +28,13 @@ def launcher_of(tmp_path):
 
 
 def reaped(launcher, count):
-    ended, deadline = [], time.monotonic() + 60
-    while len(ended) < count:
-        assert time.monotonic() < deadline
-        ended += launcher.reap()
-        time.sleep(0.01)
+    ended = []
+
+    def are_all():
+        ended.extend(launcher.reap())
+        return len(ended) >= count
+
+    wait_until(are_all, f"{count} have ended")
     return ended
 
 
@@ -41,10 +43,7 @@ def logs(launcher):
 
 
 def wait_for_logs(launcher, text):
-    deadline = time.monotonic() + 60
-    while any(text not in log for log in logs(launcher).values()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: all(text in log for log in logs(launcher).values()), f"logs say {text}")
 
 
 SLEEP = "import time; print('up'); time.sleep(600)"

@@ -9,7 +9,7 @@ import pytest
 from ablations.launchers.slurm import SlurmFleet
 from ablations.profiles import SlurmSettings
 from studies.errors import AblationError
-from tests.browser import eventually
+from tests.waiting import wait_until
 
 WORKER = ("worker", "tiny", "--home", "/shared/runs")
 ALL = SlurmSettings(
@@ -199,9 +199,9 @@ def test_a_held_job_does_not_count_as_placed(slurm, fleet_of):
     fleet = fleet_of("held")
     [job] = fleet.place(1)
     slurm.run("scontrol", "hold", job)
-    eventually(lambda: names(fleet) == [], "it is held")
+    wait_until(lambda: names(fleet) == [], "it is held")
     slurm.run("scontrol", "release", job)
-    eventually(lambda: names(fleet) == [job], "it waits again")
+    wait_until(lambda: names(fleet) == [job], "it waits again")
 
 
 def test_a_process_in_a_job_knows_its_own(fleet_of, monkeypatch):
@@ -227,7 +227,7 @@ def test_a_job_that_a_job_submits_knows_its_own_numbers(fleet_of, tmp_path, monk
     monkeypatch.setenv("SBATCH_COMMENT", "of the user")
     said = tmp_path / "environment"
     [job] = fleet_of("inner", options={}, setup=[f"env > {said}; exit"]).place(1)
-    eventually(lambda: said.exists() and "\nPATH=" in said.read_text(), "it ran")
+    wait_until(lambda: said.exists() and "\nPATH=" in said.read_text(), "it ran")
     lines = said.read_text().splitlines()
     assert f"SLURM_JOB_ID={job}" in lines
     assert "SBATCH_COMMENT=of the user" in lines
@@ -245,10 +245,10 @@ def test_a_command_that_fails_is_an_error_in_its_words(programs, tmp_path):
 def test_workers_that_run_outlast_the_withdrawal_of_those_that_wait(fleet_of, slurm):
     fleet = fleet_of("running", options={}, setup=["exec sleep 300"])
     placed = fleet.place(2)
-    eventually(lambda: all(w.is_running for w in fleet.placed()), "both run")
+    wait_until(lambda: all(w.is_running for w in fleet.placed()), "both run")
     assert names(fleet) == sorted(placed)
     assert {worker.node for worker in fleet.placed()} <= set(slurm.node_names)
     fleet.withdraw(running=False)
     assert names(fleet) == sorted(placed)
     fleet.withdraw(running=True)
-    eventually(lambda: names(fleet) == [], "both ended")
+    wait_until(lambda: names(fleet) == [], "both ended")

@@ -3,7 +3,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from ablations.ledger import GRACE_S, Ledger, owner_prefix
 from ablations.run_status import MAX_ATTEMPTS, RunState
 from studies.records import Outcome
 from tests.ablations_tests.queue_storages import STORAGES, new_url, pop_without_a_beat
+from tests.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 KEYS = ["a", "b", "c"]
@@ -376,6 +376,10 @@ def test_a_failed_run_that_is_retried_does_not_wait_for_room(ledger, monkeypatch
     assert [state(ledger, key) for key in "ab"] == [RunState.WAITING, RunState.WAITING]
 
 
+def last_pulse(ledger):
+    return Pulse.of(all_trials(ledger)[-1].user_attrs)
+
+
 def test_all_workers_are_asked_to_end_until_the_study_is_taken_up(ledger, url, monkeypatch):
     monkeypatch.setattr(ablations.claims, "BEAT_S", 0.01)
     ledger.reconcile(["a"])
@@ -384,14 +388,14 @@ def test_all_workers_are_asked_to_end_until_the_study_is_taken_up(ledger, url, m
     assert not other.is_cancelled()
     other.cancel()
     assert ledger.is_cancelled()
-    wait_until(lambda: claim.is_over)
+    wait_until(lambda: claim.is_over, "it is asked to end")
     assert not claim.fenced
     claim.release("asked to end")
     other.take_up()
     assert not ledger.is_cancelled()
     ledger.reconcile(["a"])
     again = ledger.claim(["a"])
-    wait_until(lambda: Pulse.of(all_trials(ledger)[-1].user_attrs).beat > 2 * ASKED_EVERY)
+    wait_until(lambda: last_pulse(ledger).beat > 2 * ASKED_EVERY, "it has looked twice")
     assert not again.is_over
     again.complete(Outcome.COMPLETED, 1.0)
 
@@ -404,17 +408,10 @@ def test_only_a_checkpoint_that_the_ledger_was_told_of_is_confirmed(ledger, monk
     claim.begin(5, lambda: saved[0])
     assert claim.confirmed == 5
     saved[0] = 9
-    wait_until(lambda: claim.confirmed == 9)
-    pulse = Pulse.of(all_trials(ledger)[0].user_attrs)
+    wait_until(lambda: claim.confirmed == 9, "it is told of the newer one")
+    pulse = last_pulse(ledger)
     assert (pulse.began_at, pulse.saved) == (5, 9)
     ledger.fail_attempts_of(owner_prefix())
     saved[0] = 12
-    wait_until(lambda: claim.fenced)
+    wait_until(lambda: claim.fenced, "the claim is lost")
     assert claim.confirmed == 9
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

@@ -25,6 +25,7 @@ from studies.diagnostics import TAPS
 from studies.records import Outcome
 from studies.schema import ExecutionConfig
 from tests.ablations_tests.tiny_studies import calling_at, keys_of, queue, states, work
+from tests.waiting import wait_until
 
 SENT = ExecutionConfig().tracked_taps
 
@@ -67,13 +68,6 @@ def there():
 
 def away():
     raise ConnectionError("refused")
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +138,7 @@ def test_a_store_that_comes_back_gets_everything(start):
     answers = iter([away, away, there])
     publisher = Publisher()
     thread = start(lambda: next(answers)(), publisher)
-    wait_until(lambda: publisher.done)
+    wait_until(lambda: publisher.done, "it has sent")
     assert thread.close(30)
 
 
@@ -264,7 +258,7 @@ def test_a_process_that_is_suspended_while_it_opens_a_study_is_not_waited_for(
     tracking = Tracking(default_tracking_uri(home))
     with filelock.FileLock(directory.path / ".tracking.lock"):
         thread = start(lambda: (tracking, tracking.open_study(plan, directory.path)), Publisher())
-        wait_until(lambda: "tracking is away" in caplog.text)
+        wait_until(lambda: "tracking is away" in caplog.text, "it is told")
         assert not thread.close(10)
         thread.join(10)
         assert not thread.is_alive()
@@ -325,7 +319,7 @@ def test_while_a_run_trains_only_rows_up_to_a_confirmed_checkpoint_are_sent(home
     publisher.advance(tracking, study)
     assert steps_sent(uri, planned.run_key) == []
     claim.begin(0, lambda: 5)
-    wait_until(lambda: claim.confirmed == 5)
+    wait_until(lambda: claim.confirmed == 5, "the checkpoint is confirmed")
     publisher.advance(tracking, study)
     assert steps_sent(uri, planned.run_key) == [1, 5]
     publisher.advance(tracking, study)
@@ -333,7 +327,7 @@ def test_while_a_run_trains_only_rows_up_to_a_confirmed_checkpoint_are_sent(home
 
     # given up for dead: whatever it saves from now on, another trains those steps again
     ledger.fail_attempts_of(owner_prefix())
-    wait_until(lambda: claim.fenced)
+    wait_until(lambda: claim.fenced, "the claim is lost")
     claim._saved_step = lambda: 10
     publisher.advance(tracking, study)
     publisher.abandon()
@@ -408,7 +402,7 @@ def test_an_attempt_that_was_lost_and_its_heir_leave_every_step_once(
     monkeypatch.setattr(MetricsFile, "write", write_nudged)
 
     def die():
-        wait_until(lambda: steps_sent(uri, key) == [1, 5, 10])
+        wait_until(lambda: steps_sent(uri, key) == [1, 5, 10], "what is confirmed is sent")
         raise Lost
 
     with calling_at(15, die), pytest.raises(Lost):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,13 @@ import pytest
 from ablations.driver import Driver, RunSettings
 from ablations.ranks import rank_environments
 from ablations.run_directory import StudyDirectory
-from ablations.tracking_store import default_tracking_uri
+from ablations.tracking_store import NONE
 from studies.loading import load_study
 from studies.metrics import FINAL_LOSS
 from studies.plan import Plan
 from studies.planning import make_plan
 from tests.ablations_tests.tiny_studies import STUDY, queue, work, write_study
+from tests.waiting import wait_until
 
 TWO = {"accelerator": "cpu", "devices": 2, "strategy": "ddp", "checkpoint_every_s": 0}
 
@@ -35,12 +35,11 @@ def test_two_devices_train_to_the_numbers_of_one_though_a_rank_dies(tmp_path: Pa
     training = {"training": {**STUDY["training"], "max_steps": 120}}
     (tmp_path / "one").mkdir()
     one, directory, _ = queue(tmp_path / "one", **factors, **training)
-    work(directory)
+    work(directory, NONE)
 
     path = write_study(tmp_path, **factors, **training, execution=TWO)
     two = make_plan(load_study(str(path)).study)
-    home = tmp_path / "two"
-    driver = Driver(two, RunSettings(home, default_tracking_uri(home), workers=1))
+    driver = Driver(two, RunSettings(tmp_path / "two", NONE, workers=1))
     driver.directory.save_plan(two, path.read_text())
     killed = threading.Thread(target=_kill_a_follower, args=(driver.directory,), daemon=True)
     killed.start()
@@ -60,17 +59,13 @@ def _loss(plan: Plan, directory: StudyDirectory) -> float:
 
 def _kill_a_follower(directory: StudyDirectory) -> None:
     """Kill rank 1 once the first attempt has a checkpoint."""
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        if list(directory.path.glob("runs/*/attempt-*/*.ckpt")):
-            for pid in filter(str.isdigit, os.listdir("/proc")):
-                if _is_rank_1(Path("/proc", pid), directory):
-                    os.kill(int(pid), signal.SIGKILL)
-                    return
-        time.sleep(0.05)
+    wait_until(lambda: list(directory.path.glob("runs/*/attempt-*/*.ckpt")), "a checkpoint")
+    processes = (int(pid) for pid in os.listdir("/proc") if pid.isdigit())
+    os.kill(next(pid for pid in processes if _is_rank_1(pid, directory)), signal.SIGKILL)
 
 
-def _is_rank_1(process: Path, directory: StudyDirectory) -> bool:
+def _is_rank_1(pid: int, directory: StudyDirectory) -> bool:
+    process = Path("/proc", str(pid))
     try:
         command = (process / "cmdline").read_bytes()
         environment = (process / "environ").read_bytes().split(b"\0")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from optuna.trial import TrialState
 
@@ -13,6 +11,7 @@ from ablations.ledger import Ledger, owner_prefix
 from ablations.run_status import MAX_ATTEMPTS, RunState
 from ablations.storages.sqlite import sqlite_url
 from studies.records import Outcome
+from tests.waiting import wait_until
 
 KINDS = list(MAX_ATTEMPTS)
 
@@ -47,10 +46,7 @@ def lose_after_saving(ledger, began_at, saved, monkeypatch):
     ledger.reconcile(["a"])
     claim = ledger.claim(["a"])
     claim.begin(began_at, lambda: saved)
-    deadline = time.monotonic() + 30
-    while claim.confirmed < saved:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: claim.confirmed == saved, "the ledger knows it")
     ledger.fail_attempts_of(owner_prefix())
 
 

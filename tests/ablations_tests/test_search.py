@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from tests.ablations_tests.tiny_studies import (
     work,
     write_study,
 )
+from tests.waiting import wait_until
 
 RATE = "training.learning_rate"
 REPOSITORY = Path(__file__).parents[2]
@@ -191,15 +191,15 @@ def test_two_drivers_at_once_one_of_them_killed_in_the_middle_of_a_search(
 
 def wait_for_trials(directory: StudyDirectory, count: int) -> None:
     """Until the search has come to so many trials of a variant, and some of them have begun."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if directory.plan_path.exists():
-            plan = directory.load_plan()
-            begun = sum(directory.run(run.run_key).path.exists() for run in plan.runs)
-            if len(plan.trials) >= 2 * count and begun >= count:
-                return
-        time.sleep(0.05)
-    raise AssertionError("the search does not go on")
+
+    def has_come() -> bool:
+        if not directory.plan_path.exists():
+            return False
+        plan = directory.load_plan()
+        begun = sum(directory.run(run.run_key).path.exists() for run in plan.runs)
+        return len(plan.trials) >= 2 * count and begun >= count
+
+    wait_until(has_come, f"{count} trials of a variant", every_s=0.2)
 
 
 def test_the_command_says_what_it_will_do(tmp_path, capsys, monkeypatch) -> None:

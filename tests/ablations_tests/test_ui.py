@@ -1,6 +1,5 @@
 """What a person sees in a browser: the MLflow UI that `ablate ui` serves, and the report."""
 
-import os
 import re
 import signal
 import socket
@@ -20,8 +19,10 @@ from reports.build import ReportOptions, build_report
 from reports.results.mlflow_source import load_tracked_study
 from reports.results.sources import load_study
 from studies.errors import AblationError
-from tests.browser import browser, eventually, open_page
+from tests.browser import browser, open_page
 from tests.finished_study import FinishedStudy, finished, run_study
+from tests.processes import is_alive
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -91,17 +92,17 @@ def test_a_filter_in_the_runs_list_finds_swiglu(server: Server, browser: "Chrome
 
     everything = {f"{name} seed {seed}" for name in ("gelu", "swiglu") for seed in (0, 1)}
     open_page(browser, server.links["Runs"])
-    eventually(lambda: run_names(browser) == everything, "the four runs")
+    wait_until(lambda: run_names(browser) == everything, "the four runs")
     assert "4 matching runs" in text_of(browser)
     box = browser.find_element(By.CSS_SELECTOR, "[data-testid='search-box']")
     box.send_keys(" and params.activation = 'swiglu'" + Keys.ENTER)
-    eventually(lambda: run_names(browser) == {"swiglu seed 0", "swiglu seed 1"}, "SwiGLU's runs")
+    wait_until(lambda: run_names(browser) == {"swiglu seed 0", "swiglu seed 1"}, "SwiGLU's runs")
     assert "2 matching runs" in text_of(browser)
 
 
 def test_variants_are_listed_with_their_aggregates(server: Server, browser: "Chrome") -> None:
     open_page(browser, server.links["Variants"])
-    eventually(lambda: "2 matching runs" in text_of(browser), "the two variants")
+    wait_until(lambda: "2 matching runs" in text_of(browser), "the two variants")
     shown = text_of(browser)
     assert {"swiglu", "gelu"} <= set(shown.split())
     assert "aggregate/" in shown
@@ -110,7 +111,7 @@ def test_variants_are_listed_with_their_aggregates(server: Server, browser: "Chr
 def test_learning_curves_are_drawn_by_variant(server: Server, browser: "Chrome") -> None:
     open_page(browser, server.links["Learning curves"])
     plots = "return [...document.querySelectorAll('.js-plotly-plot .scatterlayer .trace')].length"
-    eventually(lambda: browser.execute_script(plots), "lines in charts")
+    wait_until(lambda: browser.execute_script(plots), "lines in charts")
     shown = text_of(browser)
     assert "Group: gelu" in shown
     assert "Group: swiglu" in shown
@@ -123,7 +124,7 @@ def test_the_plain_experiment_links_to_the_views(server: Server, browser: "Chrom
 
     page = server.links["Runs"].partition("?")[0]
     open_page(browser, page)
-    link = eventually(lambda: browser.find_elements(By.LINK_TEXT, "By activation"), "a link")
+    link = wait_until(lambda: browser.find_elements(By.LINK_TEXT, "By activation"), "a link")
     assert link[0].get_attribute("href") == server.links["By activation"]
 
 
@@ -192,7 +193,7 @@ def test_a_signal_stops_the_server_with_all_its_processes(server: Server) -> Non
     assert len(children) >= 2
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(30) == 0
-    eventually(lambda: not any(map(is_alive, children)), "all of them are gone")
+    wait_until(lambda: not any(map(is_alive, children)), "all of them are gone")
 
 
 def processes_below(pid: int) -> list[int]:
@@ -206,11 +207,3 @@ def processes_below(pid: int) -> list[int]:
             child = int(path.parent.name)
             found += [child, *processes_below(child)]
     return found
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

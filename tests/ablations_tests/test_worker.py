@@ -22,7 +22,6 @@ from ablations.worker import UNFIT, Worker, WorkerSettings
 from lightning_modules.diagnostics.suite import definitions_of
 from studies.records import Outcome
 from tests.ablations_tests.tiny_studies import (
-    LONG,
     STUDY,
     backdate,
     calling_at,
@@ -232,7 +231,7 @@ def test_a_long_plan_is_queued_bit_by_bit_and_trained_to_its_end(home, monkeypat
 
 
 def test_a_cancelled_study_is_given_back_and_goes_on_once_it_is_taken_up(home, monkeypatch):
-    plan, directory, ledger = queue(home, **{**ONE_RUN, **LONG})
+    plan, directory, ledger = queue(home, **ONE_RUN)
 
     def cancel():
         ledger.cancel()

@@ -41,7 +41,10 @@ STUDY: Mapping[str, Any] = {
     "factors": {"model.norm": ["layer", "rms"]},
     "seeds": 2,
 }
-LONG = {"training": {**STUDY["training"], "max_steps": 300}}
+LONG = {
+    "training": {**STUDY["training"], "max_steps": 300},
+    "execution": {**STUDY["execution"], "checkpoint_every_s": 0.2},
+}
 """Runs of some seconds, long enough to be hit in the middle."""
 MACHINE_NUMBERS = {OVERHEAD_PERCENT, PEAK_MEMORY_GIB, TOKENS_PER_S, TRAINING_TIME_S}
 

@@ -16,11 +16,11 @@ from typing import Self
 
 from tests.cluster.ports import free_ports
 from tests.cluster.postgresql import DATABASE, USER, PostgreSQL
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "tracking-server.md"
 FOLDER = ROOT / "docs" / "tracking-server"
-PATIENCE_S = 180.0
 OURS = re.compile(r"^(MLFLOW_|PG)")
 
 

@@ -16,16 +16,16 @@ from typing import Any
 import yaml
 
 from tests.cluster.postgresql import PostgreSQL
-from tests.cluster.processes import workers_of
 from tests.cluster.slurm import SlurmCluster
 from tests.cluster.tracking_server import TrackingServer
+from tests.processes import workers_of
 
 WORKERS = 4
 STUDY: dict[str, Any] = {
     "name": "chaos",
     "model": {"n_layers": 1, "n_heads": 2, "d_model": 32, "context_length": 32},
     "data": {"corpus": "python-docs", "tokenizer": "bytes", "evaluation_tokens": 1024},
-    "training": {"max_steps": 600, "batch_size": 8, "learning_rate": 3e-3, "warmup_steps": 10},
+    "training": {"max_steps": 300, "batch_size": 8, "learning_rate": 3e-3, "warmup_steps": 10},
     "diagnostics": {"log_every_steps": 20, "evaluate_every_steps": 100, "probe_every_steps": 200},
     "execution": {"checkpoint_every_s": 0.5, "accelerator": "cpu"},
     "factors": {

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tests.cluster.ports import free_ports
 from tests.cluster.service import Service
+from tests.waiting import PATIENCE_S
 
 USER = "ablate"
-PATIENCE_S = 30.0
 SERVER, INSTALLER, CLIENT = "mariadbd", "mariadb-install-db", "mariadb"
 SEARCHED = f"{os.environ.get('PATH', '')}:/usr/sbin"
 

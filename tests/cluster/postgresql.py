@@ -16,9 +16,9 @@ from typing import Any
 
 from tests.cluster.ports import free_ports
 from tests.cluster.service import Service
+from tests.waiting import PATIENCE_S
 
 USER, DATABASE = "ablate", "ablations"
-PATIENCE_S = 30.0
 SETTINGS = """
 listen_addresses = '127.0.0.1'
 port = {port}

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from tests.cluster.ports import free_ports
 from tests.cluster.service import Service
+from tests.waiting import PATIENCE_S
 
 HERE = Path(__file__).parent
-PATIENCE_S = 30.0
 CONTROLLER = "slurmctld"
 PREEMPTS = "preempts"
 """Name of the jobs of higher priority."""

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.cluster.ports import free_ports
-
-START_S = 120.0
+from tests.waiting import PATIENCE_S
 
 
 class TrackingServer:
@@ -54,7 +53,7 @@ class TrackingServer:
 
     def wait(self) -> None:
         """Until it answers."""
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 with urllib.request.urlopen(f"{self.uri}/health", timeout=2):

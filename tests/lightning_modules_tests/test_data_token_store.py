@@ -3,7 +3,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from lightning_modules.data.file_corpora import FileCorpus
 from lightning_modules.data.text_splits import Splits
 from lightning_modules.data.token_store import TokenStore, build_token_store
 from studies.schema import DataConfig
+from tests.waiting import wait_until
 
 SHAKESPEARE = Path(__file__).parents[3] / "shared/data/tinyshakespeare/input.txt"
 
@@ -232,19 +232,12 @@ def start_build(
     )
 
 
-def wait_for(found: object, what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not found():  # type: ignore[operator]
-        assert time.monotonic() < deadline, what
-        time.sleep(0.002)
-
-
 def test_processes_that_build_at_once_build_once(cache: Path, tmp_path: Path, docs: str) -> None:
     corpus, go = tmp_path / "docs.txt", tmp_path / "go"
     corpus.write_text(docs)
     ready = [tmp_path / f"ready_{i}" for i in range(2)]
     processes = [start_build(corpus, cache, path, go) for path in ready]
-    wait_for(lambda: all(path.exists() for path in ready), "the builders did not start")
+    wait_until(lambda: all(path.exists() for path in ready), "the builders did not start")
     go.touch()
     outputs = [process.communicate(timeout=60) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs

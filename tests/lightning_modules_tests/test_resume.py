@@ -17,7 +17,7 @@ from lightning_modules.checkpoints import newest_checkpoint
 from studies.metrics import INITIAL_LOSS
 from tests.lightning_modules_tests.tiny_runs import HERE, LSTM, tiny_spec, train, write_text
 
-STEPS = 400
+STEPS = 250
 CASES = {
     "batch norm, dropout, accumulation": {
         "model": {"norm": "batch", "dropout": 0.2},

@@ -10,7 +10,7 @@ import pytest
 from reports.results.frame import StudyResults
 from reports.sections.contents import SECTIONS
 from studies.records import Outcome
-from tests.browser import browser, eventually, open_page
+from tests.browser import browser, open_page
 from tests.reports_tests.drawn_page import (
     ask,
     emulate,
@@ -21,6 +21,7 @@ from tests.reports_tests.drawn_page import (
     rows,
     write_page,
 )
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -105,7 +106,7 @@ def behind(browser: Chrome, results: StudyResults, table: str, row: int) -> set[
     """Follows the link of a row, and gives the runs that it leads to."""
     link = browser.find_element("css selector", f"#table-{table} tbody tr:nth-child({row}) .behind")
     browser.execute_script("arguments[0].click()", link)
-    eventually(lambda: count(browser, "runs"), "a number of runs")
+    wait_until(lambda: count(browser, "runs"), "a number of runs")
     assert set(keys(browser)) <= results.plan.run_keys
     return set(keys(browser))
 
@@ -124,7 +125,7 @@ def test_a_row_leads_to_its_runs_and_back(opened: Chrome, page: str, grid: Study
     address = opened.current_url
     assert address.startswith(f"{page}#runs=")
     opened.back()
-    eventually(lambda: len(keys(opened)) == 56, "all runs")
+    wait_until(lambda: len(keys(opened)) == 56, "all runs")
     open_page(opened, address)
     assert set(keys(opened)) == wanted
     press(opened, "[data-table=table-runs] [data-outcome=failed]")
@@ -134,7 +135,7 @@ def test_a_row_leads_to_its_runs_and_back(opened: Chrome, page: str, grid: Study
     press(opened, "[data-table=table-runs] [data-outcome=failed]")
     type_into(opened, "runs", "\ue00c")  # Escape
     press(opened, ".tools .all")
-    eventually(lambda: len(keys(opened)) == 56, "all runs")
+    wait_until(lambda: len(keys(opened)) == 56, "all runs")
     assert not opened.find_element("css selector", ".tools .all").is_displayed()
 
 
@@ -142,7 +143,7 @@ def test_a_figure_leads_to_its_runs(opened: Chrome, grid: StudyResults) -> None:
     link = opened.find_element("css selector", "#figure-learning_curves .behind")
     assert link.text == "52 runs"
     opened.execute_script("arguments[0].click()", link)
-    eventually(lambda: count(opened, "runs") == "52 of 56 rows", "the runs")
+    wait_until(lambda: count(opened, "runs") == "52 of 56 rows", "the runs")
     assert set(keys(opened)) == set(grid.histories["run_key"].unique())
 
 

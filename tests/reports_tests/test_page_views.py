@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser import browser, eventually, open_page
+from tests.browser import browser, open_page
 from tests.reports_tests.drawn_page import ask, emulate, no_error, opened, page, press, rows
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -61,7 +62,7 @@ def test_a_figure_is_enlarged_zoomed_moved_and_put_back(opened: Chrome) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
 
     frame = "document.querySelector('#figure-learning_curves .picture')"
-    eventually(lambda: ask(opened, f"{frame}.querySelector('svg') !== null"), "it is drawn")
+    wait_until(lambda: ask(opened, f"{frame}.querySelector('svg') !== null"), "it is drawn")
     box = ask(opened, f"{frame}.querySelector('svg').getAttribute('viewBox')")
     height = ask(opened, "document.documentElement.scrollHeight")
     press(opened, "#figure-learning_curves .enlarge")
@@ -86,7 +87,7 @@ def test_a_figure_is_enlarged_zoomed_moved_and_put_back(opened: Chrome) -> None:
         "Input.dispatchMouseEvent",
         {"type": "mouseWheel", "x": 600, "y": 400, "deltaX": 0, "deltaY": -400},
     )
-    eventually(lambda: view_box(opened)[2] < whole[2] / 1.5**2 / 2, "a closer look")
+    wait_until(lambda: view_box(opened)[2] < whole[2] / 1.5**2 / 2, "a closer look")
     ActionChains(opened).send_keys("0").perform()
     assert view_box(opened) == whole
     press(opened, "[data-zoom=out]")
@@ -150,9 +151,9 @@ def test_a_phone_has_a_menu_and_no_page_to_scroll_sideways(browser: Chrome, page
     link.click()
     assert not link.is_displayed()
     top = "document.getElementById('runs').getBoundingClientRect().top"
-    eventually(lambda: 0 <= ask(browser, top) < 100, "the section")
+    wait_until(lambda: 0 <= ask(browser, top) < 100, "the section")
     here = "document.querySelector('nav .here').textContent"
-    eventually(lambda: ask(browser, here) == "Runs", "where one is")
+    wait_until(lambda: ask(browser, here) == "Runs", "where one is")
 
 
 def test_a_print_has_every_row_and_column(opened: Chrome) -> None:
@@ -185,7 +186,7 @@ def test_in_a_frame_the_page_has_no_link_that_leads_out_of_it(
     open_page(browser, outer.as_uri())
     browser.switch_to.frame(0)
     try:
-        eventually(
+        wait_until(
             lambda: ask(browser, "document.querySelector('.framed')?.hidden === false"), "note"
         )
         out = "[...document.querySelectorAll('a[href]:not([href^=\\'#\\'])')]"

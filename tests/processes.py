@@ -1,9 +1,18 @@
-"""Processes of `ablate worker` on this machine."""
+"""Processes on this machine, those of `ablate worker` among them."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it runs; a killed one stays in the table until somebody asks what became of it."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
 
 
 def workers_of(home: Path, *, training: bool) -> list[int]:
