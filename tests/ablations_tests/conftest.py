@@ -18,7 +18,7 @@ import torch
 from ablations.cli import main
 from ablations.run_directory import StudyDirectory
 from studies.plan import Plan
-from tests.ablations_tests.tiny_studies import LONG, write_study
+from tests.ablations_tests.tiny_studies import UNDISTURBED, write_study
 from tests.ablations_tests.tracked_grid import query, store
 
 __all__ = ["query", "store"]
@@ -42,7 +42,7 @@ def finished(tmp_path_factory) -> FinishedStudy:
     home.mkdir(exist_ok=True)
     with filelock.FileLock(home / "trained.lock"):  # by the first of all test processes
         if not told.exists():
-            file = write_study(home, **LONG)
+            file = write_study(home, **UNDISTURBED)
             with contextlib.redirect_stdout(io.StringIO()) as output:
                 status = main(["run", str(file), "--home", str(home), "--workers", "2"])
             told.write_text(json.dumps([status, output.getvalue()]))

@@ -19,6 +19,7 @@ from ablations.worker import START_AFRESH, UNFIT
 from tests.ablations_tests.tiny_studies import (
     LONG,
     STUDY,
+    UNDISTURBED,
     checkpoints,
     fragile_runs,
     keys_of,
@@ -72,7 +73,7 @@ def trainer_of(plan, directory) -> int:
 
 
 def test_all_that_waits_is_trained(home, start, finished):
-    plan, directory, _ = queue(home, **{**LONG, "seeds": 1})
+    plan, directory, _ = queue(home, **{**UNDISTURBED, "seeds": 1})
     worker = start("--workers", "2")
     output, _ = worker.communicate(timeout=180)
     assert worker.returncode == 0, output

@@ -19,7 +19,7 @@ from studies.loading import load_study
 from studies.planning import make_plan
 from studies.records import Outcome
 from tests.ablations_tests.tiny_studies import (
-    LONG,
+    UNDISTURBED,
     fragile_runs,
     keys_of,
     numbers,
@@ -146,7 +146,7 @@ def test_a_plan_as_json_is_the_plan(finished, capsys):
 def write_reported(folder, **changes):
     report = {"baseline": {"model.norm": "rms"}, "layer_maps": ["activation_rms/hidden"]}
     asked = {"question": "Asked anew?", "report": {**report, "confidence": 0.9}}
-    return str(write_study(folder, **{**LONG, **asked, **changes}))
+    return str(write_study(folder, **{**UNDISTURBED, **asked, **changes}))
 
 
 def test_a_report_goes_by_the_section_of_the_file(finished, tmp_path, capsys, undrawn):

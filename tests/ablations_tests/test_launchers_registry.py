@@ -14,8 +14,8 @@ from ablations.ledger_location import ledger_of
 from ablations.run_directory import StudyDirectory
 from tests.ablations_tests import fragile_model
 from tests.ablations_tests.tiny_studies import (
-    LONG,
     STUDY,
+    UNDISTURBED,
     calling_at,
     checkpoints,
     fragile_runs,
@@ -35,7 +35,7 @@ def debug(home, in_this_process):
     """Runs a study in this process; returns the exit status."""
 
     def run(**changes: object) -> int:
-        file = str(write_study(home, **{**LONG, **changes}))
+        file = str(write_study(home, **{**UNDISTURBED, **changes}))
         where = ["--home", str(home), "--tracking-uri", NO_STORE]
         return main(["run", file, "--launcher", "debug", *where])
 

@@ -13,7 +13,7 @@ from ablations.registering import read_registration, register_once
 from ablations.run_directory import StudyDirectory
 from reports.results.sources import load_study
 from studies.errors import AblationError
-from tests.ablations_tests.tiny_studies import LONG, keys_of, queue, write_study
+from tests.ablations_tests.tiny_studies import UNDISTURBED, keys_of, queue, write_study
 
 RMS_HELPS = {
     "claim": "RMSNorm does better",
@@ -30,7 +30,7 @@ def finished_copy(finished, tmp_path):
 
 
 def run_again(home, **changes):
-    file = write_study(home, **{**LONG, **changes})
+    file = write_study(home, **{**UNDISTURBED, **changes})
     assert main(["run", str(file), "--home", str(home)]) == 0
     return StudyDirectory(home, "tiny")
 
@@ -102,7 +102,7 @@ def test_a_plan_lists_hypotheses_with_their_cells(tmp_path, capsys):
 def test_a_report_of_a_file_tests_the_hypotheses_that_it_has_now(
     finished_copy, tmp_path, capsys, undrawn
 ):
-    file = write_study(tmp_path, **LONG, hypotheses={"rms-helps": RMS_HELPS})
+    file = write_study(tmp_path, **UNDISTURBED, hypotheses={"rms-helps": RMS_HELPS})
     for options in ([], ["--from-tracking"]):
         folder = tmp_path / "report"
         command = ["report", str(file), "--home", str(finished_copy), "--output", str(folder)]

@@ -41,11 +41,10 @@ STUDY: Mapping[str, Any] = {
     "factors": {"model.norm": ["layer", "rms"]},
     "seeds": 2,
 }
-LONG = {
-    "training": {**STUDY["training"], "max_steps": 300},
-    "execution": {**STUDY["execution"], "checkpoint_every_s": 0.2},
-}
+LONG = {"training": {**STUDY["training"], "max_steps": 300}}
 """Runs of some seconds, long enough to be hit in the middle."""
+UNDISTURBED = {**LONG, "execution": {**STUDY["execution"], "checkpoint_every_s": 60}}
+"""The same runs in less time, where nothing hits them: a checkpoint takes longer than a step."""
 MACHINE_NUMBERS = {OVERHEAD_PERCENT, PEAK_MEMORY_GIB, TOKENS_PER_S, TRAINING_TIME_S}
 
 
