@@ -10,7 +10,7 @@ from ablations.commands import INTERRUPTED, loaded_plan
 from ablations.console import plain_console
 from ablations.option_values import profile_of, tracking_uri
 from ablations.run_directory import StudyDirectory
-from ablations.tracking_store import NONE, store_of_workers
+from ablations.tracking_store import NONE, SERVERS, store_of_workers
 from ablations.typed_commands import typed
 from studies.fairness import require_fair
 from studies.loading import load_study
@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
     )
     driver = Driver(plan, settings)
     _prepare(console, driver, loaded.path.read_text(encoding="utf-8"))
+    if not driver.is_done():
+        _say_if_refused(console, options, tracking_uri(options))
     if launcher.run is None:
         return _place(console, options, driver, name, profile, workers or DEFAULT_FLEET)
     summary = _train(console, driver, launcher, live=name != "debug")
@@ -99,6 +101,23 @@ def _prepare(console: Console, driver: Driver, study_text: str) -> None:
         console.print("nothing to run: every run has ended")
     driver.plan = store_plan(driver.plan, study_text, directory)
     if told := register_once(driver.plan, directory):
+        console.print(told, soft_wrap=True)
+
+
+def _say_if_refused(console: Console, options: argparse.Namespace, uri: str) -> None:
+    """What a tracking server would refuse for hours; training can do without it."""
+    if not uri.startswith(SERVERS):
+        return
+    from ablations.doctor.findings import Mark
+    from ablations.doctor.tracking import server
+
+    with console.status("asking the tracking server"):
+        problems = [finding for finding in server(uri) if finding.mark is Mark.PROBLEM]
+    for finding in problems:
+        console.print(f"tracking: {finding.subject} {finding.found}", soft_wrap=True)
+        console.print(finding.remedy, soft_wrap=True)
+    if problems:
+        told = f"the study runs meanwhile, and `{typed('sync', options)}` sends what it measured"
         console.print(told, soft_wrap=True)
 
 

@@ -10,7 +10,8 @@ import filelock
 
 from studies.errors import AblationError
 
-SQLITE = "sqlite:///"
+SQLITE, SERVERS = "sqlite:///", ("http://", "https://")
+"""How the addresses of stores begin that we know to look into."""
 LOCK_PATIENCE_S = 120.0
 """How long we wait for a process that prepares a store, or a study in it."""
 NONE = "none"

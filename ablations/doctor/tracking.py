@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ablations.doctor.findings import Finding, ok, problem, warning
 from ablations.doctor.mounts import existing, mount_of
 from ablations.doctor.situation import Situation
-from ablations.tracking_store import sqlite_path
+from ablations.tracking_store import SERVERS, sqlite_path
 
 LINE_END = "\n"
 PASSWORD = "Set MLFLOW_TRACKING_USERNAME and _PASSWORD (or _TOKEN), here and on the nodes."
@@ -25,8 +25,8 @@ def store(situation: Situation) -> Iterator[Finding]:
     path = sqlite_path(uri)
     if path is not None:
         yield from _file(situation, path)
-    elif uri.startswith(("http://", "https://")):
-        yield from _server(uri)
+    elif uri.startswith(SERVERS):
+        yield from server(uri)
     else:
         remedy = "MLflow knows more kinds; ours are a SQLite file and a server."
         yield warning(uri, "was not looked into", remedy)
@@ -60,7 +60,8 @@ def _file(situation: Situation, path: Path) -> Iterator[Finding]:
         yield warning(path.name, found, "Readers and writers wait; `ablate sync STUDY` sets WAL.")
 
 
-def _server(uri: str) -> Iterator[Finding]:
+def server(uri: str) -> Iterator[Finding]:
+    """A server, and what it lets us do."""
     from ablations.tracking_probe import OWN_VERSION, ServerAway, ask_server
 
     try:

@@ -26,6 +26,7 @@ from tests.ablations_tests.tiny_studies import (
     trials,
     write_study,
 )
+from tests.cluster.ports import free_ports
 
 NO_STORE = "sqlite:////dev/null/mlflow.db"
 
@@ -34,9 +35,9 @@ NO_STORE = "sqlite:////dev/null/mlflow.db"
 def debug(home, in_this_process):
     """Runs a study in this process; returns the exit status."""
 
-    def run(**changes: object) -> int:
+    def run(uri: str = NO_STORE, **changes: object) -> int:
         file = str(write_study(home, **{**UNDISTURBED, **changes}))
-        where = ["--home", str(home), "--tracking-uri", NO_STORE]
+        where = ["--home", str(home), "--tracking-uri", uri]
         return main(["run", file, "--launcher", "debug", *where])
 
     return run
@@ -92,6 +93,19 @@ def test_ctrl_c_saves_the_run_and_the_same_command_goes_on(debug, home, finished
     assert numbers(plan, directory) == {
         key: numbers_of(finished.directory, key) for key in keys_of(plan)
     }
+
+
+def test_a_tracking_server_that_is_away_is_told_before_the_first_run(
+    debug, home, capsys, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    [port] = free_ports()
+    uri = f"http://127.0.0.1:{port}"
+    assert debug(uri, factors={}, seeds=1, training=STUDY["training"]) == 0
+    printed = capsys.readouterr().out
+    told = f"tracking: {uri} Connection refused\nDoes the server run there?"
+    assert 0 < printed.index(told) < printed.index("1/1 runs ended")
+    assert f"`ablate sync {home}/study.yaml --home {home} --tracking-uri {uri}` sends" in printed
 
 
 def test_a_study_that_is_cancelled_ends_it(debug, home):
