@@ -126,7 +126,9 @@ def _add_training(add: CommandAdder) -> None:
         help="who places the workers: local (processes of this machine), slurm, or debug (this "
         "very process); default: what the profile says, else local",
     )
-    run.add_argument("--workers", type=positive, help="workers (default: GPUs or cores)")
+    run.add_argument(
+        "--workers", type=positive, help="workers (default: GPUs or cores; one with slurm)"
+    )
     run.add_argument("--retry-failed", action="store_true", help="run failed runs once more")
     run.add_argument(
         "--pilot",

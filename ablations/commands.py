@@ -94,16 +94,19 @@ def worker(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """How far a study is, once or until its end."""
+    """How far a study is, once or until its end, with an exit status like that of `ablate run`."""
     from ablations.running import sync_or_say
     from ablations.watching import show_progress, watch
 
     directory = study_directory(options)
     if not options.watch:
         show_progress(directory, options.storage)
-    elif watch(directory, options.storage):
+        return 0
+
+    def publish() -> None:
         sync_or_say(plain_console(), options, directory.load_plan(), directory)
-    return 0
+
+    return watch(directory, options.storage, publish)
 
 
 def cancel(options: argparse.Namespace) -> int:

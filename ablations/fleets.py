@@ -27,7 +27,13 @@ def place_fleet(
             "--storage postgresql://USER@HOST/DATABASE to a database."
         )
     save_fleet_file(directory, file)
-    return top_up(_fleet(file, profile, directory, ledger), directory, ledger, progress)
+    try:
+        return top_up(_fleet(file, profile, directory, ledger), directory, ledger, progress)
+    except AblationError as error:
+        raise AblationError(
+            f"{error}\nThe runs are queued; `ablate doctor {directory.study}` looks for what keeps "
+            "workers from them, and `ablate run` places workers then."
+        ) from None
 
 
 def known_fleet(directory: StudyDirectory, ledger: Ledger) -> Fleet | None:

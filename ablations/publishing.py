@@ -182,7 +182,8 @@ class PublishingThread(threading.Thread):
                 self._away = False
             except Exception as error:  # training goes on whatever the store does
                 if not self._away:
-                    log.warning("tracking is away (%s); runs are sent later", reason(error))
+                    told = "nothing reaches the tracking store (%s); it is sent later"
+                    log.warning(told, reason(error))
                 self._away = True
             if closing and (self._away or not self._publishers):
                 return

@@ -135,7 +135,7 @@ def report(options: argparse.Namespace) -> int:
     print(f"report:    {files.html}")
     print(f"paper:     {files.tex}, tables/, figures/, numbers.tex beside it")
     if not options.no_log:
-        _log(files.manifest, results, options)
+        _log(files.manifest, results, each)
     for one in each:
         print(f"MLflow UI: {typed('ui', one)}")
     return 0
@@ -257,14 +257,15 @@ def _verify(results: StudyResults | JoinedResults, output: Path) -> int:
 
 
 def _log(
-    manifest: Path, results: StudyResults | JoinedResults, options: argparse.Namespace
+    manifest: Path, results: StudyResults | JoinedResults, each: Sequence[argparse.Namespace]
 ) -> None:
     """Make the report an artifact of the run of each of its studies; a store away costs a line."""
     from reports.results.joined import JoinedResults
 
-    uri = tracking_uri(options)
     is_joined = isinstance(results, JoinedResults)
-    for study in results.names if isinstance(results, JoinedResults) else (results.name,):
+    names = results.names if isinstance(results, JoinedResults) else (results.name,)
+    for study, options in zip(names, each, strict=True):
+        uri = tracking_uri(options)
         try:
             require_store(uri)
             from ablations.tracking import Tracking

@@ -4,6 +4,7 @@
                study.yaml           the study file as it was given
                registration.json    what the study said before its first run; written once
                ledger.db            the queue (Optuna), or ledger.json, which says where it is
+               run_with.json        launcher, profile and tracking store that it was run with
                fleet.json           who works on it, where a scheduler places workers
                runs/<run key>/record.json, history.parquet, spec.json
                               attempt-<n>/metrics.jsonl, definitions.json, record.json,
@@ -45,6 +46,7 @@ class StudyDirectory:
         self.registration_path = self.path / REGISTRATION_FILE
         self.ledger_path = self.path / "ledger.db"
         self.ledger_file_path = self.path / "ledger.json"
+        self.run_with_path = self.path / "run_with.json"
         self.fleet_path = self.path / "fleet.json"
         self.report_path = self.path / "report"
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from ablations.commands import INTERRUPTED, loaded_plan
 from ablations.console import plain_console
-from ablations.option_values import profile_of, tracking_uri
+from ablations.option_values import profile_of, recall, tracking_uri
 from ablations.run_directory import StudyDirectory
-from ablations.tracking_store import NONE, SERVERS, store_of_workers
+from ablations.tracking_store import NONE, SERVERS, default_tracking_uri, store_of_workers
 from ablations.typed_commands import typed
 from studies.fairness import require_fair
 from studies.loading import load_study
@@ -33,15 +33,17 @@ def run(options: argparse.Namespace) -> int:
     from ablations.launchers.registry import LAUNCHERS, usual_storage
     from ablations.pilot import pilot_settings
 
-    profile = profile_of(options)
-    name = options.launcher or profile.launcher
-    launcher = LAUNCHERS[name]
     if options.pilot:
         study = load_study(options.study, options.set).study.name
         options.set = [*pilot_settings(study, options.pilot), *options.set]
     loaded, plan = loaded_plan(options)
     require_fair(plan)
     console = plain_console()
+    if recalled := recall(options, StudyDirectory(options.home, plan.study.name)):
+        console.print(f"as before: {recalled}", soft_wrap=True)
+    profile = profile_of(options)
+    name = options.launcher or profile.launcher
+    launcher = LAUNCHERS[name]
     workers = options.workers or profile.workers
     if not _agreed(console, plan, options, workers, here=launcher.run is not None):
         return INTERRUPTED
@@ -55,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
     )
     driver = Driver(plan, settings)
     _prepare(console, driver, loaded.path.read_text(encoding="utf-8"))
+    if name != "debug":
+        _remember(options, driver.directory)
     if not driver.is_done():
         _say_if_refused(console, options, tracking_uri(options))
     if launcher.run is None:
@@ -104,6 +108,21 @@ def _prepare(console: Console, driver: Driver, study_text: str) -> None:
         console.print(told, soft_wrap=True)
 
 
+def _remember(options: argparse.Namespace, directory: StudyDirectory) -> None:
+    """Have the study's folder know where it runs and where it is tracked."""
+    from ablations.profiles import asked_profile
+    from ablations.run_with import RunWith, save_run_with
+
+    uri = tracking_uri(options)
+    own = default_tracking_uri(options.home)
+    run_with = RunWith(
+        launcher=options.launcher,
+        profile=asked_profile(options.profile),
+        tracking_uri=None if uri == own else uri,
+    )
+    save_run_with(directory, run_with)
+
+
 def _say_if_refused(console: Console, options: argparse.Namespace, uri: str) -> None:
     """What a tracking server would refuse for hours; training can do without it."""
     if not uri.startswith(SERVERS):
@@ -150,7 +169,7 @@ def _place(
         return _sum_up(console, options, driver.plan.runs, driver.summary())
     execution = driver.plan.study.execution
     file = FleetFile(
-        launcher=launcher,
+        launcher=options.launcher,
         profile=asked_profile(options.profile),
         tracking_uri=store_of_workers(tracking_uri(options)),
         storage=options.storage,
@@ -183,7 +202,7 @@ def sync_or_say(
     try:
         sync_study(Tracking(tracking_uri(options)), plan, directory)
     except Exception as error:
-        console.print(f"tracking is away: {reason(error)}")
+        console.print(f"nothing reaches the tracking store: {reason(error)}")
         told = f"nothing is lost: `{typed('sync', options)}` sends it later"
         console.print(told, soft_wrap=True)
 

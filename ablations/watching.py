@@ -6,8 +6,9 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from ablations.commands import INTERRUPTED
 from ablations.console import plain_console
 from ablations.display import progress_display, show_status
 from ablations.fleets import known_fleet
@@ -50,20 +51,25 @@ def show_progress(directory: StudyDirectory, storage: str | None) -> None:
         console.print(_fleet_line(fleet), soft_wrap=True)
 
 
-def watch(directory: StudyDirectory, storage: str | None) -> bool:
+def watch(directory: StudyDirectory, storage: str | None, publish: Callable[[], None]) -> int:
     """Follow a study until it ends or all have stopped, and move it on meanwhile.
 
     Workers that died are given up, and those that its fleet lacks are placed. Who may only read
     its folder follows it all the same.
 
+    Args:
+        directory: of the study.
+        storage: where its queue is, if not as the folder says.
+        publish: sends what the tracking store lacks; called in the end where there is a fleet.
+
     Returns:
-        Whether the study had a fleet, whose results are all published now.
+        An exit status: 0 done, 1 where runs failed, 130 where all have stopped before that.
     """
     console = plain_console()
     ledger = ledger_of(directory, storage)
     if ledger is None:
         show_progress(directory, storage)
-        return False
+        return 0
     keeper = StudyKeeper(directory, ledger, directory.load_plan())
     fleet, kept_at = _fleet_or_none(directory, ledger), -KEEP_S
     may_write = os.access(directory.path, os.W_OK)
@@ -81,11 +87,13 @@ def watch(directory: StudyDirectory, storage: str | None) -> bool:
                     kept_at = time.monotonic()
             time.sleep(WATCH_S)
         show(progress)
-    if not progress.is_over:
-        console.print(CANCELLED)
     if fleet is not None:
         keeper.repair()
-    return fleet is not None
+        publish()
+    if not progress.is_over:
+        console.print(CANCELLED)
+        return INTERRUPTED
+    return 1 if progress.counts.get(RunState.FAILED) else 0
 
 
 def cancel(directory: StudyDirectory, storage: str | None) -> int:
@@ -156,7 +164,7 @@ def _top_up_or_say(
 ) -> None:
     try:
         if names := top_up(fleet, directory, ledger, progress):
-            log.warning("placed %s", ", ".join(names))
+            log.warning("workers were missing: placed %s", ", ".join(names))
     except AblationError as error:
         log.warning("no worker was placed: %s", error)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablations.launchers.registry import LAUNCHERS, usual_storage
 from ablations.ledger_location import LedgerLocation, known_ledger, new_storage, recorded_ledger
-from ablations.option_values import profile_of, study_directory, tracking_uri
+from ablations.option_values import profile_of, recall, study_directory, tracking_uri
 from ablations.profiles import Profile
 from ablations.run_directory import StudyDirectory
 from ablations.storages.urls import refuse_password
@@ -50,13 +50,14 @@ def situation_of(options: argparse.Namespace) -> Situation:
     Raises:
         AblationError: there is no such study or profile, or one of them says what it may not.
     """
-    profile = profile_of(options)
-    launcher = options.launcher or profile.launcher
     home = options.home.resolve()
     directory, execution = StudyDirectory(home, "STUDY"), None
     if options.study:
         directory = StudyDirectory(home, study_directory(options).study)
         execution = _execution(options.study, directory)
+        recall(options, directory)
+    profile = profile_of(options)
+    launcher = options.launcher or profile.launcher
     if options.storage is not None:
         refuse_password(options.storage, "--storage")
     ledger = known_ledger(directory, options.storage)

@@ -47,15 +47,15 @@ class LocalWorker:
     def obituary(self) -> str:
         """How a worker that has ended did so, with its last line, and where to read more."""
         code = self.process.returncode
-        how = f"died of {signal.strsignal(-code)}" if code < 0 else f"ended with {code}"
+        how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         with self.log_path.open("rb") as log:
             log.seek(self.log_start)
             lines = log.read().decode(errors="replace").strip().splitlines()
         if any(line.startswith(STALLED) for line in lines):
             how = "made no step within execution.stall_minutes; its stacks:"
             return f"worker {self.slot} {how} {self.log_path}"
-        words = f": {lines[-1][:300]}" if lines else ""
-        return f"worker {self.slot} {how}{words} (log: {self.log_path})"
+        words = f": {lines[-1][:300]} (log: {self.log_path})" if lines else " without a word"
+        return f"worker {self.slot} {how}{words}"
 
 
 @dataclass

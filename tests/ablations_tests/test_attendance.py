@@ -94,10 +94,10 @@ def test_a_killed_child_is_given_up_at_once_and_the_next_goes_on(home, start, fi
     assert time.monotonic() - at < GRACE_S
     output, _ = worker.communicate(timeout=180)
     assert worker.returncode == 0, output
-    assert "ablations.crew: worker 0 died of Killed" in output
+    assert "ablations.crew: worker 0 died of SIGKILL" in output
     lost, heir = attempts(plan, directory)
     assert (lost["state"], lost["kind"], heir["state"]) == ("FAIL", "lost", "COMPLETE")
-    assert lost["error"].startswith("worker 0 died of Killed")
+    assert lost["error"].startswith("worker 0 died of SIGKILL")
     assert heir["pulse"]["began_at"] > 0
     [key] = keys_of(plan)
     assert numbers_of(directory, key) == numbers_of(finished.directory, key)

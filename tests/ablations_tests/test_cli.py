@@ -88,7 +88,7 @@ def test_failed_runs_are_told_kept_and_retried_when_asked(home, capsys):
     assert "2/2 runs ended, 0 diverged, 1 failed" in output
     assert "seed 1: RuntimeError: the scratch disk went away" in output
     assert "--retry-failed" in output
-    assert "tracking is away" in output
+    assert "nothing reaches the tracking store" in output
     assert len(trials(directory)) == 2
 
     switch.unlink()

@@ -56,7 +56,7 @@ def means(uri: str) -> dict[str, dict[str, float]]:
     }
 
 
-def test_a_study_runs_to_its_end_with_nobody_watching(study, server, finished):
+def test_a_study_runs_to_its_end_with_nobody_watching(study, server, finished, monkeypatch):
     study.profile(2, server.uri, options={"nodelist": "n4"})
     printed = study.ablate("run", "--storage", "journal")
     jobs = [job.id for job in study.jobs()]
@@ -77,11 +77,15 @@ def test_a_study_runs_to_its_end_with_nobody_watching(study, server, finished):
     assert numbers(study.plan, study.directory) == numbers(finished.plan, finished.directory)
     assert means(server.uri) == means(default_tracking_uri(finished.home))
     assert {len(values) for values in means(server.uri).values()} == {3}
+    monkeypatch.delenv("ABLATE_PROFILE")
     printed = study.ablate("run")
+    assert "as before: --profile lab" in printed
     assert "nothing to run: every run has ended" in printed
     assert "placed" not in printed
     assert "every run has ended: there is nothing to stop" in study.ablate("cancel")
     assert len(study.jobs(ended=True)) == 2
+    assert study.ablate("sync") == f"0 runs sent to {server.uri}\n"
+    assert not (study.home / "mlflow.db").exists()
 
 
 def test_a_study_outlives_time_limits_kills_and_being_cancelled(

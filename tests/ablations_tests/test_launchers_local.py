@@ -97,7 +97,7 @@ def test_the_last_words_are_the_worker_s_own(launcher_of):
     launcher.command = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
     launcher.start(1)
     (second,) = reaped(launcher, 1)
-    assert second.obituary() == f"worker 0 died of Killed (log: {second.log_path})"
+    assert second.obituary() == "worker 0 died of SIGKILL without a word"
 
 
 def test_the_command_can_be_retyped(tmp_path):

@@ -131,7 +131,7 @@ def test_nobody_waits_for_a_store_that_is_known_to_be_away(start, caplog):
         started = time.monotonic()
         assert not thread.close(15)
     assert time.monotonic() - started < 10
-    assert caplog.text.count("tracking is away (refused)") == 1
+    assert caplog.text.count("nothing reaches the tracking store (refused)") == 1
 
 
 def test_a_store_that_comes_back_gets_everything(start):
@@ -192,7 +192,7 @@ def test_a_dead_server_costs_nothing_and_a_later_sync_sends_everything(home, mon
     dead, good = f"http://127.0.0.1:{closed_port()}", default_tracking_uri(home)
     with calling_at(10, lambda: os.kill(os.getpid(), signal.SIGTERM)):
         work(directory, dead)
-    assert "tracking is away" in caplog.text
+    assert "nothing reaches the tracking store" in caplog.text
     assert states(plan, directory) == ["waiting"] * 4
 
     # an interrupted run: its rows are sent, and the store does not take it for a running one
@@ -258,7 +258,7 @@ def test_a_process_that_is_suspended_while_it_opens_a_study_is_not_waited_for(
     tracking = Tracking(default_tracking_uri(home))
     with filelock.FileLock(directory.path / ".tracking.lock"):
         thread = start(lambda: (tracking, tracking.open_study(plan, directory.path)), Publisher())
-        wait_until(lambda: "tracking is away" in caplog.text, "it is told")
+        wait_until(lambda: "nothing reaches the tracking store" in caplog.text, "it is told")
         assert not thread.close(10)
         thread.join(10)
         assert not thread.is_alive()

@@ -131,7 +131,7 @@ def test_a_worker_says_in_a_line_why_nothing_is_sent(answering, tmp_path, monkey
     work(directory, answering(401, "You are not authenticated."))
     said = [r.getMessage() for r in caplog.records if r.name == "ablations.publishing"]
     assert said == [
-        "tracking is away (no user 'ada' with this password); runs are sent later",
+        "nothing reaches the tracking store (no user 'ada' with this password); it is sent later",
     ]
 
 

@@ -12,6 +12,10 @@ from tests.ablations_tests.queue_storages import pop_without_a_beat
 from tests.ablations_tests.tiny_studies import keys_of, queue, states
 
 
+def unpublished() -> None:
+    raise AssertionError("there is no fleet")
+
+
 def test_whoever_watches_outlives_a_queue_that_is_away(finished, monkeypatch, caplog):
     keep, progress, tries = StudyKeeper.keep, StudyKeeper.progress, []
 
@@ -30,11 +34,11 @@ def test_whoever_watches_outlives_a_queue_that_is_away(finished, monkeypatch, ca
     monkeypatch.setattr(ablations.watching, "KEEP_S", 0.0)
     monkeypatch.setattr(StudyKeeper, "keep", away_at_first)
     monkeypatch.setattr(StudyKeeper, "progress", over_once_kept)
-    assert watch(finished.directory, None)
+    assert watch(finished.directory, None, lambda: tries.append("published")) == 0
     assert (
         "the queue does not answer (refused): nobody is given up or placed for now" in caplog.text
     )
-    assert len(tries) == 3
+    assert tries == ["keep"] * 3 + ["published"]
 
 
 def test_whoever_watches_a_cancelled_study_is_let_go_once_nobody_trains(home, monkeypatch, capsys):
@@ -44,7 +48,7 @@ def test_whoever_watches_a_cancelled_study_is_let_go_once_nobody_trains(home, mo
     monkeypatch.setattr(ablations.watching, "WATCH_S", 0.2)
     release = threading.Timer(1.0, claim.release, ["asked to end"])
     release.start()
-    assert not watch(directory, None)
+    assert watch(directory, None, unpublished) == 130
     assert not release.is_alive()
     assert "cancelled: `ablate run` goes on with it" in capsys.readouterr().out
 
@@ -57,5 +61,5 @@ def test_whoever_watches_gives_up_the_dead_where_there_is_no_fleet(home, monkeyp
     monkeypatch.setattr(ablations.watching, "KEEP_S", 0.0)
     monkeypatch.setattr(ledger, "_grace_s", 1.0)
     monkeypatch.setattr(ablations.watching, "ledger_of", lambda *_: ledger)
-    assert not watch(directory, None)
+    assert watch(directory, None, unpublished) == 130
     assert states(plan, directory) == ["waiting"]
