@@ -169,7 +169,7 @@ def _place(
         return _sum_up(console, options, driver.plan.runs, driver.summary())
     execution = driver.plan.study.execution
     file = FleetFile(
-        launcher=options.launcher,
+        launcher=launcher,
         profile=asked_profile(options.profile),
         tracking_uri=store_of_workers(tracking_uri(options)),
         storage=options.storage,

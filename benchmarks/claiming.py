@@ -1,6 +1,7 @@
-"""How fast workers claim runs on each storage, and what a plan of 100,000 runs costs.
+"""How fast workers claim runs and beat on each storage, and what a plan of 100,000 runs costs.
 
     python benchmarks/claiming.py                  # claims per second, 1 to 64 workers
+    python benchmarks/claiming.py --beats          # beats per second instead
     python benchmarks/claiming.py --ended 100000   # a look at a queue of which so many have ended
 
 PostgreSQL is a throw-away server of this machine; `grpc` is `ablate proxy` in front of it.
@@ -24,13 +25,15 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 
 import sqlalchemy
 
+from ablations.claims import PULSE, Pulse
 from ablations.ledger import Ledger
 from ablations.storages.sqlite import sqlite_url
 from ablations.trial_index import RUN_KEY
@@ -40,6 +43,7 @@ from tests.cluster.postgresql import PostgreSQL
 
 STORAGES = ("sqlite", "journal", "postgresql", "grpc")
 WORKERS = (1, 4, 16, 64)
+BEATING_S = 10.0
 
 
 @contextmanager
@@ -85,17 +89,30 @@ def work(url: str, name: str, keys: list[str], barrier: Barrier, waits: Queue[li
         claim.complete(Outcome.COMPLETED, 0.0)
 
 
-def claims(storage: str, url: str, workers: int, runs: int) -> str:
-    """Claims per second of all workers together, from an own study of the storage."""
-    name, keys = f"{storage}-claims-{workers}", [f"run{i:06d}" for i in range(runs)]
-    ledger = Ledger(url, name)
-    started = time.perf_counter()
-    ledger.reconcile(keys)
-    queued_s = time.perf_counter() - started
+def beat(url: str, name: str, keys: list[str], barrier: Barrier, waits: Queue[list[float]]) -> None:
+    """Claim one run and beat without a pause; tell how long each beat took, in seconds."""
+    ledger = Ledger(url, name, existing=True)
+    claim = ledger.claim(keys)
+    assert claim is not None
+    barrier.wait()
+    took: list[float] = []
+    until = time.perf_counter() + BEATING_S
+    while (started := time.perf_counter()) < until:
+        pulse = asdict(Pulse(beat=len(took)))
+        ledger.storage.set_trial_user_attr(claim._trial_id, PULSE, pulse)
+        took.append(time.perf_counter() - started)
+    waits.put(took)
+    claim.complete(Outcome.COMPLETED, 0.0)
+
+
+def all_at_once(
+    act: Callable[..., None], url: str, name: str, keys: list[str], workers: int
+) -> tuple[list[float], float]:
+    """Times that processes tell that begin together, and the time of all, in seconds."""
     context = multiprocessing.get_context("spawn")
     barrier, waits = context.Barrier(workers + 1), context.Queue()
     processes = [
-        context.Process(target=work, args=(url, name, keys, barrier, waits)) for _ in range(workers)
+        context.Process(target=act, args=(url, name, keys, barrier, waits)) for _ in range(workers)
     ]
     for process in processes:
         process.start()
@@ -105,6 +122,26 @@ def claims(storage: str, url: str, workers: int, runs: int) -> str:
     wall_s = time.perf_counter() - started
     for process in processes:
         process.join()
+    return took, wall_s
+
+
+def beats(storage: str, url: str, workers: int) -> str:
+    """Beats per second of all workers together."""
+    name, keys = f"{storage}-beats-{workers}", [f"run{i:06d}" for i in range(workers)]
+    Ledger(url, name).reconcile(keys)
+    took, wall_s = all_at_once(beat, url, name, keys, workers)
+    middle, longest = 1e3 * statistics.median(took), max(took)
+    return f"{len(took) / wall_s:6.0f} beats/s   a beat {middle:5.0f} ms (longest {longest:.1f} s)"
+
+
+def claims(storage: str, url: str, workers: int, runs: int) -> str:
+    """Claims per second of all workers together, from an own study of the storage."""
+    name, keys = f"{storage}-claims-{workers}", [f"run{i:06d}" for i in range(runs)]
+    ledger = Ledger(url, name)
+    started = time.perf_counter()
+    ledger.reconcile(keys)
+    queued_s = time.perf_counter() - started
+    took, wall_s = all_at_once(work, url, name, keys, workers)
     ended = sum(s.state.is_ended() for s in ledger.statuses(keys).values())
     assert ended == len(took) == runs, f"{len(took)} claims of {runs} runs, {ended} ended"
     middle, longest = 1e3 * statistics.median(took), max(took)
@@ -173,6 +210,7 @@ def main() -> None:
     parser.add_argument("--storages", nargs="+", choices=STORAGES, default=list(STORAGES))
     parser.add_argument("--workers", nargs="+", type=int, default=list(WORKERS))
     parser.add_argument("--runs", type=int, default=256)
+    parser.add_argument("--beats", action="store_true")
     parser.add_argument("--ended", nargs="+", type=int)
     options = parser.parse_args()
     with (
@@ -181,7 +219,10 @@ def main() -> None:
     ):
         for name, url in urls.items():
             for workers in options.workers if options.ended is None else ():
-                line = claims(name, url, workers, options.runs)
+                if options.beats:
+                    line = beats(name, url, workers)
+                else:
+                    line = claims(name, url, workers, options.runs)
                 print(f"{name:10} {workers:3} workers  {line}", flush=True)
             for ended in options.ended or ():
                 print(f"{name:10} {ended:6} ended  {long_queue(url, ended)}", flush=True)
