@@ -19,6 +19,7 @@ from ablations.crew import POLL_S, Crew, crew_of
 from ablations.fleets import known_fleet
 from ablations.keeper import StudyKeeper
 from ablations.launchers.fleet import top_up
+from ablations.launchers.slurm import own_job
 from ablations.ledger import Ledger
 from ablations.ledger_location import worker_ledger
 from ablations.machine import gpus_for, node_name
@@ -58,7 +59,7 @@ def attend(settings: WorkerSettings, workers: int | None, *, tops_up: bool) -> i
     plan = directory.load_plan()
     execution = plan.study.execution
     ledger = worker_ledger(directory, settings.storage)
-    place = os.environ.get("SLURM_JOB_ID", str(os.getpid()))
+    place = own_job() or str(os.getpid())
     crew = crew_of(settings, execution, ledger, f"{node_name()}-{place}")
     count = workers or max(1, len(gpus_for(execution)) // execution.devices)
     attendance = Attendance(crew, count, StudyKeeper(directory, ledger, plan).waiting)

@@ -63,10 +63,8 @@ class SlurmFleet:
         ]
 
     def own(self) -> str | None:
-        """The job that this process is part of, as squeue calls it."""
-        array = os.environ.get("SLURM_ARRAY_JOB_ID")
-        task = os.environ.get("SLURM_ARRAY_TASK_ID")
-        return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+        """The job that this process is part of."""
+        return own_job()
 
     def place(self, count: int, avoided: Sequence[str] = ()) -> list[str]:
         """Submit an array of so many jobs, to no node that is to be avoided if there are others."""
@@ -142,6 +140,13 @@ class SlurmFleet:
         }
         executor.update_parameters(**_given(asked))
         return executor
+
+
+def own_job() -> str | None:
+    """The job that this process is part of, as squeue calls it; None outside of jobs."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    task = os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
 def become_worker(arguments: Sequence[str]) -> None:

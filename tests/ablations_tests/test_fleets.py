@@ -74,6 +74,8 @@ def test_a_study_runs_to_its_end_with_nobody_watching(study, server, finished, m
     assert [(job.id, job.state) for job in study.jobs(ended=True)] == [
         (id, "COMPLETED") for id in jobs
     ]
+    logs = sorted(path.name for path in (study.directory.path / "logs").glob("*.log"))
+    assert logs == [f"n4-{job}-0.log" for job in jobs]
     assert numbers(study.plan, study.directory) == numbers(finished.plan, finished.directory)
     assert means(server.uri) == means(default_tracking_uri(finished.home))
     assert {len(values) for values in means(server.uri).values()} == {3}
