@@ -75,10 +75,12 @@ def _add_tracking(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tracking-uri",
         type=address,
-        help="MLflow tracking store (default: the SQLite file HOME/mlflow.db)",
+        help="MLflow tracking store (default: that of the profile that is asked for, else what the "
+        "study was run with last, else the SQLite file HOME/mlflow.db)",
     )
     parser.add_argument(
         "--profile",
         metavar="NAME",
-        help="profile of where studies run (default: ABLATE_PROFILE, else `default`)",
+        help="profile of where studies run (default: ABLATE_PROFILE, else what the study was run "
+        "with last, else `default`)",
     )

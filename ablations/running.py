@@ -114,11 +114,10 @@ def _remember(options: argparse.Namespace, directory: StudyDirectory) -> None:
     from ablations.run_with import RunWith, save_run_with
 
     uri = tracking_uri(options)
-    own = default_tracking_uri(options.home)
     run_with = RunWith(
         launcher=options.launcher,
         profile=asked_profile(options.profile),
-        tracking_uri=None if uri == own else uri,
+        tracking_uri=None if uri in (default_tracking_uri(options.home), NONE) else uri,
     )
     save_run_with(directory, run_with)
 
