@@ -97,7 +97,7 @@ class Claim:
         self.fenced = False
         self.cancelled = False
         """Whether all workers were asked to end."""
-        self._ended = threading.Event()
+        self._ended, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._live, name=f"beat-{number}", daemon=True)
         self._thread.start()
 
@@ -110,6 +110,7 @@ class Claim:
         """Say from which step the attempt goes on, and who knows that of the newest checkpoint."""
         self.step = self.confirmed = self._began_at = step
         self._saved_step = saved_step
+        self._wake.set()  # the ledger knows it at once, however short the attempt
 
     def complete(self, outcome: Outcome, value: float, pruned_by: str | None = None) -> None:
         """Record the run as done, or as pruned: by what, says the record of the run.
@@ -143,6 +144,7 @@ class Claim:
 
     def _end(self, state: TrialState, values: Sequence[float] | None = None) -> None:
         self._ended.set()
+        self._wake.set()
         self._thread.join()
         try:
             set_state = self._storage.set_trial_state_values
@@ -155,7 +157,7 @@ class Claim:
 
     def _live(self) -> None:
         beat = 0
-        while not self._ended.wait(BEAT_S if beat else 0):
+        while not self._ended.is_set():
             beat += 1
             try:
                 saved = max(self._began_at, self._saved_step())
@@ -168,4 +170,6 @@ class Claim:
                 self.fenced = True
                 return
             except Exception:  # the database or the disk is away: the next beat tries again
-                continue
+                pass
+            self._wake.wait(BEAT_S)
+            self._wake.clear()

@@ -16,8 +16,23 @@ from tests.ablations_tests.cluster_study import trials_of
 from tests.waiting import wait_until
 
 
-def pulses(ledger: Ledger) -> list[int]:
-    return [Pulse.of(trial.user_attrs).beat for trial in trials_of(ledger)]
+def last_pulse(ledger: Ledger) -> Pulse:
+    [trial] = trials_of(ledger)
+    return Pulse.of(trial.user_attrs)
+
+
+def test_an_attempt_tells_at_once_where_it_begins_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablations.claims, "BEAT_S", 3600.0)
+    ledger = Ledger(sqlite_url(tmp_path / "ledger.db"), "study")
+    ledger.reconcile(["a"])
+    claim = ledger.claim(["a"])
+    assert claim is not None
+    wait_until(lambda: last_pulse(ledger).beat == 1, "it beats")
+    claim.begin(5, lambda: 5)
+    wait_until(lambda: last_pulse(ledger).began_at == 5, "it is told")
+    claim.release("the test is over")
 
 
 def test_beats_go_on_after_the_disk_was_away(
@@ -37,6 +52,6 @@ def test_beats_go_on_after_the_disk_was_away(
 
     claim.begin(0, saved_step)
     wait_until(lambda: claim.confirmed == 7, "it beats")
-    [beat] = pulses(ledger)
-    wait_until(lambda: pulses(ledger) != [beat], "it beats on")
+    beat = last_pulse(ledger).beat
+    wait_until(lambda: last_pulse(ledger).beat > beat, "it beats on")
     claim.release("the test is over")
