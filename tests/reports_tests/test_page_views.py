@@ -103,7 +103,8 @@ def test_enter_on_a_figure_opens_it(opened: Chrome) -> None:
     picture.send_keys("\n")
     assert ask(opened, "document.getElementById('zoom').open")
     press(opened, "[data-zoom=close]")
-    assert ask(opened, "document.querySelectorAll('#figure-training_curves svg').length") == 1
+    back = "document.querySelectorAll('#figure-training_curves svg').length == 1"
+    wait_until(lambda: ask(opened, back), "it is back in its place")
 
 
 def overflow(browser: Chrome, table: str) -> bool:
