@@ -19,7 +19,7 @@ from rich.console import Console
 from ablations.option_values import is_study_file, study_directory, tracking_uri
 from ablations.run_directory import joined_report_path
 from ablations.tracking_errors import reason
-from ablations.tracking_store import require_store
+from ablations.tracking_store import SERVERS, require_store
 from ablations.typed_commands import DEFAULT_UI, typed
 from reports.figures.venues import DEFAULT_VENUE, VENUES
 from studies.errors import AblationError
@@ -102,7 +102,7 @@ def _links(results: StudyResults, options: argparse.Namespace) -> RunLinks | Non
     from reports.links import ui_address
 
     uri, study = tracking_uri(options), results.plan.study.name
-    served = uri if uri.startswith(("http://", "https://")) else DEFAULT_UI
+    served = uri if uri.startswith(SERVERS) else DEFAULT_UI
     address = ui_address(options.ui_url or served)
     try:
         require_store(uri)

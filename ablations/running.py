@@ -47,9 +47,10 @@ def run(options: argparse.Namespace) -> int:
     workers = options.workers or profile.workers
     if not _agreed(console, plan, options, workers, here=launcher.run is not None):
         return INTERRUPTED
+    uri = tracking_uri(options)
     settings = RunSettings(
         options.home.resolve(),
-        tracking_uri(options),
+        uri,
         workers,
         options.retry_failed,
         options.storage,
@@ -58,9 +59,9 @@ def run(options: argparse.Namespace) -> int:
     driver = Driver(plan, settings)
     _prepare(console, driver, loaded.path.read_text(encoding="utf-8"))
     if name != "debug":
-        _remember(options, driver.directory)
+        _remember(options, driver.directory, uri)
     if not driver.is_done():
-        _say_if_refused(console, options, tracking_uri(options))
+        _say_if_refused(console, options, uri)
     if launcher.run is None:
         return _place(console, options, driver, name, profile, workers or DEFAULT_FLEET)
     summary = _train(console, driver, launcher, live=name != "debug")
@@ -108,12 +109,11 @@ def _prepare(console: Console, driver: Driver, study_text: str) -> None:
         console.print(told, soft_wrap=True)
 
 
-def _remember(options: argparse.Namespace, directory: StudyDirectory) -> None:
+def _remember(options: argparse.Namespace, directory: StudyDirectory, uri: str) -> None:
     """Have the study's folder know where it runs and where it is tracked."""
     from ablations.profiles import asked_profile
     from ablations.run_with import RunWith, save_run_with
 
-    uri = tracking_uri(options)
     run_with = RunWith(
         launcher=options.launcher,
         profile=asked_profile(options.profile),

@@ -9,11 +9,20 @@ from pathlib import Path
 import pytest
 
 import ablations.claims
-from ablations.claims import Pulse
+from ablations.claims import Claim, Pulse
 from ablations.ledger import Ledger
 from ablations.storages.sqlite import sqlite_url
 from tests.ablations_tests.cluster_study import trials_of
 from tests.waiting import wait_until
+
+
+def claimed(folder: Path) -> tuple[Ledger, Claim]:
+    """A queue of one run, and an attempt at it."""
+    ledger = Ledger(sqlite_url(folder / "ledger.db"), "study")
+    ledger.reconcile(["a"])
+    claim = ledger.claim(["a"])
+    assert claim is not None
+    return ledger, claim
 
 
 def last_pulse(ledger: Ledger) -> Pulse:
@@ -25,10 +34,7 @@ def test_an_attempt_tells_at_once_where_it_begins_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ablations.claims, "BEAT_S", 3600.0)
-    ledger = Ledger(sqlite_url(tmp_path / "ledger.db"), "study")
-    ledger.reconcile(["a"])
-    claim = ledger.claim(["a"])
-    assert claim is not None
+    ledger, claim = claimed(tmp_path)
     wait_until(lambda: last_pulse(ledger).beat == 1, "it beats")
     claim.begin(5, lambda: 5)
     wait_until(lambda: last_pulse(ledger).began_at == 5, "it is told")
@@ -39,10 +45,7 @@ def test_beats_go_on_after_the_disk_was_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ablations.claims, "BEAT_S", 0.01)
-    ledger = Ledger(sqlite_url(tmp_path / "ledger.db"), "study")
-    ledger.reconcile(["a"])
-    claim = ledger.claim(["a"])
-    assert claim is not None
+    ledger, claim = claimed(tmp_path)
     away: Iterator[None] = iter([None] * 3)
 
     def saved_step() -> int:
