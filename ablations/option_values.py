@@ -9,6 +9,7 @@ from ablations.profiles import Profile, asked_profile, load_profile
 from ablations.run_directory import StudyDirectory
 from ablations.run_with import read_run_with
 from ablations.tracking_store import default_tracking_uri
+from ablations.typed_commands import name_that_was_set
 from studies.loading import load_study
 
 
@@ -65,7 +66,9 @@ def _asked_tracking_uri(options: argparse.Namespace) -> str | None:
 
 def _last_tracking_uri(options: argparse.Namespace) -> str | None:
     """The store that the study was run with last, or all that there are."""
-    if getattr(options, "study", None):
+    if name := name_that_was_set(options):
+        folders = [StudyDirectory(options.home, name)]
+    elif getattr(options, "study", None):
         folders = [study_directory(options)]
     else:
         plans = options.home.glob("*/plan.json")

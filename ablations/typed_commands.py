@@ -37,7 +37,7 @@ def typed(name: str, options: argparse.Namespace) -> str:
         for setting in getattr(options, "set", ()):
             words += ["--set", setting]
     else:
-        words.append(_name_that_was_set(options) or options.study)
+        words.append(name_that_was_set(options) or options.study)
     if options.home != DEFAULT_HOME:
         words += ["--home", str(options.home)]
     for option, commands in _OPTIONS.items():
@@ -47,6 +47,7 @@ def typed(name: str, options: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def _name_that_was_set(options: argparse.Namespace) -> str | None:
+def name_that_was_set(options: argparse.Namespace) -> str | None:
+    """What `--set` calls the study, if it does."""
     values = [s.removeprefix("name=") for s in getattr(options, "set", ()) if s.startswith("name=")]
     return values[-1] if values else None

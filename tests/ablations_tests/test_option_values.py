@@ -35,7 +35,7 @@ def ran(home: Path, study: str, **run_with: str) -> StudyDirectory:
     return directory
 
 
-def options(home: Path, **asked: str) -> Namespace:
+def options(home: Path, **asked: object) -> Namespace:
     names = ("study", "launcher", "profile", "tracking_uri")
     return Namespace(home=home, **{**dict.fromkeys(names), **asked})
 
@@ -47,6 +47,7 @@ def test_a_study_is_tracked_where_it_was_last(tmp_path):
     assert tracking_uri(options(tmp_path, study="tiny", profile="laptop")) == LAB
     assert tracking_uri(options(tmp_path, study="tiny", tracking_uri=TYPED)) == TYPED
     assert tracking_uri(options(tmp_path, study="other")) == HERE
+    assert tracking_uri(options(tmp_path, study="tiny", set=["name=other"])) == HERE
 
 
 def test_a_profile_that_is_asked_for_goes_before_what_was_last(tmp_path, monkeypatch):
