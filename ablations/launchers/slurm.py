@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ from studies.errors import AblationError
 log = logging.getLogger(__name__)
 
 COMMAND_TIMEOUT_S = 120
+NOTICE_S = 10.0
+"""After which whoever waits for a Slurm command hears of it."""
 RUNNING = ("RUNNING", "COMPLETING", "CONFIGURING", "STOPPED", "SUSPENDED")
 
 
@@ -197,6 +200,9 @@ def slurm(*command: str, limit_s: float = COMMAND_TIMEOUT_S) -> str:
 
 
 def _run(limit_s: float, *command: str) -> subprocess.CompletedProcess[str]:
+    words = ("%s has not answered yet; we wait for %.0f s at most", command[0], limit_s)
+    notice = threading.Timer(NOTICE_S, log.warning, words)
+    notice.start()
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=True)
     except FileNotFoundError:
@@ -205,6 +211,8 @@ def _run(limit_s: float, *command: str) -> subprocess.CompletedProcess[str]:
         raise AblationError(f"{command[0]} does not answer; try again later") from None
     except subprocess.CalledProcessError as error:
         raise AblationError(f"{command[0]} failed: {error.stderr.strip()[:300]}") from None
+    finally:
+        notice.cancel()
 
 
 def _last_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import ablations.launchers.slurm
 from ablations.launchers.slurm import SlurmFleet
 from ablations.profiles import SlurmSettings
 from studies.errors import AblationError
@@ -240,6 +241,14 @@ def test_a_command_that_fails_is_an_error_in_its_words(programs, tmp_path):
     fleet = SlurmFleet("ablate-tiny", WORKER, tmp_path, SlurmSettings())
     with pytest.raises(AblationError, match=r"^squeue failed: slurm_load_jobs error: Socket timed"):
         fleet.placed()
+
+
+def test_a_command_that_takes_long_is_told_of_while_it_does(programs, monkeypatch, caplog):
+    monkeypatch.setattr(ablations.launchers.slurm, "NOTICE_S", 0.1)
+    programs(squeue="exec sleep 60")
+    with pytest.raises(AblationError, match="squeue does not answer; try again later"):
+        ablations.launchers.slurm.slurm("squeue", limit_s=1)
+    assert "squeue has not answered yet; we wait for 1 s at most" in caplog.text
 
 
 def test_workers_that_run_outlast_the_withdrawal_of_those_that_wait(fleet_of, slurm):
