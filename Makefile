@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# pip would compile 18,000 files, of which few are ever imported: Python compiles those then.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo search test check clean
 
 install: $(VENV)/.installed
@@ -11,7 +14,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; give one with PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile \
+		-c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: install  ## run the quickstart study and write its report
