@@ -35,7 +35,7 @@ from ablations.run_status import (
     is_superseded,
 )
 from ablations.storages.opening import open_storage
-from ablations.storages.patience import patiently
+from ablations.storages.patience import UNSEEDED, patiently
 from ablations.trial_index import RUN_KEY, TrialIndex
 from studies.errors import AblationError
 
@@ -122,16 +122,23 @@ class Ledger:
                 room -= 1
 
     def claim(self, run_keys: Iterable[str]) -> Claim | None:
-        """Take the waiting run that comes first among these, or None when there is none."""
+        """Take the waiting run that comes first among these, or None when there is none.
+
+        Who loses one to another worker looks further down with each that it loses: of many that
+        begin at once, each would else ask for the runs of all the others.
+        """
+        if self.is_cancelled():
+            return None
         place = {key: number for number, key in enumerate(run_keys)}
         waiting = self._look().open_trials(TrialState.WAITING)
         known = [trial for trial in waiting if trial.user_attrs.get(RUN_KEY) in place]
-        for trial in sorted(known, key=lambda trial: place[trial.user_attrs[RUN_KEY]]):
-            if self.is_cancelled():
-                break
-            claim = self._try_to_claim(trial)
+        known.sort(key=lambda trial: place[trial.user_attrs[RUN_KEY]])
+        reach = 1
+        while known:
+            claim = self._try_to_claim(known.pop(UNSEEDED.randrange(min(reach, len(known)))))
             if claim is not None:
                 return claim
+            reach *= 2
         return None
 
     def cancel(self) -> None:

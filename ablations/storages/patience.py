@@ -23,6 +23,10 @@ R = TypeVar("R")
 PATIENCE_S = 120.0
 """How long a call waits for its database where nobody says otherwise."""
 
+UNSEEDED = random.SystemRandom()
+"""For what workers shall do at different moments: a run seeds the generator of its process, with
+the same seed as others, and nobody else is to draw from it."""
+
 _NO_SPACE_OR_SERVER = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 _GRPC_AWAY = ("UNAVAILABLE", "UNKNOWN", "DEADLINE_EXCEEDED", "INTERNAL")
 """The second is what a proxy answers whose own database is away."""
@@ -76,7 +80,7 @@ def within(limit_s: float, call: Callable[P, R], *args: P.args, **kwargs: P.kwar
         except Exception as error:
             if not is_away(error) or time.monotonic() > deadline:
                 raise
-            time.sleep(wait_s * random.uniform(0.5, 1.5))
+            time.sleep(wait_s * UNSEEDED.uniform(0.5, 1.5))
             wait_s = min(2 * wait_s, 5)
 
 

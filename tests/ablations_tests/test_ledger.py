@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy
@@ -16,6 +17,8 @@ import ablations.ledger
 from ablations.claims import ASKED_EVERY, PULSE, Failure, Fenced, Pulse
 from ablations.ledger import GRACE_S, Ledger, owner_prefix
 from ablations.run_status import MAX_ATTEMPTS, RunState
+from ablations.storages.sqlite import sqlite_url
+from ablations.trial_index import RUN_KEY
 from studies.records import Outcome
 from tests.ablations_tests.queue_storages import STORAGES, new_url, pop_without_a_beat
 from tests.waiting import wait_until
@@ -133,6 +136,19 @@ def test_runs_are_claimed_in_the_order_of_the_plan(ledger):
     ledger.reconcile(KEYS)
     assert [ledger.claim(KEYS).run_key for _ in KEYS] == KEYS
     assert ledger.claim(KEYS) is None
+
+
+def test_who_loses_runs_to_others_looks_further_down_and_tries_each_once(tmp_path, monkeypatch):
+    keys = [f"run{number:02d}" for number in range(40)]
+    ledger = Ledger(sqlite_url(tmp_path / "ledger.db"), "study")
+    ledger.reconcile(keys)
+    tried = []
+    furthest = SimpleNamespace(randrange=lambda stop: stop - 1)
+    monkeypatch.setattr(ablations.ledger, "UNSEEDED", furthest)
+    monkeypatch.setattr(ledger, "_try_to_claim", lambda t: tried.append(t.user_attrs[RUN_KEY]))
+    assert ledger.claim(keys) is None
+    assert tried[:4] == ["run00", "run02", "run05", "run10"]
+    assert sorted(tried) == keys
 
 
 def test_runs_of_an_older_plan_are_left_alone(ledger):

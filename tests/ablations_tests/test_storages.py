@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import random
 import sqlite3
 import time
 from contextlib import closing
@@ -56,8 +57,10 @@ def test_patiently_outlives_a_database_that_is_away(monkeypatch):
             raise error
         return value
 
+    seeded = random.getstate()
     assert patiently(call, 7) == 7
     assert len(waited) == 2
+    assert random.getstate() == seeded, "a run that waited would draw other numbers"
 
 
 def test_patiently_gives_up_after_two_minutes(monkeypatch):
