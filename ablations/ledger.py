@@ -127,11 +127,11 @@ class Ledger:
         Who loses one to another worker looks further down with each that it loses: of many that
         begin at once, each would else ask for the runs of all the others.
         """
-        if self.is_cancelled():
-            return None
         place = {key: number for number, key in enumerate(run_keys)}
         waiting = self._look().open_trials(TrialState.WAITING)
         known = [trial for trial in waiting if trial.user_attrs.get(RUN_KEY) in place]
+        if not known or self.is_cancelled():
+            return None
         known.sort(key=lambda trial: place[trial.user_attrs[RUN_KEY]])
         reach = 1
         while known:
