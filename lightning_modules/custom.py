@@ -84,18 +84,21 @@ def load_class(import_path: str) -> type[pl.LightningModule]:
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Import a file once per content, under a name of its own."""
+    """Import a file once per content, under a name of its own.
+
+    The content read here is what runs: Python's own loader may take the bytecode of an earlier
+    content, of the same length and saved in the same second.
+    """
     content = path.read_bytes()
     name = f"_custom_{path.stem}_{hashlib.sha256(bytes(path) + content).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
     found = importlib.util.spec_from_file_location(name, path)
     assert found is not None
-    assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses and pickling look their module up there
     try:
-        found.loader.exec_module(module)
+        exec(compile(content, path, "exec"), vars(module))
     except BaseException:
         del sys.modules[name]
         raise
