@@ -13,9 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ablations.numerals import clock
+from ablations.numerals import clock, significant
 from ablations.progress import Progress, RemainingTime
 from studies.budgets import length_text
+from studies.compute import GPU, PEAK_FLOPS_PER_S, UTILISATION, gpu_hours, training_flops
 from studies.configuration import leaf_name
 from studies.fairness import Size, size_of
 from studies.plan import Plan
@@ -129,7 +130,7 @@ def show_plan(console: Console, plan: Plan) -> None:
         f"excluded: {size_line(plan)} of "
         f"{length_text(cell.configuration for cell in plan.cells)}",
     )
-    for line in (*search_lines(plan), *pruning_lines(plan)):
+    for line in (*search_lines(plan), *pruning_lines(plan), *compute_lines(plan)):
         console.print(line)
     show_remarks(console, plan)
 
@@ -176,6 +177,17 @@ def pruning_lines(plan: Plan) -> Iterator[str]:
         which = "runs of the search" if pruning.stage == "search" else "compared runs"
         options = "".join(f", {name} {value}" for name, value in pruning.options.items())
         yield f"pruning   {which}, by {pruning.pruner}{options}"
+
+
+def compute_lines(plan: Plan) -> Iterator[str]:
+    """What training computes, and how long a well-known GPU takes for that."""
+    flops = training_flops(plan)
+    if flops is not None:
+        hours = significant(gpu_hours(flops), 2)
+        yield (
+            f"compute   {flops:.2g} FLOP in training steps: about {hours} GPU-hours on an {GPU} at "
+            f"{UTILISATION:.0%} of its {PEAK_FLOPS_PER_S / 1e12:.0f} TFLOP/s; --cost measures here"
+        )
 
 
 def _deviation(size: Size | None) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from studies.configuration import Configuration, with_values
+from studies.content import distinct_characters
 from studies.estimates import estimate
 from studies.protocol import Budget
 from studies.schema import DataConfig, ModelConfig
@@ -54,8 +56,10 @@ def known_vocabulary_size(data: DataConfig) -> int | None:
     """Tokens in the vocabulary, where that is known before the data is read.
 
     BPE has the size that was asked for, or it is an error; where none was, the text may be too
-    short for the usual one.
+    short for the usual one. Characters are counted in a text file that is read for its digest.
     """
+    if data.tokenizer == "characters":
+        return distinct_characters(Path(data.corpus))
     return {"bytes": 256, "bpe": data.vocabulary_size}.get(data.tokenizer)
 
 

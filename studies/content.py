@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from studies.data_levels import CORPORA
 from studies.errors import AblationError
-from studies.vocabulary import CORPORA
 
 WHOLE_READ_BYTES = 256 * 2**20
 """Files of up to this size together are read whole; of larger ones, names and sizes count."""
@@ -66,3 +66,19 @@ def _read_digest(root: Path, listing: tuple[tuple[Path, int, int], ...]) -> str:
         if whole:
             total.update(hashlib.sha256(file.read_bytes()).digest())
     return total.hexdigest()[:DIGITS]
+
+
+def distinct_characters(path: Path) -> int | None:
+    """Number of different characters of a text file; None for anything else, and a large one."""
+    if path.suffix != ".txt" or not path.is_file() or path.stat().st_size > WHOLE_READ_BYTES:
+        return None
+    return _distinct_characters(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _distinct_characters(path: Path, changed_ns: int) -> int | None:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return len(set[str]().union(*iter(lambda: file.read(1 << 20), "")))
+    except UnicodeDecodeError:
+        return None

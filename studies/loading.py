@@ -14,7 +14,8 @@ import yaml
 
 from studies.errors import AblationError, InvalidStudy, Problem, close_matches
 from studies.findings import OVERRIDE
-from studies.schema import Study
+from studies.presets import PRESETS, preset_path
+from studies.schema import RUN_SECTIONS, Study
 from studies.validation import Raw, validate
 
 
@@ -31,7 +32,8 @@ class LoadedStudy:
 def shipped_studies() -> dict[str, Path]:
     """Name to file of the studies that come with the package."""
     folder = Path(str(resources.files("studies") / "catalog"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    catalog = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return catalog | {name: preset_path(name) for name in PRESETS}
 
 
 def load_study(reference: str, settings: Sequence[str] = ()) -> LoadedStudy:
@@ -47,13 +49,32 @@ def load_study(reference: str, settings: Sequence[str] = ()) -> LoadedStudy:
     new_sections = {key.partition(".")[0] for key in overrides} - raw.keys()
     for key, value in overrides.items():
         _set(raw, key, value)
+    inherited = _inherited(raw)
 
     def source_of(key: str) -> str:
+        section, _, name = key.partition(".")
+        if name in inherited.get(section, {}):
+            return str(preset_path(raw["preset"]))
         set_here = any(key == k or key.startswith(k + ".") for k in overrides)
         return OVERRIDE if set_here or key in new_sections else str(path)
 
-    study = validate(raw, source_of, path.parent)
+    own = {section: raw.get(section, {}) for section in inherited}
+    filled = {section: {**values, **own[section]} for section, values in inherited.items()}
+    study = validate({**raw, **filled}, source_of, path.parent)
     return LoadedStudy(study, path, overrides)
+
+
+def _inherited(raw: Raw) -> dict[str, Raw]:
+    """Section to the values that a study takes from its preset; a broken section takes none."""
+    name = raw.get("preset")
+    if not isinstance(name, str) or name not in PRESETS:
+        return {}
+    preset = read_yaml(preset_path(name))
+    return {
+        section: {name: value for name, value in preset[section].items() if name not in own}
+        for section in RUN_SECTIONS
+        if section in preset and isinstance(own := raw.get(section, {}), dict)
+    }
 
 
 def find_study(reference: str) -> Path:

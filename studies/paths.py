@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from studies.data_levels import CORPORA, TOKENIZERS
 from studies.errors import close_matches
 from studies.findings import OVERRIDE, Findings
 from studies.schema import CustomModule
 from studies.values import Scalar
-from studies.vocabulary import CORPORA, TOKENIZERS
 
 NAMES: Mapping[str, Mapping[str, object]] = {"data.corpus": CORPORA, "data.tokenizer": TOKENIZERS}
 """Keys that take a known name or a path."""

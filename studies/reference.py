@@ -11,12 +11,13 @@ from typing import Any
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
+from studies.data_levels import CORPORA, TOKENIZERS
 from studies.design_kinds import CellList, Exclusion, FullFactorial, OneAtATime
 from studies.protocol import Fixed, Range, Sweep, Tune
 from studies.registry import Level
 from studies.schema import Study
 from studies.section import Section
-from studies.vocabulary import CORPORA, TOKENIZERS, VOCABULARIES
+from studies.vocabulary import VOCABULARIES
 
 _GROUPS: dict[str, tuple[type[Section], ...]] = {
     "design": (FullFactorial, OneAtATime, CellList),
@@ -114,8 +115,10 @@ def _yaml(value: object) -> str:
 def _takes(key: str, field: FieldInfo) -> str:
     if key in VOCABULARIES:
         names = " ".join(f"`{name}`" for name in VOCABULARIES[key])
-        kind = _kind(field.annotation) if typing.get_origin(field.annotation) else ""
-        return {"list": "list of ", "mapping": "mapping from "}.get(kind, "") + names
+        one, *null = _parts(field.annotation)
+        kind = _kind(one) if typing.get_origin(one) else ""
+        before = {"list": "list of ", "mapping": "mapping from "}.get(kind, "")
+        return before + names + " or null" * len(null)
     literals = _literals(field.annotation)
     if literals:
         return " ".join(f"`{literal}`" for literal in literals)

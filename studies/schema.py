@@ -233,6 +233,9 @@ class Study(Section):
     """Name of the study, of its folder and of its MLflow experiment."""
     question: str = ""
     """What the study asks, in a sentence; printed in the report."""
+    preset: Annotated[str, level_of("preset")] | None = None
+    """Model that the study starts from: its file gives each key of `model`, `data`, `training` and
+    `diagnostics` that the study leaves out."""
     model: ModelConfig = Field(default_factory=ModelConfig)
     data: DataConfig = Field(default_factory=DataConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from studies.diagnostics import DIAGNOSTICS, MODULE_ROLES, TAPS
+from studies.presets import PRESETS
 from studies.pruners import PRUNERS
 from studies.registry import Level, Registry
 from studies.samplers import SAMPLERS
@@ -54,14 +55,6 @@ class Position(Level):
 
     learnt: bool = False
     """Whether there is a learnt vector per position."""
-
-
-@dataclass(frozen=True)
-class Corpus(Level):
-    """A text that comes with Python."""
-
-    licence: str = "Python Software Foundation licence, version 2 (PSF-2.0)"
-    """Under which it is published."""
 
 
 ACTIVATIONS: Registry[Activation] = Registry(
@@ -229,6 +222,7 @@ INITIALIZATIONS: Registry[Level] = Registry(
             "Radford et al. 2019",
             cite="radford2019language",
         ),
+        "gpt1": Level("GPT-1", "N(0, .02²)", "Radford et al. 2018", cite="radford2018improving"),
         "xavier": Level(
             "Xavier",
             "N(0, 2/(fan_in + fan_out)); embedding and head N(0, 16/d²)",
@@ -238,43 +232,8 @@ INITIALIZATIONS: Registry[Level] = Registry(
     },
 )
 
-CORPORA: Registry[Corpus] = Registry(
-    "corpus",
-    {
-        "python-docs": Corpus(
-            "Python help topics",
-            "0.5 MB of English prose, from `pydoc_data.topics`",
-            uncited="a part of Python",
-        ),
-        "python-stdlib": Corpus(
-            "Python standard library",
-            "source code of the running interpreter's library",
-            uncited="a part of Python",
-        ),
-    },
-)
-
-TOKENIZERS: Registry[Level] = Registry(
-    "tokenizer",
-    {
-        "bytes": Level(
-            "bytes", "one token per UTF-8 byte, 256 in all", uncited="nothing is learnt"
-        ),
-        "characters": Level(
-            "characters",
-            "one token per distinct character of the corpus",
-            uncited="nothing is learnt",
-        ),
-        "bpe": Level(
-            "BPE",
-            "byte-level byte-pair encoding, trained on the training split",
-            "Sennrich 2016",
-            cite="sennrich2016neural",
-        ),
-    },
-)
-
 VOCABULARIES: dict[str, Mapping[str, Level]] = {
+    "preset": PRESETS,
     "model.activation": ACTIVATIONS,
     "model.norm": NORMS,
     "model.placement": PLACEMENTS,

@@ -17,7 +17,7 @@ from studies.schema import ModelConfig
 Scale = Callable[[Role, int], float]
 """Standard deviation of a drawn parameter, from its role and the number of layers."""
 
-GPT2_STD = 0.02
+GPT_STD = 0.02
 
 SELF_LOGIT = 4.0
 """Largest logit that a token gives to itself at the start, when embedding and head are one.
@@ -35,7 +35,11 @@ def _fan_in(role: Role, n_layers: int) -> float:
 
 
 def _gpt2(role: Role, n_layers: int) -> float:
-    return GPT2_STD * _residual_factor(role, n_layers)
+    return GPT_STD * _residual_factor(role, n_layers)
+
+
+def _gpt1(role: Role, n_layers: int) -> float:
+    return GPT_STD
 
 
 def _xavier(role: Role, n_layers: int) -> float:
@@ -54,7 +58,7 @@ def _residual_factor(role: Role, n_layers: int) -> float:
 
 
 INITIALIZATIONS: Registry[Scale] = Registry(
-    "initialization", {"fan_in": _fan_in, "gpt2": _gpt2, "xavier": _xavier}
+    "initialization", {"fan_in": _fan_in, "gpt2": _gpt2, "gpt1": _gpt1, "xavier": _xavier}
 )
 
 

@@ -7,7 +7,7 @@ from reports.methods.values import HUB, corpus_words, recorded
 from reports.results.frame import StudyResults
 from reports.words import any_of, grouped, percent
 from studies.configuration import value_at
-from studies.vocabulary import CORPORA
+from studies.data_levels import CORPORA
 
 
 def data_seen(results: StudyResults) -> str:

@@ -8,8 +8,9 @@ from reports.references import cited
 from reports.results.frame import StudyResults
 from reports.words import any_of, grouped, plain_value
 from studies.configuration import value_at
+from studies.data_levels import CORPORA, TOKENIZERS
 from studies.values import Scalar
-from studies.vocabulary import CORPORA, TOKENIZERS, VOCABULARIES
+from studies.vocabulary import VOCABULARIES
 
 VARIED, SEARCHED = "varied", "searched"
 HUB = "hub:"

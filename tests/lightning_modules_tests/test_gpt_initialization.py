@@ -60,6 +60,13 @@ SCALES = {
         "blocks.0.attention.output.weight": 0.02 / (2 * LAYERS) ** 0.5,
         "blocks.0.feed_forward.output.weight": 0.02 / (2 * LAYERS) ** 0.5,
     },
+    "gpt1": {
+        "token_embedding.weight": 0.02,
+        "head.weight": 0.02,
+        "blocks.0.attention.input.weight": 0.02,
+        "blocks.0.attention.output.weight": 0.02,
+        "blocks.0.feed_forward.output.weight": 0.02,
+    },
     "xavier": {
         "token_embedding.weight": 4 / 128,
         "head.weight": 4 / 128,

@@ -14,9 +14,10 @@ from reports.references import (
     keys_of,
     mark,
 )
+from studies.data_levels import CORPORA, TOKENIZERS
 from studies.diagnostics import DIAGNOSTICS, MODULE_ROLES, TAPS
 from studies.methods import SOFTWARE, STATISTICS, TRAINING
-from studies.vocabulary import CORPORA, TOKENIZERS, VOCABULARIES
+from studies.vocabulary import VOCABULARIES
 
 PLACES = (TAPS, MODULE_ROLES)
 """Where one looks, which nobody invented."""

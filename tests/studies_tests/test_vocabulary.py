@@ -7,7 +7,7 @@ from studies.vocabulary import ACTIVATIONS, NORMS, PLACEMENTS, VOCABULARIES, lab
 
 def section_at(key):
     """The class of the section of a key, such as `model`."""
-    inner = {"protocol.search": Tune, "protocol.pruning": Pruning}
+    inner = {"": Study, "protocol.search": Tune, "protocol.pruning": Pruning}
     return inner.get(key) or type(getattr(Study(name="a"), key))
 
 
@@ -29,6 +29,9 @@ def test_labels_are_given_and_differ(key):
 def test_the_default_of_a_key_is_in_its_vocabulary(key):
     section, _, name = key.rpartition(".")
     default = section_at(section).model_fields[name].get_default(call_default_factory=True)
+    if key == "preset":
+        assert default is None
+        return
     assert {default} if isinstance(default, str) else set(default) <= VOCABULARIES[key].keys()
 
 

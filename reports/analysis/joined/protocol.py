@@ -12,8 +12,9 @@ from reports.results.frame import StudyResults
 from reports.results.joined import JoinedResults, qualified
 from reports.words import ABSENT, factor_label, percent, plain_value, tried_text
 from studies.configuration import flatten
+from studies.data_levels import CORPORA
 from studies.protocol import Fixed, Sweep
-from studies.vocabulary import CORPORA, VOCABULARIES, label_of
+from studies.vocabulary import VOCABULARIES, label_of
 
 RECORDED = "recorded"
 """Part of what the runs recorded, which no study file says."""
