@@ -7,12 +7,19 @@ import math
 import torch
 
 from lightning_modules.callbacks import RunCallback
+from lightning_modules.data.batches import bytes_per_token
 from lightning_modules.data.token_store import TokenStore
 from lightning_modules.diagnostics.suite import definitions_of
 from lightning_modules.gpt.initialization import resolve_initialization
 from lightning_modules.model_facts import ModelFacts
+from lightning_modules.run_context import RunContext
 from studies.metrics import (
+    BYTES_PER_TOKEN,
     DIVERGED_AT_STEP,
+    FINAL_BITS_PER_BYTE,
+    FINAL_BYTE_PERPLEXITY,
+    FINAL_LOSS,
+    FINAL_PERPLEXITY,
     FLOPS_PER_TOKEN,
     LAST_TRAIN_LOSS,
     LOSS_SPIKES,
@@ -31,14 +38,23 @@ from studies.records import Outcome, RunResult
 from studies.run_spec import RunSpec
 from studies.values import Scalar
 
+LARGEST_LOSS = 700.0
+"""Nats per token of which the exponential is a number."""
+
 
 def run_result(
-    spec: RunSpec, facts: ModelFacts, store: TokenStore, device: torch.device, run: RunCallback
+    context: RunContext,
+    facts: ModelFacts,
+    store: TokenStore,
+    device: torch.device,
+    run: RunCallback,
 ) -> RunResult:
     """The result of a run that ended."""
+    spec = context.spec
+    length = bytes_per_token(store, context.batches.evaluation_BT)
     return RunResult(
         outcome=_outcome(run),
-        summary=_summary(spec, facts, run),
+        summary=_summary(spec, facts, run) | _other_units(run, length),
         leak=facts.leak,
         facts={**_tags(spec, facts, store, device), TARGET_LOSS: run.target.target},
         definitions=METRICS | definitions_of(spec.diagnostics.enabled),
@@ -77,6 +93,20 @@ def _summary(spec: RunSpec, facts: ModelFacts, run: RunCallback) -> dict[str, fl
         FLOPS_PER_TOKEN: facts.flops_per_token,
     }
     return {k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)}
+
+
+def _other_units(run: RunCallback, bytes_per_token: float | None) -> dict[str, float]:
+    """The final loss as others give it."""
+    loss = run.summary.get(FINAL_LOSS, math.inf)
+    if loss > LARGEST_LOSS:
+        return {}
+    values = {FINAL_PERPLEXITY: math.exp(loss)}
+    if bytes_per_token:
+        bits = loss / math.log(2) / bytes_per_token
+        values[BYTES_PER_TOKEN] = bytes_per_token
+        values[FINAL_BITS_PER_BYTE] = bits
+        values[FINAL_BYTE_PERPLEXITY] = 2**bits
+    return values
 
 
 def _tags(

@@ -86,7 +86,7 @@ def train_run(
     fitted = fit(context, callback, store, execution, resume_from)
     if callback.interrupted:
         raise RunInterrupted(callback.step)
-    return run_result(spec, fitted.facts, store, fitted.device, callback)
+    return run_result(context, fitted.facts, store, fitted.device, callback)
 
 
 class Fitted(NamedTuple):

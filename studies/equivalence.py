@@ -150,6 +150,12 @@ EQUIVALENCES: tuple[Equivalence, ...] = (
         {"data.vocabulary_size": None},
         frozenset({"data.vocabulary_size"}),
     ),
+    Equivalence(
+        "bytes and characters have no token that ends a document",
+        lambda flat: flat["data.tokenizer"] in ("bytes", "characters"),
+        {"data.end_documents": _default(DataConfig, "end_documents")},
+        frozenset({"data.end_documents"}),
+    ),
 )
 
 

@@ -72,6 +72,10 @@ TRAINING_MINUTES = "train/minutes"
 VALIDATION_LOSS = "val/loss"
 
 FINAL_LOSS = "summary/val_loss"
+FINAL_PERPLEXITY = "summary/val_perplexity"
+FINAL_BITS_PER_BYTE = "summary/val_bits_per_byte"
+FINAL_BYTE_PERPLEXITY = "summary/val_byte_perplexity"
+BYTES_PER_TOKEN = "summary/val_bytes_per_token"
 EARLY_LOSS = "summary/val_loss_early"
 INITIAL_LOSS = "summary/val_loss_initial"
 LAST_TRAIN_LOSS = "summary/train_loss_last_finite"
@@ -108,6 +112,27 @@ METRICS: dict[str, Metric] = {
     ),
     FINAL_LOSS: Metric(
         "final loss", "nats/token", "lower", "validation loss at the last step; no selection"
+    ),
+    FINAL_PERPLEXITY: Metric(
+        "final perplexity", "per token", "lower", "exponential of the final loss", r"e^{\ell}"
+    ),
+    FINAL_BITS_PER_BYTE: Metric(
+        "final bits per byte",
+        "bits/byte",
+        "lower",
+        "final loss over the bytes of text that the evaluation set's tokens stand for, in bits: "
+        "what compares tokenisers; absent where bytes of a token are not fixed",
+        r"\ell / (b \ln 2)",
+    ),
+    FINAL_BYTE_PERPLEXITY: Metric(
+        "final perplexity per byte", "per byte", "lower", "two to the bits per byte"
+    ),
+    BYTES_PER_TOKEN: Metric(
+        "bytes per token",
+        "bytes/token",
+        "neither",
+        "mean over the tokens that the evaluation set predicts",
+        "b",
     ),
     EARLY_LOSS: Metric(
         "early loss",

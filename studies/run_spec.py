@@ -18,7 +18,7 @@ KEY_DIGITS = 16
 class RunSpec(Section):
     """A frozen run: equal specs train to equal numbers on one machine, but for runs of minutes."""
 
-    spec_version: Literal[1] = 1
+    spec_version: Literal[2] = 2
     model: ModelConfig
     data: DataConfig
     training: TrainingConfig

@@ -83,8 +83,13 @@ class DataConfig(Settings):
     `tokenizer.json`."""
     tokenizer_digest: str | None = None
     """Digest of a saved tokeniser's file, as `corpus_digest`."""
-    vocabulary_size: int | None = Field(None, ge=258)
-    """Size of a trained BPE vocabulary; null is 4096. Meaningless otherwise."""
+    vocabulary_size: int | None = Field(None, ge=260)
+    """Size of a trained BPE vocabulary: 256 bytes, the merges, and the reserved tokens `<start>`,
+    `<delimiter>` and `<end>`. Null is 4096. Meaningless otherwise."""
+    end_documents: bool = True
+    """Whether `<end>` follows each document (a file, or a row of a table), where the tokeniser
+    has that token: false for a corpus whose rows are lines. Meaningless for bytes and
+    characters."""
     validation_fraction: float = Field(0.1, gt=0, lt=1)
     """Share of the text, at its end, that is held out. A hub data set with a validation split
     uses that split instead."""

@@ -9,6 +9,7 @@ other's slots only when they ask for more than their own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,14 @@ def probe_batch(store: TokenStore, *, context_length: int, tokens: int) -> torch
     own = slots[slots % PROBE_PERIOD == PROBE_PERIOD - 1]
     offsets = _choose(own, slots, tokens // context_length) * (context_length + 1)
     return _windows(store.validation, offsets, context_length)
+
+
+def bytes_per_token(store: TokenStore, batches_BT: Iterable[torch.Tensor]) -> float | None:
+    """Mean UTF-8 bytes of the tokens that (B, T+1) batches predict; None where it is not known."""
+    if store.token_bytes is None:
+        return None
+    targets = np.concatenate([batch[:, 1:].flatten().cpu().numpy() for batch in batches_BT])
+    return float(store.token_bytes[targets].mean())
 
 
 def _slots(store: TokenStore, context_length: int) -> Offsets:

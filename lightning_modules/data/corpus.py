@@ -8,6 +8,9 @@ from typing import Any, NamedTuple, Protocol
 
 from studies.errors import AblationError, Problem, close_matches
 
+DOCUMENT_END = ""
+"""The piece of a text that ends a document."""
+
 
 class DataError(AblationError):
     """Data that cannot be used as the study asks."""
@@ -18,7 +21,10 @@ class DataError(AblationError):
 
 
 class CorpusText(NamedTuple):
-    """The text of a corpus as pieces of any length; a text is the concatenation of its pieces."""
+    """The text of a corpus as pieces of any length; a text is the concatenation of its pieces.
+
+    An empty piece ends a document.
+    """
 
     text: Iterable[str]
     """All text, of which the end is held out, or the training text if `validation` is given."""
@@ -37,20 +43,20 @@ class Corpus(Protocol):
 
 
 def join_documents(documents: Iterable[Iterable[str]]) -> Iterator[str]:
-    """One text out of many documents, each given in pieces.
+    """One text out of many documents, each given in pieces; an empty piece ends each of them.
 
     A newline stands between two documents unless the first one ends with a newline already, so
     that lines stay lines and a lone document stays exactly what it is.
     """
-    line_is_open = False
+    last: str | None = None
     for document in documents:
-        if line_is_open:
-            yield "\n"
+        if last is not None:
+            yield from (DOCUMENT_END,) if last.endswith("\n") else ("\n", DOCUMENT_END)
         last = ""
-        for piece in document:
+        for piece in filter(None, document):
             yield piece
-            last = piece or last
-        line_is_open = not last.endswith("\n")
+            last = piece
+    yield DOCUMENT_END
 
 
 def text_rows(dataset: Any, column: str, corpus: str) -> Iterator[str]:

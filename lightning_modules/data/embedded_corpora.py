@@ -46,7 +46,7 @@ class PythonDocs:
             raise _absent("python-docs", "pydoc_data") from None
         sections = (part for topic in _distinct(topics) for part in HEADING.split(topic))
         ordered = sorted((section.strip("\n") for section in sections), key=_by_digest)
-        return CorpusText(f"{section}\n\n" for section in ordered)
+        return CorpusText(join_documents((f"{section}\n\n",) for section in ordered))
 
 
 class PythonStdlib:

@@ -28,11 +28,12 @@ from lightning_modules.data.corpora import open_corpus
 from lightning_modules.data.corpus import Corpus, DataError
 from lightning_modules.data.text_splits import Splits, write_splits
 from lightning_modules.data.tokenizers import TokenIds, make_tokenizer, tokenizer_identity
+from studies.content import content_digest
 from studies.run_spec import digest
 from studies.schema import DataConfig
 from studies.values import Scalar
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 """Raise it when the same text and settings would give another store than before."""
 
 TokenMap = np.memmap[Any, np.dtype[np.unsignedinteger[Any]]]
@@ -60,6 +61,10 @@ class TokenStore:
     """Of the held-out tokens."""
     train_entropy: float
     """Of the training tokens' frequencies, nats per token: the least loss without any context."""
+    token_bytes: NDArray[np.int64] | None
+    """UTF-8 bytes that each token of the vocabulary stands for; None where that is not fixed."""
+    tokenizer_digest: str
+    """Of `tokenizer.json`."""
 
     def describe(self) -> dict[str, Scalar]:
         """What the data was, as tags of a run."""
@@ -69,6 +74,7 @@ class TokenStore:
             "vocabulary_size": self.vocabulary_size,
             "train_tokens": len(self.train),
             "validation_tokens": len(self.validation),
+            "tokenizer_digest": self.tokenizer_digest,
             "data_digest": self.digest,
             "train_digest": self.train_digest,
             "validation_digest": self.validation_digest,
@@ -138,6 +144,8 @@ def _load(data: DataConfig, cache: Path, content: str) -> TokenStore | None:
         train_digest=facts["train"]["sha256"][:16],
         validation_digest=facts["validation"]["sha256"][:16],
         train_entropy=facts["train"]["entropy"],
+        token_bytes=None if facts["token_bytes"] is None else np.array(facts["token_bytes"]),
+        tokenizer_digest=facts["tokenizer_digest"],
     )
 
 
@@ -159,8 +167,8 @@ def _build(data: DataConfig, corpus: Corpus, cache: Path, key: str) -> str:
             {
                 "store_version": STORE_VERSION,
                 "tokenizer": tokenizer_identity(data),
-                "train": splits.train.sha256,
-                "validation": splits.validation.sha256,
+                "train": splits.train.digest(),
+                "validation": splits.validation.digest(),
             }
         )
         # Two sources may have one content: a copied file, a touched one.
@@ -180,6 +188,7 @@ def _write_store(data: DataConfig, splits: Splits, directory: Path) -> Path:
         "store_version": STORE_VERSION,
         "vocabulary_size": tokenizer.vocabulary_size,
         "dtype": dtype.str,
+        "token_bytes": None if (lengths := tokenizer.token_bytes()) is None else lengths.tolist(),
     }
     for split, text in zip(("train", "validation"), splits, strict=True):
         facts[split] = _write_tokens(
@@ -196,6 +205,7 @@ def _write_store(data: DataConfig, splits: Splits, directory: Path) -> Path:
                 remedy="use a tokeniser that was trained on such text, or bytes",
             )
     tokenizer.save(directory / "tokenizer.json")
+    facts["tokenizer_digest"] = content_digest(directory / "tokenizer.json")
     (directory / "store.json").write_text(json.dumps(facts, indent=2) + "\n")
     return directory
 

@@ -7,8 +7,9 @@ decodes what was encoded here.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_modules.data.corpus import DataError
+from lightning_modules.data.corpus import DOCUMENT_END, DataError
 from lightning_modules.data.text_splits import Splits
 from studies.errors import close_matches
 from studies.registry import Registry
@@ -32,13 +33,24 @@ BATCH_PIECES = 16
 PIECE_CHARACTERS = 1 << 15
 
 
+START, DELIMITER, END = "<start>", "<delimiter>", "<end>"
+SPECIAL_TOKENS = (START, DELIMITER, END)
+"""Reserved in a vocabulary that is trained here, as its last tokens: no text encodes to them.
+
+The first two frame the inputs of a task. Source: Radford et al. 2018, section 3.3.
+"""
+
+
 class Tokenizer(Protocol):
     """Text to token ids below `vocabulary_size`."""
 
     vocabulary_size: int
 
     def encode(self, pieces: Iterable[str]) -> Iterator[TokenIds]:
-        """The ids of a text that is given in pieces, in pieces."""
+        """The ids of a text that is given in pieces, in pieces; an empty one ends a document."""
+
+    def token_bytes(self) -> NDArray[np.int64] | None:
+        """UTF-8 bytes that each token stands for; None where that is not the same everywhere."""
 
     def save(self, path: Path) -> None:
         """Writes a `tokenizer.json`."""
@@ -53,6 +65,10 @@ class BytesTokenizer:
         """As `Tokenizer.encode`."""
         for piece in pieces:
             yield np.frombuffer(piece.encode(), np.uint8)
+
+    def token_bytes(self) -> NDArray[np.int64]:
+        """As `Tokenizer.token_bytes`."""
+        return np.ones(self.vocabulary_size, np.int64)
 
     def save(self, path: Path) -> None:
         """As `Tokenizer.save`."""
@@ -73,6 +89,10 @@ class CharactersTokenizer:
             code_points = np.frombuffer(piece.encode("utf-32-le"), "<u4")
             yield np.searchsorted(self._code_points, code_points).astype(np.uint32)
 
+    def token_bytes(self) -> NDArray[np.int64]:
+        """As `Tokenizer.token_bytes`."""
+        return np.array([len(character.encode()) for character in self._alphabet])
+
     def save(self, path: Path) -> None:
         """As `Tokenizer.save`."""
         _save_alphabet({c: i for i, c in enumerate(self._alphabet)}, path, is_bytes=False)
@@ -81,22 +101,48 @@ class CharactersTokenizer:
 class SubwordTokenizer:
     """A tokeniser of the `tokenizers` library, without the tokens it may add around a text."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, ends_documents: bool = True) -> None:
+        """Documents end with `END` if that is wanted, and a token of the vocabulary."""
         backend.no_truncation()
         backend.no_padding()
+        end = backend.token_to_id(END)
+        if end is not None:  # a text that holds our names is a text
+            backend.encode_special_tokens = True
         self._backend = backend
+        self._end = [end] if ends_documents and end is not None else []
+        self.end: int | None = end
+        """The token `END`, where there is one."""
+        self.splits_words = backend.pre_tokenizer is not None
         self.vocabulary_size = max(backend.get_vocab().values(), default=-1) + 1
 
     def encode(self, pieces: Iterable[str]) -> Iterator[TokenIds]:
         """As `Tokenizer.encode`.
 
         The text is cut before white space, where byte-level BPE cuts it anyway: the ids are those
-        of the whole text.
+        of the whole text. Where a token ends documents, the next one starts afresh.
         """
-        texts = cut_before_spaces(pieces)
+        texts = cut_before_spaces(pieces if self._end else filter(None, pieces))
         while batch := list(islice(texts, BATCH_PIECES)):
             encodings = self._backend.encode_batch_fast(batch, add_special_tokens=False)
-            yield np.fromiter(chain.from_iterable(e.ids for e in encodings), np.uint32)
+            ids = (e.ids if text else self._end for text, e in zip(batch, encodings, strict=True))
+            yield np.fromiter(chain.from_iterable(ids), np.uint32)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens; those that are no text by their names."""
+        text: str = self._backend.decode(ids, skip_special_tokens=False)
+        return text
+
+    def token_bytes(self) -> NDArray[np.int64] | None:
+        """As `Tokenizer.token_bytes`: known of byte-level tokens, whose characters are bytes."""
+        facts = json.loads(self._backend.to_str())
+        if (facts["decoder"] or {}).get("type") != "ByteLevel" or facts["normalizer"]:
+            return None
+        lengths = np.zeros(self.vocabulary_size, np.int64)
+        for token, number in self._backend.get_vocab(with_added_tokens=False).items():
+            lengths[number] = len(token)
+        for added in facts["added_tokens"]:
+            lengths[added["id"]] = 0 if added["special"] else len(added["content"].encode())
+        return lengths
 
     def save(self, path: Path) -> None:
         """As `Tokenizer.save`."""
@@ -124,12 +170,14 @@ def _bpe(data: DataConfig, splits: Splits) -> Tokenizer:
     backend = Backend(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
+    size = data.vocabulary_size or DEFAULT_BPE_VOCABULARY_SIZE
     trainer = trainers.BpeTrainer(
-        vocab_size=data.vocabulary_size or DEFAULT_BPE_VOCABULARY_SIZE,
+        vocab_size=size - len(SPECIAL_TOKENS),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     backend.train_from_iterator(cut_before_spaces(splits.train.pieces()), trainer)
+    backend.add_special_tokens(list(SPECIAL_TOKENS))
     reached = backend.get_vocab_size()
     if data.vocabulary_size is not None and reached < data.vocabulary_size:
         raise DataError(
@@ -138,7 +186,7 @@ def _bpe(data: DataConfig, splits: Splits) -> Tokenizer:
             allowed=f"at most {reached}: there the training text has no more pairs to merge",
             remedy="lower it, leave it out, or use a longer text",
         )
-    return SubwordTokenizer(backend)
+    return SubwordTokenizer(backend, ends_documents=data.end_documents)
 
 
 TOKENIZERS: Registry[Callable[[DataConfig, Splits], Tokenizer]] = Registry(
@@ -151,7 +199,7 @@ def make_tokenizer(data: DataConfig, splits: Splits) -> Tokenizer:
     """The tokeniser of a study, trained where it is one that is trained."""
     if data.tokenizer in TOKENIZERS:
         return TOKENIZERS[data.tokenizer](data, splits)
-    return SubwordTokenizer(_load(_saved_file(data)))
+    return load_tokenizer(_saved_file(data), ends_documents=data.end_documents)
 
 
 def tokenizer_identity(data: DataConfig) -> dict[str, str | int | None]:
@@ -162,19 +210,25 @@ def tokenizer_identity(data: DataConfig) -> dict[str, str | int | None]:
     """
     if data.tokenizer == "bpe":
         # Null is not the same as its value: only a size that was asked for must be reached.
-        return {"name": "bpe", "size": data.vocabulary_size}
-    if data.tokenizer in TOKENIZERS:
+        identity = {"name": "bpe", "size": data.vocabulary_size}
+    elif data.tokenizer in TOKENIZERS:
         return {"name": data.tokenizer}
-    return {"file_sha256": hashlib.sha256(_saved_file(data).read_bytes()).hexdigest()}
+    else:
+        identity = {"file_sha256": hashlib.sha256(_saved_file(data).read_bytes()).hexdigest()}
+    return {**identity, "ends_documents": data.end_documents}
 
 
 def cut_before_spaces(pieces: Iterable[str], size: int = PIECE_CHARACTERS) -> Iterator[str]:
     """The same text in pieces of about `size` characters.
 
-    A cut has white space after it and something else before it.
+    A cut has white space after it and something else before it, or is where a document ends: there
+    stands an empty piece, as in what was given.
     """
     rest = ""
     for piece in pieces:
+        if piece == DOCUMENT_END:
+            yield from (rest, DOCUMENT_END) if rest else (DOCUMENT_END,)
+            rest = ""
         rest += piece
         start = 0
         while len(rest) - start > size:
@@ -224,11 +278,16 @@ def _saved_file(data: DataConfig) -> Path:
     )
 
 
-def _load(path: Path) -> Backend:
+def load_tokenizer(path: Path, *, ends_documents: bool = True) -> SubwordTokenizer:
+    """A tokeniser that was saved as a `tokenizer.json`.
+
+    Raises:
+        DataError: the file is no such thing.
+    """
     from tokenizers import Tokenizer as Backend
 
     try:
-        return Backend.from_file(str(path))
+        return SubwordTokenizer(Backend.from_file(str(path)), ends_documents=ends_documents)
     except Exception as error:  # the library raises nothing more special
         raise DataError(
             "data.tokenizer",

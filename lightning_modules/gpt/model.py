@@ -20,6 +20,7 @@ from lightning_modules.gpt.norms import build_norm
 from lightning_modules.gpt.placements import PLACEMENTS
 from lightning_modules.gpt.positions import POSITIONS
 from lightning_modules.gpt.roles import Role, constant_role
+from lightning_modules.gpt.streaming import Counting
 from studies import vocabulary
 from studies.errors import AblationError
 from studies.estimates import scales_embedding
@@ -62,7 +63,7 @@ class EmbeddingScale(nn.Module):
         return x_BTD * self.scale
 
 
-class GPT(nn.Module):
+class GPT(Counting):
     """Maps tokens (B, T) to logits (B, T, V), initialised from a seed."""
 
     module_roles: ClassVar[Mapping[str, str]] = {
@@ -100,9 +101,11 @@ class GPT(nn.Module):
         Raises:
             AblationError: the sequence is longer than the context.
         """
-        if tokens_BT.shape[1] > self.config.context_length:
+        time = tokens_BT.shape[1]
+        length = self.advance(time) + time
+        if length > self.config.context_length:
             raise AblationError(
-                f"{tokens_BT.shape[1]} tokens do not fit model.context_length = "
+                f"{length} tokens do not fit model.context_length = "
                 f"{self.config.context_length}: shorten the sequence or raise context_length"
             )
         x_BTD = self.embedding_scale(self.position_embedding(self.token_embedding(tokens_BT)))

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_modules.gpt.roles import Role, constant_role
+from lightning_modules.gpt.streaming import Counting, Streamed
 from lightning_modules.synchronisation import synchronised_batch_norm
 from studies.registry import Registry
 from studies.schema import ModelConfig
@@ -150,7 +152,7 @@ class BatchNorm(NormOverBatch):
         return y_ND.view_as(x_BTD)
 
 
-class BatchPositionNorm(NormOverBatch):
+class BatchPositionNorm(NormOverBatch, Counting):
     """Statistics per channel and position over the batch; the running ones at evaluation.
 
     No position sees another one, so it is causal in training too. It needs two sequences per
@@ -165,11 +167,12 @@ class BatchPositionNorm(NormOverBatch):
         x_BN = x_BTD.flatten(1)
         if self.training and self.synchronised:
             return self._apply_gain(self._over_ranks(x_BN).view_as(x_BTD))
-        size = x_BN.shape[1]
+        start = self.width * self.advance(x_BTD.shape[1])
+        end = start + x_BN.shape[1]
         y_BN = F.batch_norm(
             x_BN,
-            self.running_mean[:size],
-            self.running_var[:size],
+            self.running_mean[start:end],
+            self.running_var[start:end],
             training=self.training,
             momentum=self.momentum,
             eps=self.eps,
@@ -177,7 +180,24 @@ class BatchPositionNorm(NormOverBatch):
         return self._apply_gain(y_BN.view_as(x_BTD))
 
 
-class InstanceNorm(Norm):
+class Moments(NamedTuple):
+    """What the tokens so far came to, each (B, 1, D): distances are from the first one."""
+
+    tokens: int
+    first_B1D: Tensor
+    sum_B1D: Tensor
+    """Of distances."""
+    squares_B1D: Tensor
+    """Of deviations from the mean."""
+
+    @classmethod
+    def before(cls, x_BTD: Tensor) -> Moments:
+        """Those of no token, where the first one is about to come."""
+        nothing = torch.zeros_like(x_BTD[:, :1])
+        return cls(0, x_BTD[:, :1].detach(), nothing, nothing)
+
+
+class InstanceNorm(Norm, Streamed[Moments | tuple[()]]):
     """Instance norm made causal: per channel, mean and variance of the tokens so far.
 
     The first token has no variance and becomes 0 (the bias, with one). Statistics over the whole
@@ -191,17 +211,27 @@ class InstanceNorm(Norm):
         squared deviations grows by d² (n - 1) / n: a sum of non-negative terms, free of the
         cancellation in mean(x²) - mean(x)².
         """
-        dtype = torch.promote_types(x_BTD.dtype, torch.float32)
-        n_T1 = torch.arange(1, x_BTD.shape[1] + 1, device=x_BTD.device, dtype=dtype).unsqueeze(-1)
+        x_BTD, given = x_BTD.to(torch.promote_types(x_BTD.dtype, torch.float32)), x_BTD.dtype
+        past = self.past or Moments.before(x_BTD)
+        n_T1 = past.tokens + torch.arange(
+            1, x_BTD.shape[1] + 1, device=x_BTD.device, dtype=x_BTD.dtype
+        ).unsqueeze(-1)
         # Shifting by the first token changes nothing but rounding, gradients included.
-        y_BTD = x_BTD.to(dtype) - x_BTD[:, :1].detach()
-        mean_BTD = y_BTD.cumsum(1) / n_T1
-        mean_before_BTD = F.pad(mean_BTD[:, :-1], (0, 0, 1, 0))
+        y_BTD = x_BTD - past.first_B1D
+        sum_BTD = past.sum_B1D + y_BTD.cumsum(1)
+        mean_before_BTD = torch.cat((past.sum_B1D, sum_BTD[:, :-1]), 1) / (n_T1 - 1).clamp(min=1)
         distance_BTD = y_BTD - mean_before_BTD
         centred_BTD = distance_BTD * ((n_T1 - 1) / n_T1)
-        variance_BTD = (distance_BTD * centred_BTD).cumsum(1) / n_T1
-        normalised_BTD = centred_BTD * torch.rsqrt(variance_BTD + self.eps)
-        return self._apply_gain(normalised_BTD.to(x_BTD.dtype))
+        squares_BTD = past.squares_B1D + (distance_BTD * centred_BTD).cumsum(1)
+        if self.past is not None:
+            tokens = past.tokens + x_BTD.shape[1]
+            self.past = Moments(tokens, past.first_B1D, sum_BTD[:, -1:], squares_BTD[:, -1:])
+        normalised_BTD = centred_BTD * torch.rsqrt(squares_BTD / n_T1 + self.eps)
+        return self._apply_gain(normalised_BTD.to(given))
+
+    def nothing_yet(self) -> Moments | tuple[()]:
+        """No moments, before the first token says where they are counted from."""
+        return ()
 
 
 class DyT(Norm):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.gpt.layers import Embedding
+from lightning_modules.gpt.streaming import Counting
 from studies.registry import Registry
 from studies.schema import ModelConfig
 
@@ -19,7 +20,7 @@ ROPE_BASE = 10_000.0
 """Longest wavelength over 2 pi, in tokens. Source: Su et al. 2021, section 3.4.3."""
 
 
-class LearnedPositions(Embedding):
+class LearnedPositions(Embedding, Counting):
     """Adds a learnt vector per position. Source: Radford et al. 2018."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -27,7 +28,9 @@ class LearnedPositions(Embedding):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """The embedding with positions."""
-        return x_BTD + self.weight[: x_BTD.shape[1]]
+        time = x_BTD.shape[1]
+        start = self.advance(time)
+        return x_BTD + self.weight[start : start + time]
 
 
 class Rotary(nn.Module):
@@ -48,16 +51,28 @@ class Rotary(nn.Module):
         self.register_buffer("cos_TK", angle_TK.cos().to(torch.get_default_dtype()), False)
         self.register_buffer("sin_TK", angle_TK.sin().to(torch.get_default_dtype()), False)
 
-    def forward(self, x_BHTK: Tensor) -> Tensor:
-        """The rotated queries or keys."""
-        time = x_BHTK.shape[-2]
+    def forward(self, x_BHTK: Tensor, start: int = 0) -> Tensor:
+        """The rotated queries or keys, of which the first is at position `start`."""
+        end = start + x_BHTK.shape[-2]
         first_C, second_C = x_BHTK.chunk(2, dim=-1)
         turned_BHTK = torch.cat((-second_C, first_C), dim=-1)
-        return x_BHTK * self.cos_TK[:time] + turned_BHTK * self.sin_TK[:time]
+        return x_BHTK * self.cos_TK[start:end] + turned_BHTK * self.sin_TK[start:end]
+
+
+class NoRotation(nn.Module):
+    """Leaves queries and keys as they are."""
+
+    def forward(self, x_BHTK: Tensor, start: int = 0) -> Tensor:
+        """The queries or keys."""
+        return x_BHTK
 
 
 def _identity(config: ModelConfig) -> nn.Module:
     return nn.Identity()
+
+
+def _no_rotation(config: ModelConfig) -> nn.Module:
+    return NoRotation()
 
 
 @dataclass(frozen=True)
@@ -66,8 +81,8 @@ class Position:
 
     embedding: Callable[[ModelConfig], nn.Module] = _identity
     """Builder of a map of the embedding (B, T, D)."""
-    rotation: Callable[[ModelConfig], nn.Module] = _identity
-    """Builder of a map of queries and of keys (B, H, T, K)."""
+    rotation: Callable[[ModelConfig], nn.Module] = _no_rotation
+    """Builder of a map of queries and of keys (B, H, T, K), and of the first one's position."""
 
 
 POSITIONS: Registry[Position] = Registry(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lightning_modules.data import text_splits
-from lightning_modules.data.corpus import CorpusText, DataError
+from lightning_modules.data.corpus import CorpusText, DataError, join_documents
 from lightning_modules.data.text_splits import TextFile, write_splits
 from studies.schema import DataConfig
 
@@ -30,6 +30,25 @@ def test_the_cut_counts_characters_and_loses_none(
 def test_a_validation_split_of_its_own_is_kept(tmp_path: Path) -> None:
     splits = write_splits(CorpusText(["ab", "c"], ["d"]), DataConfig(), tmp_path)
     assert [text_of(split) for split in splits] == ["abc", "d"]
+
+
+@pytest.mark.parametrize("piece_characters", [2, 1 << 20])
+def test_documents_end_where_they_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece_characters: int
+) -> None:
+    monkeypatch.setattr(text_splits, "PIECE_CHARACTERS", piece_characters)
+    documents = CorpusText(join_documents([["αβγ"], [], ["δ\n"], ["e", "fghij"], ["kl"]]))
+    splits = write_splits(documents, DataConfig(validation_fraction=0.5), tmp_path)
+    marked = ["".join(piece or "|" for piece in split.pieces()) for split in splits]
+    assert marked == ["αβγ\n|\n|δ\n|e", "fghij\n|kl|"]
+
+
+def test_the_digest_tells_documents_apart(tmp_path: Path) -> None:
+    one, two = (
+        write_splits(CorpusText(pieces, ["v"]), DataConfig(), tmp_path).train.digest()
+        for pieces in (["ab", ""], ["a", "", "b", ""])
+    )
+    assert one != two
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from lightning_modules.data.corpus import CorpusText, DataError
 from lightning_modules.data.embedded_corpora import PythonDocs
 from lightning_modules.data.text_splits import Splits, write_splits
 from lightning_modules.data.tokenizers import (
+    SPECIAL_TOKENS,
     TOKENIZERS,
     SubwordTokenizer,
     cut_before_spaces,
@@ -55,7 +56,61 @@ def test_ids_do_not_depend_on_how_the_text_is_given(splits: Splits, name: str) -
     text = "".join(splits.validation.pieces())
     whole = encode(tokenizer, text)
     assert encode(tokenizer, *text) == whole
-    assert encode(tokenizer, text[:1001], "", text[1001:]) == whole
+    assert encode(tokenizer, text[:1001], text[1001:]) == whole
+
+
+def reserved(tokenizer: SubwordTokenizer) -> list[int]:
+    return [tokenizer._backend.token_to_id(token) for token in SPECIAL_TOKENS]
+
+
+def test_bpe_reserves_the_last_tokens_and_no_text_encodes_to_them(
+    tmp_path: Path, splits: Splits
+) -> None:
+    tokenizer = make_tokenizer(DataConfig(tokenizer="bpe", vocabulary_size=600), splits)
+    assert isinstance(tokenizer, SubwordTokenizer)
+    assert reserved(tokenizer) == [597, 598, 599]
+    tokenizer.save(tmp_path / "t.json")
+    saved = make_tokenizer(DataConfig(tokenizer=str(tmp_path / "t.json")), splits)
+    assert isinstance(saved, SubwordTokenizer)
+    text = "write <end> or <start>, or <delimiter>"
+    for either in (tokenizer, saved):
+        ids = encode(either, text)
+        assert max(ids) < 597
+        assert either._backend.decode(ids) == text
+        assert either.vocabulary_size == 600
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_document_ends_with_a_token_where_there_is_one(splits: Splits, name: str) -> None:
+    text = ["the first", " of two\n", "", "the second", ""]
+    plain = encode(make_tokenizer(DataConfig(tokenizer=name, end_documents=False), splits), *text)
+    tokenizer = make_tokenizer(DataConfig(tokenizer=name), splits)
+    if not isinstance(tokenizer, SubwordTokenizer):
+        assert encode(tokenizer, *text) == plain
+        return
+    end = reserved(tokenizer)[-1]
+    first, second = (encode(tokenizer, *part) for part in (text[:2], text[3:4]))
+    assert encode(tokenizer, *text) == [*first, end, *second, end]
+    assert end not in plain
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_tokens_stand_for_the_bytes_of_the_text(splits: Splits, name: str) -> None:
+    tokenizer = make_tokenizer(DataConfig(tokenizer=name), splits)
+    lengths = tokenizer.token_bytes()
+    assert lengths is not None
+    assert len(lengths) == tokenizer.vocabulary_size
+    for split in splits:
+        text = "".join(split.pieces())
+        assert lengths[encode(tokenizer, text)].sum() == len(text.encode())
+    if isinstance(tokenizer, SubwordTokenizer):
+        assert not lengths[reserved(tokenizer)].any()
+
+
+def test_bytes_of_a_token_that_is_a_word_are_not_known(tmp_path: Path, splits: Splits) -> None:
+    hf.Tokenizer(hf.models.WordLevel({"[UNK]": 0, "a": 1}, "[UNK]")).save(str(tmp_path / "t.json"))
+    tokenizer = make_tokenizer(DataConfig(tokenizer=str(tmp_path / "t.json")), splits)
+    assert tokenizer.token_bytes() is None
 
 
 def test_bytes_are_bytes(splits: Splits) -> None:
@@ -90,7 +145,7 @@ def test_bpe_trains_the_same_twice(splits: Splits, tmp_path: Path) -> None:
 
 def test_a_bpe_size_that_the_text_cannot_give_is_an_error(tmp_path: Path) -> None:
     splits = write_splits(CorpusText(["aaaa " * 20]), DataConfig(), tmp_path)
-    with pytest.raises(DataError, match="at most 25") as error:
+    with pytest.raises(DataError, match="at most 26") as error:
         make_tokenizer(DataConfig(tokenizer="bpe", vocabulary_size=5000), splits)
     assert error.value.problem.key == "data.vocabulary_size"
     assert make_tokenizer(DataConfig(tokenizer="bpe"), splits).vocabulary_size < 270
@@ -147,7 +202,8 @@ def test_the_identity_of_a_saved_tokenizer_is_its_content(tmp_path: Path) -> Non
     path = tmp_path / "t.json"
     path.write_text("{}")
     identity = tokenizer_identity(DataConfig(tokenizer=str(path)))
-    assert identity == {"file_sha256": hashlib.sha256(b"{}").hexdigest()}
+    digest = hashlib.sha256(b"{}").hexdigest()
+    assert identity == {"file_sha256": digest, "ends_documents": True}
     identities = [tokenizer_identity(DataConfig(tokenizer=name)) for name in TOKENIZERS]
     assert len({str(i) for i in identities}) == len(TOKENIZERS)
 

@@ -92,6 +92,11 @@ SAME = [
         {"data.tokenizer": "bytes", "data.vocabulary_size": 300},
         {"data.tokenizer": "bytes", "data.vocabulary_size": 400},
     ),
+    (
+        "bytes and characters have no token that ends a document",
+        {"data.tokenizer": "bytes", "data.end_documents": False},
+        {"data.tokenizer": "bytes", "data.end_documents": True},
+    ),
 ]
 
 DIFFERENT = [

@@ -21,7 +21,7 @@ from studies.records import Outcome
 
 TEXT_KEYS = ("data.corpus", "data.corpus_digest", "data.subset", "data.revision",
              "data.text_column", "data.tokenizer", "data.tokenizer_digest",
-             "data.vocabulary_size")  # fmt: skip
+             "data.vocabulary_size", "data.end_documents")  # fmt: skip
 """What the text of a run is."""
 SIZE_KEYS = (
     "model.n_layers", "model.n_heads", "model.d_model", "model.d_ff", "model.context_length",
