@@ -11,11 +11,11 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablations.claims import Claim, Failure
 from ablations.ended_runs import finish, ledger_value, new_record, spent_s
 from ablations.failure_kinds import failure_of
-from ablations.files import replacing
 from ablations.ledger import Ledger
 from ablations.metrics_file import MetricsFile
 from ablations.pruning import run_pruning
@@ -24,9 +24,13 @@ from ablations.redaction import redacted
 from ablations.run_directory import AttemptDirectory, RunDirectory, StudyDirectory
 from ablations.stall_alarm import StallAlarm
 from lightning_modules.checkpoints import Checkpoint, newest_checkpoint
+from studies.files import replacing
 from studies.metrics import TRAINING_MINUTES
 from studies.plan import Plan, PlannedRun
 from studies.records import Outcome, RunRecord
+
+if TYPE_CHECKING:
+    from lightning_modules.keepsakes import Keepsakes
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +119,7 @@ class Attempt:
             sink=_ProgressSink(metrics, self.claim, self._alarm),
             should_stop=self._must_stop,
             should_prune=pruning.should_prune if pruning else go_on,
+            keepsakes=self._keepsakes(),
         )
         metrics.close()
         if pruning:
@@ -126,9 +131,19 @@ class Attempt:
                 "facts": result.facts,
                 "definitions": result.definitions,
                 "digests": result.digests,
+                "samples": result.samples,
                 "wall_time_s": round(time.monotonic() - started, 3),
             }
         )
+
+    def _keepsakes(self) -> Keepsakes:
+        """A run of a search is compared with nothing, and leaves numbers alone."""
+        from lightning_modules.keepsakes import Keepsakes
+
+        study = self._plan.study
+        if self.planned.stage != "report":
+            return Keepsakes()
+        return Keepsakes(weights=study.execution.keep_weights, samples=study.samples)
 
     def _must_stop(self) -> bool:
         """Asked after every optimiser step."""

@@ -41,6 +41,8 @@ def finish(run: RunDirectory, record: RunRecord) -> bool:
         for attempt in run.attempts():
             if attempt.number <= record.attempt:
                 attempt.remove_checkpoints()
+            if attempt.number < record.attempt:
+                attempt.remove_weights()
     published = run.record()
     if published is not None and published.attempt > record.attempt:
         return False

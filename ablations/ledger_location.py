@@ -16,7 +16,6 @@ from typing import ParamSpec, TypeVar
 import filelock
 from pydantic import ValidationError
 
-from ablations.files import write_atomically
 from ablations.ledger import Ledger
 from ablations.redaction import redacted
 from ablations.run_directory import StudyDirectory
@@ -31,6 +30,7 @@ from ablations.storages.patience import (
 from ablations.storages.sqlite import sqlite_url
 from ablations.storages.urls import EXAMPLES, kind_of, refuse_password, without_password
 from studies.errors import AblationError
+from studies.files import write_atomically
 from studies.section import Section
 
 P = ParamSpec("P")

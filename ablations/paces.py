@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ablations.files import write_atomically
 from ablations.machine import Machine
 from ablations.rehearsal import THREADS, Rehearsed, rehearse, rehearse_side_by_side
+from studies.files import write_atomically
 from studies.pace import Pace
 from studies.run_spec import RunSpec, digest
 from studies.schema import ExecutionConfig

@@ -85,6 +85,7 @@ def preflight(plan: Plan, cache: Path, on_step: Callable[[str], None]) -> Prefli
     """
     from lightning_modules.checks import check_batches, check_variant
     from lightning_modules.data.token_store import build_token_store
+    from lightning_modules.keepsakes import study_prompts
 
     _refuse_idle_keys(plan)
     stores: dict[str, TokenStore] = {}
@@ -96,6 +97,7 @@ def preflight(plan: Plan, cache: Path, on_step: Callable[[str], None]) -> Prefli
             on_step(f"data: {spec.data.corpus} as {spec.data.tokenizer}")
             stores[key] = build_token_store(spec.data, cache)
         check_batches(spec, stores[key])
+        study_prompts(spec, stores[key], plan.study.samples)
         on_step(f"pre-flight {number}/{len(plan.cells)}: {cell.variant}")
         checks[cell.variant] = check_variant(spec, vocabulary_size=stores[key].vocabulary_size)
     data: list[dict[str, object]] = [dict(store.describe()) for store in stores.values()]

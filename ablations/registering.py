@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import filelock
 from pydantic import ValidationError
 
-from ablations.files import write_atomically
 from ablations.provenance import git_state
 from ablations.run_directory import StudyDirectory
 from studies.errors import AblationError
+from studies.files import write_atomically
 from studies.plan import Plan
 from studies.registration import Registration, changes_since, register
 

@@ -8,7 +8,8 @@
                fleet.json           who works on it, where a scheduler places workers
                runs/<run key>/record.json, history.parquet, spec.json
                               attempt-<n>/metrics.jsonl, definitions.json, record.json,
-                                          error.txt, step-<n>.ckpt
+                                          error.txt, step-<n>.ckpt, weights.safetensors,
+                                          tokenizer.json
                report/
 <home>/joined/<study>+<study>/       the report of several studies
 """
@@ -21,10 +22,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from ablations.files import replacing, write_atomically
 from ablations.metrics_file import MetricRow, MetricsTail, metrics_line
-from lightning_modules.checkpoints import list_checkpoints
+from lightning_modules.checkpoints import TOKENIZER, WEIGHTS, list_checkpoints
 from studies.errors import AblationError
+from studies.files import replacing, write_atomically
 from studies.metrics import Metric
 from studies.plan import Plan
 from studies.records import RunRecord
@@ -154,6 +155,10 @@ class RunDirectory:
         """The published record, if the run has ended."""
         return _read_record(self.record_path)
 
+    def spec(self) -> RunSpec:
+        """What was run."""
+        return RunSpec.model_validate_json(self.spec_path.read_text(encoding="utf-8"))
+
 
 class AttemptDirectory:
     """The folder of one attempt, written by one worker alone."""
@@ -198,6 +203,16 @@ class AttemptDirectory:
         """Free the space of an attempt whose run has ended."""
         for checkpoint in list_checkpoints(self.path):
             checkpoint.path.unlink(missing_ok=True)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the weights of a completed run were kept."""
+        return (self.path / WEIGHTS).is_file()
+
+    def remove_weights(self) -> None:
+        """Free the space of an attempt that is not its run's end."""
+        for name in (WEIGHTS, TOKENIZER):
+            (self.path / name).unlink(missing_ok=True)
 
     def start(self) -> None:
         """Make the folder, with no rows in it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ablations.files import write_atomically
 from ablations.run_directory import StudyDirectory
+from studies.files import write_atomically
 from studies.section import Section
 
 

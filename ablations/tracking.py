@@ -6,9 +6,10 @@ nothing new: its timestamp is the start of its run plus its step.
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ BATCH_METRICS = 1000
 
 KIND, PARENT, NAME = "kind", "mlflow.parentRunId", "mlflow.runName"
 NOTE = "mlflow.note.content"
+TABLES = "mlflow.loggedArtifacts"
 EARLIER = "earlier_"
 """Starts the kind of a run or variant that an earlier plan of the study had."""
 
@@ -170,6 +172,12 @@ class Tracking:
         changed = [Metric(k, v, now_ms, 0) for k, v in values.items() if shown.get(k) != v]
         if changed:
             self.client.log_batch(run.info.run_id, metrics=changed)
+
+    def log_table(self, run: Run, name: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """Store a table, which the UI shows and compares over runs; again, it takes its place."""
+        table = {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
+        self.client.log_dict(run.info.run_id, table, name)
+        self.log(run, tags={TABLES: json.dumps([{"path": name, "type": "table"}])})
 
     def close_run(self, run: Run, status: str, duration_s: float) -> None:
         """Say that a run is over. The UI shows its duration: that of the training, not ours."""

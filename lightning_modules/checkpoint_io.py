@@ -11,6 +11,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from studies.errors import AblationError
+from studies.files import replacing
 from studies.records import MetricSink
 
 RUN_KEY = "run_key"
@@ -34,26 +35,22 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if not self._sink.keep():
             return
         target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         # Constructor arguments come from the run spec, and may not be loadable as plain values.
         checkpoint = {k: v for k, v in checkpoint.items() if not k.startswith("hparams")}
         checkpoint.pop("hyper_parameters", None)
         checkpoint[RUN_KEY] = self._run_key
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with replacing(target) as temporary, temporary.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, target)
         except (OSError, RuntimeError) as error:  # torch reports a short write as a RuntimeError
             warnings.warn(
                 f"checkpoint {target} could not be written ({error}); training goes on without it",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True

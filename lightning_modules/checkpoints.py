@@ -1,4 +1,4 @@
-"""Checkpoint files of a run: what they are called and which one is newest; torch is not needed."""
+"""Files of weights: what they are called, which checkpoint is newest; torch is not needed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 SUFFIX = ".ckpt"
+WEIGHTS = "weights.safetensors"
+"""File with the weights of a run that completed; a checkpoint has the optimiser's state as well."""
+TOKENIZER = "tokenizer.json"
+"""File with the tokeniser of a run, beside its weights."""
 _NAME = re.compile(r"step-(\d+)\.ckpt")
 
 

@@ -57,7 +57,8 @@ def generate(
     Raises:
         AblationError: a prompt is empty, or fills the context.
     """
-    _check(prompts, context_length)
+    for prompt in prompts:
+        check_prompt(prompt, context_length)
     ends = [min(len(p) + sampling.max_new_tokens, context_length) for p in prompts]
     generators = [
         torch.Generator().manual_seed(stream_seed(sampling.seed, "sample", number))
@@ -122,12 +123,16 @@ def _continuation(tokens: list[int], end: int | None) -> Continuation:
     return Continuation(tokens[:-1] if ended else tokens, ended)
 
 
-def _check(prompts: Sequence[Sequence[int]], context_length: int) -> None:
-    for prompt in prompts:
-        if not prompt:
-            raise AblationError("a prompt has no token: give a text to go on from")
-        if len(prompt) >= context_length:
-            raise AblationError(
-                f"a prompt of {len(prompt)} tokens leaves no room in a context of "
-                f"{context_length}: give at most {context_length - 1}"
-            )
+def check_prompt(prompt: Sequence[int], context_length: int) -> None:
+    """Refuse what a model cannot go on with.
+
+    Raises:
+        AblationError: the prompt is empty, or fills the context.
+    """
+    if not prompt:
+        raise AblationError("a prompt has no token: give a text to go on from")
+    if len(prompt) >= context_length:
+        raise AblationError(
+            f"a prompt of {len(prompt)} tokens leaves no room in a context of {context_length}: "
+            f"give at most {context_length - 1}"
+        )

@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import pytorch_lightning as pl
 import torch
 
 from lightning_modules.callbacks import RunCallback
 from lightning_modules.data.token_store import TokenStore, build_token_store
 from lightning_modules.digests import SeenBatches
 from lightning_modules.gpt.norms import has_norms_per_device, synchronise_norms
+from lightning_modules.keepsakes import Keepsakes, samples_of_run, save_weights
 from lightning_modules.manners import quiet_lightning
 from lightning_modules.model_facts import ModelFacts, model_facts
 from lightning_modules.modules import build_module
@@ -22,9 +24,11 @@ from lightning_modules.schedule import Schedule
 from lightning_modules.seeding import isolated_rng
 from lightning_modules.stream import TrainingStream, fixed_batches
 from lightning_modules.trainers import build_trainer
-from studies.records import MetricSink, RunResult
+from studies.records import MetricSink, Outcome, RunResult
 from studies.run_spec import RunSpec
 from studies.schema import ExecutionConfig
+
+NO_KEEPSAKES = Keepsakes()
 
 
 class RunInterrupted(Exception):
@@ -45,6 +49,7 @@ def train_run(
     sink: MetricSink,
     should_stop: Callable[[], bool],
     should_prune: ShouldPrune = go_on,
+    keepsakes: Keepsakes = NO_KEEPSAKES,
 ) -> RunResult:
     """Train a run to its last step, or until it diverges or is pruned.
 
@@ -62,6 +67,7 @@ def train_run(
         should_stop: asked after every optimiser step.
         should_prune: asked on the first rank after each evaluation but the last, with the
             optimiser step and the validation loss.
+        keepsakes: what stays in the directory, or goes into the result, of a run that completes.
 
     Raises:
         RunInterrupted: `should_stop()` turned true; a checkpoint was written.
@@ -86,7 +92,15 @@ def train_run(
     fitted = fit(context, callback, store, execution, resume_from)
     if callback.interrupted:
         raise RunInterrupted(callback.step)
-    return run_result(context, fitted.facts, store, fitted.device, callback)
+    result = run_result(context, fitted.facts, store, fitted.device, callback)
+    if result.outcome is not Outcome.COMPLETED or not fitted.leads:
+        return result
+    if keepsakes.weights:
+        save_weights(fitted.module, store, directory)
+    if keepsakes.samples is None or not fitted.gives_logits:
+        return result
+    samples = samples_of_run(fitted.module, spec, store, keepsakes.samples)
+    return replace(result, samples=samples)
 
 
 class Fitted(NamedTuple):
@@ -94,6 +108,14 @@ class Fitted(NamedTuple):
 
     facts: ModelFacts
     device: torch.device
+    module: pl.LightningModule
+    leads: bool
+    """Whether this is the first rank."""
+
+    @property
+    def gives_logits(self) -> bool:
+        """Whether the module maps tokens to logits, which its leak label was measured on."""
+        return self.facts.leak is not None
 
 
 def fit(
@@ -116,4 +138,5 @@ def fit(
         trainer.precision_plugin.convert_module(module)
         stream = TrainingStream(store, spec, trainer, context.seen)
         trainer.fit(module, train_dataloaders=stream, ckpt_path=resume_from)
-    return Fitted(facts, trainer.strategy.root_device)
+    device = trainer.strategy.root_device
+    return Fitted(facts, device, module.to(device), trainer.is_global_zero)

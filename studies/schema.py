@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from studies.design_kinds import Design, Exclusion, FullFactorial
 from studies.diagnostics import DEFAULT_DIAGNOSTICS
+from studies.generation import SamplesConfig
 from studies.hypotheses import Hypothesis, HypothesisName
 from studies.protocol import Protocol
 from studies.section import Section, Settings
@@ -195,6 +196,9 @@ class ExecutionConfig(Settings):
     """Minutes without an optimiser step, once there was one, after which the process that trains is
     taken to hang (in a collective, a driver, a file system) and ended: the run is tried again from
     its checkpoint. Give more than an evaluation takes. null waits for ever."""
+    keep_weights: bool = True
+    """Whether the folder of each compared run that completes keeps its weights and its tokeniser,
+    for `ablate generate`: four bytes a parameter."""
     tracked_taps: tuple[Annotated[str, level_of("execution.tracked_taps")], ...] = ("residual",)
     """Taps whose curves are sent to MLflow. Those of the others are most of what a run records, and
     make the store and the UI's lists of runs twice as heavy; reports and `ablate show` have all."""
@@ -261,6 +265,7 @@ class Study(Section):
     hypotheses: dict[HypothesisName, Hypothesis] = Field(default_factory=dict)
     """What is expected to be found, by name, said before anything is run: the first `ablate run`
     registers it, and the report tells it apart from what was added or changed afterwards."""
+    samples: SamplesConfig = Field(default_factory=SamplesConfig)
     report: ReportConfig = Field(default_factory=ReportConfig)
 
     def base(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from filelock import FileLock
 from ablations.doctor.findings import Finding, ok, problem, warning
 from ablations.doctor.mounts import FLEETING, Mount, existing, mount_of
 from ablations.doctor.situation import Situation
-from ablations.files import write_atomically
+from studies.files import write_atomically
 
 ENOUGH_GIB = 5.0
 MOST_SKEW_S = 2.0

@@ -15,11 +15,11 @@ from typing import Protocol
 
 import filelock
 
-from ablations.files import write_atomically
 from ablations.ledger import Ledger
 from ablations.progress import Progress
 from ablations.run_directory import StudyDirectory
 from studies.errors import AblationError
+from studies.files import write_atomically
 from studies.section import Section
 
 MAX_WASTED = 3

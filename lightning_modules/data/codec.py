@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_modules.data.tokenizers import load_tokenizer
+from lightning_modules.data.subwords import load_tokenizer
 from studies.errors import AblationError
 
 
@@ -14,6 +14,7 @@ class Codec:
 
     def __init__(self, path: Path) -> None:
         self._tokenizer = load_tokenizer(path)
+        self.vocabulary_size = self._tokenizer.vocabulary_size
         self.end = self._tokenizer.end
         """Token that ends a document, where there is one."""
 
@@ -30,8 +31,6 @@ class Codec:
                 f"the tokens of this run cannot write {', '.join(map(repr, unknown))}, which the "
                 f"prompt {text[:60]!r} has and its corpus has not: leave that out"
             )
-        if not ids:
-            raise AblationError(f"prompt {text!r} has no token: give a text to go on from")
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:

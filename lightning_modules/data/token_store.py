@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from lightning_modules.data.corpora import open_corpus
 from lightning_modules.data.corpus import Corpus, DataError
+from lightning_modules.data.subwords import TokenIds
 from lightning_modules.data.text_splits import Splits, write_splits
-from lightning_modules.data.tokenizers import TokenIds, make_tokenizer, tokenizer_identity
+from lightning_modules.data.tokenizers import make_tokenizer, tokenizer_identity
 from studies.content import content_digest
 from studies.run_spec import digest
 from studies.schema import DataConfig

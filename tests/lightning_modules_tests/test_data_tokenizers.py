@@ -8,15 +8,9 @@ import tokenizers as hf
 
 from lightning_modules.data.corpus import CorpusText, DataError
 from lightning_modules.data.embedded_corpora import PythonDocs
+from lightning_modules.data.subwords import SPECIAL_TOKENS, SubwordTokenizer, cut_before_spaces
 from lightning_modules.data.text_splits import Splits, write_splits
-from lightning_modules.data.tokenizers import (
-    SPECIAL_TOKENS,
-    TOKENIZERS,
-    SubwordTokenizer,
-    cut_before_spaces,
-    make_tokenizer,
-    tokenizer_identity,
-)
+from lightning_modules.data.tokenizers import TOKENIZERS, make_tokenizer, tokenizer_identity
 from studies.schema import DataConfig
 
 ODD = "\r\n\t  naïve – 日本語 🦜\u200d \x00\x1c! x  \n\n\n  end\u2028\u3000 l'été don't 3.14 "

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ablations.files import replacing, write_atomically
+from studies.files import replacing, write_atomically
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path):
