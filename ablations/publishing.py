@@ -133,7 +133,8 @@ class RunPublisher:
             if path.exists():  # a run may have failed before it could be written down
                 tracking.client.log_artifact(run.info.run_id, str(path))
         if record.samples:
-            tracking.log_table(run, "samples.json", [s.model_dump() for s in record.samples])
+            texts = [text.model_dump() for text in record.samples.texts]
+            tracking.log_table(run, "samples.json", texts)
         environment = json.dumps(record.provenance, indent=1)
         tracking.client.log_text(run.info.run_id, environment, "environment.json")
         if record.error is None and "error" in run.data.tags:  # of an attempt before this one

@@ -24,7 +24,7 @@ from lightning_modules.language_model import LanguageModel
 from lightning_modules.modules import build_module
 from studies.errors import AblationError
 from studies.files import replacing
-from studies.generation import Sample, SamplesConfig, Sampling
+from studies.generation import Sample, Samples, SamplesConfig, Sampling
 from studies.run_spec import RunSpec
 
 log = logging.getLogger(__name__)
@@ -121,14 +121,15 @@ def draw_samples(
 
 def samples_of_run(
     module: pl.LightningModule, spec: RunSpec, store: TokenStore, wanted: SamplesConfig
-) -> tuple[Sample, ...]:
-    """The texts that a study wants of each run; none, and a warning, where the model has none."""
+) -> Samples | None:
+    """The texts that a study wants of each run; None, with a warning, where that fails."""
     trained = Trained(module, Codec(store.directory / TOKENIZER), spec)
     try:
-        return draw_samples(trained, study_prompts(spec, store, wanted), wanted)
+        texts = draw_samples(trained, study_prompts(spec, store, wanted), wanted.sampling)
     except Exception as error:  # the model is trained: nothing that follows may spoil that
         log.warning("no sample is generated: %s", error)
-        return ()
+        return None
+    return Samples(sampling=wanted.sampling, texts=texts) if texts else None
 
 
 def study_prompts(spec: RunSpec, store: TokenStore, wanted: SamplesConfig) -> list[list[int]]:

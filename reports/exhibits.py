@@ -95,6 +95,8 @@ class Table:
     """Whether it is also written in LaTeX; the page and the CSV have it in any case."""
     paper_caption: str = ""
     """What the LaTeX table of text width says instead, for it has fewer columns to explain."""
+    tall: bool = False
+    """Whether rows have several lines, so that the LaTeX table has to break over pages."""
     named_by: int = 1
     """How many of the first columns of `data` name a row."""
     behind: str = ""

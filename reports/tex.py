@@ -31,6 +31,8 @@ SPECIAL = {
     "“": "``",
     "”": "''",
     "…": r"\ldots{}",
+    "↵": r"$\hookleftarrow$",
+    "\ufffd": r"{\tiny$\Box$}",
     "†": r"\textsuperscript{\dag}",
     "‡": r"\textsuperscript{\ddag}",
     "\u202f": r"\,",

@@ -37,6 +37,11 @@ class SamplesConfig(Sampling):
     """Texts to continue. Null is two beginnings from the held-out text, a quarter of the context
     long; an empty list generates nothing."""
 
+    @property
+    def sampling(self) -> Sampling:
+        """How the texts are drawn."""
+        return Sampling(**self.model_dump(include=set(Sampling.model_fields)))
+
 
 class Sample(Section):
     """A text that a model went on with."""
@@ -49,3 +54,10 @@ class Sample(Section):
     ended: Literal["end", "length", "context"]
     """Whether the model ended the text itself, had as many tokens as were asked for, or no room in
     its context for more."""
+
+
+class Samples(Section):
+    """Texts of one model, and how they were drawn."""
+
+    sampling: Sampling
+    texts: tuple[Sample, ...]

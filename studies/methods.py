@@ -1,4 +1,4 @@
-"""The methods that no level of a factor names: of training, of the statistics, and the software."""
+"""Methods that no level of a factor names: of training, generation, statistics, and software."""
 
 from __future__ import annotations
 
@@ -66,6 +66,24 @@ TRAINING: Registry[Level] = Registry(
             "6 for each weight that multiplies a token, and those of attention scores",
             "Kaplan et al. 2020; Chowdhery et al. 2022",
             cite="kaplan2020scaling,chowdhery2022palm",
+        ),
+    },
+)
+
+GENERATION: Registry[Level] = Registry(
+    "way of drawing tokens",
+    {
+        "top_k": Level(
+            "top-k sampling",
+            "draws among the k likeliest tokens",
+            "Fan et al. 2018",
+            cite="fan2018hierarchical",
+        ),
+        "top_p": Level(
+            "nucleus sampling",
+            "draws among the fewest likeliest tokens that have a probability together",
+            "Holtzman et al. 2020",
+            cite="holtzman2020curious",
         ),
     },
 )

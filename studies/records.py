@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from studies.generation import Sample
+from studies.generation import Samples
 from studies.metrics import Metric
 from studies.plan import Plan, PlannedRun, Stage
 from studies.values import Scalar
@@ -77,7 +77,7 @@ class RunResult:
     digests: dict[str, str] = field(default_factory=dict)
     """Of the data that the run was given and the values that it started from, by the keys of
     `studies.digests`."""
-    samples: tuple[Sample, ...] = ()
+    samples: Samples | None = None
     """Texts that the trained model generated."""
 
 
@@ -104,7 +104,7 @@ class RunRecord(BaseModel):
     definitions: dict[str, Metric] = {}
     digests: dict[str, str] = {}
     """As of `RunResult`; empty for a run that failed."""
-    samples: tuple[Sample, ...] = ()
+    samples: Samples | None = None
     error: str | None = None
     """Last line of the error of a failed run."""
     provenance: dict[str, Any] = {}

@@ -34,7 +34,7 @@ from reports.words import FINISHED, UNFINISHED
 from studies.budgets import early_text, length_text
 from studies.contrasts import DeclaredPair, declared_pairs
 from studies.fairness import budget_difference
-from studies.metrics import EARLY_LOSS, FINAL_LOSS
+from studies.metrics import EARLY_LOSS, FINAL_BITS_PER_BYTE, FINAL_LOSS
 from studies.plan import Choice
 from studies.records import Leak, Outcome
 from studies.registration import seeds_added, seeds_dropped
@@ -55,6 +55,8 @@ class VariantRow:
     """Final loss over completed runs."""
     early: Summary
     """Early loss over completed runs."""
+    bits_per_byte: Summary
+    """Of the final loss; empty where the bytes of a token are not fixed."""
     test: BaselineTest | None
     """Against the baseline; None for the baseline itself."""
     to_best: PairedDifference | None
@@ -208,6 +210,7 @@ def _row(
         leak=results.leaks[variant],
         loss=summarize(results.values(FINAL_LOSS, variant)),
         early=summarize(results.values(EARLY_LOSS, variant)),
+        bits_per_byte=summarize(results.values(FINAL_BITS_PER_BYTE, variant)),
         test=test,
         to_best=None,
         ranked=False,

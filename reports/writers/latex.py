@@ -47,7 +47,7 @@ def table_tex(table: Table, *, wide: bool = False, two_columns: bool = False) ->
             cites=bool(keys_of([caption])),
             label=table.name + "-wide" * wide,
             wide=wide,
-            long=len(table.rows) > (ROWS_PER_LANDSCAPE if wide else ROWS_PER_PAGE),
+            long=table.tall or len(table.rows) > (ROWS_PER_LANDSCAPE if wide else ROWS_PER_PAGE),
             star="*" * two_columns,
             preamble=" ".join(column.tex for column in columns),
             head=" & ".join(map(_heading, columns)),

@@ -9,7 +9,7 @@ import pytest
 
 from ablations.ended_runs import finish, spent_s
 from ablations.run_directory import AttemptDirectory, RunDirectory, StudyDirectory
-from lightning_modules.checkpoints import checkpoint_path
+from lightning_modules.checkpoints import WEIGHTS, checkpoint_path
 from studies.records import Outcome, RunRecord
 from tests.ablations_tests.synthetic_runs import definitions
 
@@ -109,3 +109,10 @@ def test_who_was_suspended_before_it_could_publish_harms_no_later_attempt(
     published = run.record()
     assert published is not None
     assert (published.attempt, published.outcome) == (2, Outcome.COMPLETED)
+
+
+def test_weights_stay_with_the_attempt_that_is_the_end_of_the_run(run: RunDirectory) -> None:
+    for number in (0, 1):
+        (attempt(run, number).path / WEIGHTS).touch()
+    assert finish(run, record_of(1, Outcome.COMPLETED))
+    assert [a.number for a in run.attempts() if a.has_weights] == [1]

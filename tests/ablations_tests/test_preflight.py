@@ -52,6 +52,12 @@ def test_every_variant_is_tried_and_the_data_built_once(home):
     assert len(found.data) == 1
 
 
+def test_prompts_are_tried_before_anything_runs(home):
+    plan = plan_of(home, samples={"prompts": ["The statement", "x" * 16]})
+    with pytest.raises(AblationError, match="16 tokens leaves no room in a context of 16"):
+        preflight(plan, home / "cache", print)
+
+
 def test_ctrl_c_in_a_pre_flight_is_ctrl_c(home, monkeypatch, capsys):
     monkeypatch.setattr(
         "lightning_modules.checks._Observer.on_before_optimizer_step",

@@ -123,6 +123,18 @@ def test_a_run_carries_spec_record_history_and_environment(finished: FinishedStu
         assert json.loads(found["environment.json"].read_text()) == record.provenance
 
 
+def test_the_texts_of_a_run_are_a_table_that_the_ui_compares(finished: FinishedStudy) -> None:
+    for run in runs_of_kind(finished, "run"):
+        record = finished.directory.run(run.data.tags["run_key"]).record()
+        assert record is not None
+        assert record.samples is not None
+        table = json.loads(artifacts(finished, run)["samples.json"].read_text())
+        assert table["columns"] == ["prompt", "text", "tokens", "ended"]
+        assert table["data"] == [list(t.model_dump().values()) for t in record.samples.texts]
+        tables = json.loads(run.data.tags["mlflow.loggedArtifacts"])
+        assert tables == [{"path": "samples.json", "type": "table"}]
+
+
 def test_the_study_run_carries_plan_and_study_file(finished: FinishedStudy) -> None:
     (run,) = runs_of_kind(finished, "study")
     found = artifacts(finished, run)

@@ -279,9 +279,11 @@ def test_differences_at_shared_values_have_the_decimals_of_their_spread() -> Non
     assert "; +0.00060 [" in cell.detail
 
 
-def test_each_row_names_its_runs_and_those_of_the_baseline(small: StudyResults) -> None:
-    table = render(compare(small)).tables[0]
+def test_each_row_names_its_runs_and_those_it_is_compared_with(small: StudyResults) -> None:
+    table, best = render(compare(small)).tables[0], compare(small).best
+    assert best is not None
     keys = {v: set(small.runs["run_key"][small.runs["variant"] == v]) for v in small.variants}
     for row, variant in zip(table.rows, small.variants, strict=False):
-        assert set(row.runs) == keys[variant] | keys[small.plan.baseline]
+        expected = keys[variant] | keys[small.plan.baseline] | keys[best.variant]
+        assert set(row.runs) == expected
     assert FINAL_LOSS in small.runs

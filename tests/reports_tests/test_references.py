@@ -16,7 +16,7 @@ from reports.references import (
 )
 from studies.data_levels import CORPORA, TOKENIZERS
 from studies.diagnostics import DIAGNOSTICS, MODULE_ROLES, TAPS
-from studies.methods import SOFTWARE, STATISTICS, TRAINING
+from studies.methods import GENERATION, SOFTWARE, STATISTICS, TRAINING
 from studies.vocabulary import VOCABULARIES
 
 PLACES = (TAPS, MODULE_ROLES)
@@ -26,6 +26,7 @@ REGISTRIES = {
     "data.corpus": CORPORA,
     "data.tokenizer": TOKENIZERS,
     "training": TRAINING,
+    "generation": GENERATION,
     "statistics": STATISTICS,
     "software": SOFTWARE,
 }

@@ -34,6 +34,7 @@ CELLS = {
     "placement-tuned": (2, 2),
     "norms-pruned": (2, 2),
     "gates-and-norms": (6, 6),
+    "what-norms-write": (2, 2),
     "norms-in-five-minutes": (3, 3),
     "weights-or-data": (9, 9),
     "lstm-width": (6, 6),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from reports.analysis.comparison import Comparison, VariantRow
-from reports.analysis.statistics import LEAST_FLIPS, PairedDifference
+from reports.analysis.statistics import LEAST_FLIPS, PairedDifference, Summary
 from reports.exhibits import Cell, Column
 from reports.sections.main_table.cells import (
     causal_cell,
@@ -43,12 +43,12 @@ def entries(data: Comparison, decimals: int) -> tuple[Entry, ...]:
     found = [*result_entries(data, decimals)]
     if data.tuned:
         found += _search_entries(data, decimals)
+    if any(row.bits_per_byte.n for row in data.rows):
+        told = "final loss by bytes of text, which compares tokenisers"
+        found.append(_mean_entry(data, "Bits/byte", told, lambda r: r.bits_per_byte, decimals))
     if data.early:
-        spread = ", SD over seeds" if any(row.early.n > 1 for row in data.rows) else ""
-        help_ = f"validation loss {data.early}, nats/token: mean{spread}"
-        kind = spread_column([row.early.sd for row in data.rows], decimals)
-        column = Column("Early loss", help_, True, kind, paper=False)
-        found.append(Entry(column, lambda row: summary_cell(row.early, decimals)))
+        told = f"validation loss {data.early}, nats/token"
+        found.append(_mean_entry(data, "Early loss", told, lambda row: row.early, decimals))
     if any(row.loss.n >= LEAST_FLIPS for row in data.rows):
         help_ = "exact two-sided paired test by sign flips, not adjusted"
         found.append(Entry(_number_column("Sign-flip p", help_), flip_cell))
@@ -166,6 +166,20 @@ def _cost_entries(data: Comparison) -> tuple[Entry, ...]:
         ),
         Entry(_number_column("Steps/s", speed), lambda row: speed_cell(row, decimals)),
     )
+
+
+def _mean_entry(
+    data: Comparison,
+    heading: str,
+    help_: str,
+    summary: Callable[[VariantRow], Summary],
+    decimals: int,
+) -> Entry:
+    found = [summary(row) for row in data.rows]
+    spread = ", SD over seeds" * any(one.n > 1 for one in found)
+    kind = spread_column([one.sd for one in found], decimals)
+    column = Column(heading, f"{help_}: mean{spread}", True, kind, paper=False)
+    return Entry(column, lambda row: summary_cell(summary(row), decimals))
 
 
 def _number_column(heading: str, help_: str) -> Column:

@@ -43,6 +43,8 @@ def variant_numbers(row: VariantRow, decimals: int) -> dict[str, object]:
         "final_loss_standard_error": row.loss.standard_error,
         "early_loss_mean": row.early.mean,
         "early_loss_sd": row.early.sd,
+        "bits_per_byte_mean": row.bits_per_byte.mean,
+        "bits_per_byte_sd": row.bits_per_byte.sd,
         **_against_baseline(row.test, decimals),
         "difference_to_best_mean": best.mean,
         "difference_to_best_low": best.low,
