@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from ablations import commands, query, reporting, running
 from ablations.cluster_commands import add_cluster_commands
 from ablations.command_adder import CommandAdder
+from ablations.exporting import add_export
 from ablations.generating import add_generate
 from ablations.option_types import above_zero, hours, positive
 from ablations.typed_commands import UI_HOST, UI_PORT
@@ -210,6 +211,7 @@ def _add_reading(add: CommandAdder) -> None:
     show.add_argument("--all", action="store_true", help="show every family at every tap")
     show.add_argument("--json", action="store_true", help="print the record and all curves as JSON")
     add_generate(add)
+    add_export(add)
 
 
 def _add_results(add: CommandAdder) -> None:

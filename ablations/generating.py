@@ -12,11 +12,10 @@ from rich.text import Text
 
 from ablations.command_adder import CommandAdder
 from ablations.console import plain_console
-from ablations.run_directory import AttemptDirectory
 from ablations.run_lookup import FORMS, FoundRun, find_run
+from ablations.trained_runs import trained_attempt
 from studies.errors import AblationError
 from studies.generation import Sample, Sampling
-from studies.records import Outcome
 
 _ENDED = {
     "end": "the model ended the text",
@@ -71,32 +70,11 @@ def texts_of_run(found: FoundRun, prompts: Sequence[str], sampling: Sampling) ->
     Raises:
         AblationError: the run has no weights, or a prompt cannot be gone on with.
     """
-    attempt = _trained_attempt(found)
+    attempt = trained_attempt(found)
     from lightning_modules.keepsakes import draw_samples, load_trained
 
     trained = load_trained(found.directory.spec(), attempt.path)
     return draw_samples(trained, [trained.codec.encode(p) for p in prompts], sampling)
-
-
-def _trained_attempt(found: FoundRun) -> AttemptDirectory:
-    """The attempt that a run completed with, and its weights."""
-    record = found.directory.record()
-    if record is None or record.outcome is not Outcome.COMPLETED:
-        ended = "has not ended" if record is None else f"is {record.outcome}"
-        raise AblationError(f"run {found.name} {ended}: only a run that completes leaves weights")
-    if record.leak is None:
-        raise AblationError(
-            f"the module of run {found.name} maps no tokens to logits: give it a "
-            "`forward(tokens) -> logits`"
-        )
-    attempt = found.directory.attempt(record.attempt)
-    if not attempt.has_weights:
-        raise AblationError(
-            f"run {found.name} kept no weights: it was a run of a search, or had "
-            "execution.keep_weights = false. Move its folder away, and run the study again with "
-            "true"
-        )
-    return attempt
 
 
 def _show(console: Console, samples: Sequence[Sample]) -> None:

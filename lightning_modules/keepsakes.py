@@ -57,16 +57,18 @@ def save_weights(module: nn.Module, store: TokenStore, directory: Path) -> None:
     Raises:
         OSError: the disk refuses.
     """
+    with replacing(directory / TOKENIZER) as temporary:
+        shutil.copyfile(store.directory / TOKENIZER, temporary)
     with replacing(directory / WEIGHTS) as temporary:
         try:
             save_model(module, str(temporary))
         except SafetensorError as error:
             code = _SYSTEM_ERROR.search(str(error))
             raise OSError(int(code[1]) if code else 0, str(error)) from error
+        # The library writes for its user alone, whatever the umask says.
+        shutil.copymode(directory / TOKENIZER, temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-    with replacing(directory / TOKENIZER) as temporary:
-        shutil.copyfile(store.directory / TOKENIZER, temporary)
 
 
 def load_trained(spec: RunSpec, directory: Path) -> Trained:

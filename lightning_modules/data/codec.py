@@ -15,8 +15,8 @@ class Codec:
     def __init__(self, path: Path) -> None:
         self._tokenizer = load_tokenizer(path)
         self.vocabulary_size = self._tokenizer.vocabulary_size
-        self.end = self._tokenizer.end
-        """Token that ends a document, where there is one."""
+        self.start, self.end = self._tokenizer.start, self._tokenizer.end
+        """Tokens that begin the input of a task and end a document, where there are any."""
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text.

@@ -48,8 +48,8 @@ class SubwordTokenizer:
             backend.encode_special_tokens = True
         self._backend = backend
         self._end = [end] if ends_documents and end is not None else []
+        self.start: int | None = backend.token_to_id(START)
         self.end: int | None = end
-        """The token `END`, where there is one."""
         self._is_bytes = backend.get_vocab() == BYTES
         self.splits_words = backend.pre_tokenizer is not None
         self.vocabulary_size = max(backend.get_vocab().values(), default=-1) + 1

@@ -1,0 +1,102 @@
+"""What it takes for a GPT to be an architecture of the `transformers` library, tensor by tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_modules.gpt.model import GPT
+from studies.errors import AblationError
+from studies.schema import ModelConfig
+from studies.values import Scalar
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A parameter of ours, and the tensors of theirs that it is made of."""
+
+    ours: str
+    theirs: tuple[str, ...]
+    """Their rows, one below the other, are ours."""
+    transposed: bool = False
+    """Whether theirs maps from rows to columns."""
+    absent: float | None = None
+    """Value of all of theirs that has the function of our doing without; None where we never do."""
+    width: int = 0
+    """Entries of each of theirs where ours is absent."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A causal language model of the library."""
+
+    model_type: str
+    class_name: str
+    needs: Mapping[str, tuple[Scalar, ...]]
+    """Key of a model's configuration to the levels that it can have."""
+    activations: Mapping[str, str]
+    """Ours to theirs."""
+    config: Callable[[ModelConfig, str], dict[str, Any]]
+    """Sizes and parts by its names, from ours and its name of the activation."""
+    entries: Callable[[ModelConfig], Iterator[Entry]]
+    also: Callable[[ModelConfig], Iterator[str]] = field(default=lambda config: iter(()))
+    """What else keeps a model from being one."""
+
+    def obstacles(self, config: ModelConfig) -> list[str]:
+        """What keeps a model from being one, as `key = value`; nothing where it is one."""
+        needs = {**self.needs, "activation": tuple(self.activations)}
+        wrong = {k: getattr(config, k) for k, levels in needs.items()
+                 if getattr(config, k) not in levels}  # fmt: skip
+        return [*(f"model.{key} = {value}" for key, value in wrong.items()), *self.also(config)]
+
+
+def to_tensors(model: GPT, architecture: Architecture) -> dict[str, Tensor]:
+    """The weights of a model by the library's names, on the host.
+
+    An embedding that the head shares is there once, as the embedding.
+    """
+    state = model.state_dict()
+    found = {}
+    for entry in architecture.entries(model.config):
+        if entry.ours in state:
+            parts = state[entry.ours].detach().cpu().chunk(len(entry.theirs))
+        else:
+            assert entry.absent is not None, entry.ours
+            parts = (torch.full((entry.width,), entry.absent),) * len(entry.theirs)
+        for name, part in zip(entry.theirs, parts, strict=True):
+            found[name] = (part.T if entry.transposed else part).clone().contiguous()
+    return found
+
+
+@torch.no_grad()
+def from_tensors(model: GPT, architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
+    """Set the weights of a model by those of the library.
+
+    Raises:
+        AblationError: one is missing, has another shape, or has no place in the model.
+    """
+    state = model.state_dict()
+    for entry in architecture.entries(model.config):
+        missing = [name for name in entry.theirs if name not in tensors]
+        if missing:
+            raise AblationError(f"{', '.join(missing)} is not among the weights")
+        parts = [tensors[name] for name in entry.theirs]
+        whole = torch.cat([part.T if entry.transposed else part for part in parts])
+        if entry.ours not in state:
+            if torch.any(whole != torch.tensor(entry.absent)):
+                raise AblationError(
+                    f"the model has no {entry.ours}, and {', '.join(entry.theirs)} is not "
+                    f"{entry.absent:g} throughout: set model.bias and model.norm_affine to true"
+                )
+        elif state[entry.ours].shape != whole.shape:
+            raise AblationError(
+                f"{', '.join(entry.theirs)} makes a tensor of {tuple(whole.shape)}, and "
+                f"{entry.ours} is one of {tuple(state[entry.ours].shape)}: give the model the "
+                "sizes of the weights"
+            )
+        else:
+            state[entry.ours].copy_(whole)
