@@ -10,12 +10,16 @@ unexport PYTHONDONTWRITEBYTECODE
 
 install: $(VENV)/.installed
 
+# Exported models are held against transformers. It goes beside the environment, not into it: every
+# process that imports Lightning would import it too, and take seconds longer.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; give one with PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile \
 		-c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps \
+		-c constraints.txt --target $(VENV)/reference transformers regex
 	@touch $@
 
 demo: install  ## run the quickstart study and write its report

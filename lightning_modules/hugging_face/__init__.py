@@ -1,1 +1,1 @@
-"""Models in the layout of the `transformers` library, there and back."""
+"""Models in the layout of the `transformers` library."""

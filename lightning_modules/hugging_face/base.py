@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from lightning_modules.gpt.model import GPT
-from studies.errors import AblationError
 from studies.schema import ModelConfig
 from studies.values import Scalar
 
@@ -70,33 +69,3 @@ def to_tensors(model: GPT, architecture: Architecture) -> dict[str, Tensor]:
         for name, part in zip(entry.theirs, parts, strict=True):
             found[name] = (part.T if entry.transposed else part).clone().contiguous()
     return found
-
-
-@torch.no_grad()
-def from_tensors(model: GPT, architecture: Architecture, tensors: Mapping[str, Tensor]) -> None:
-    """Set the weights of a model by those of the library.
-
-    Raises:
-        AblationError: one is missing, has another shape, or has no place in the model.
-    """
-    state = model.state_dict()
-    for entry in architecture.entries(model.config):
-        missing = [name for name in entry.theirs if name not in tensors]
-        if missing:
-            raise AblationError(f"{', '.join(missing)} is not among the weights")
-        parts = [tensors[name] for name in entry.theirs]
-        whole = torch.cat([part.T if entry.transposed else part for part in parts])
-        if entry.ours not in state:
-            if torch.any(whole != torch.tensor(entry.absent)):
-                raise AblationError(
-                    f"the model has no {entry.ours}, and {', '.join(entry.theirs)} is not "
-                    f"{entry.absent:g} throughout: set model.bias and model.norm_affine to true"
-                )
-        elif state[entry.ours].shape != whole.shape:
-            raise AblationError(
-                f"{', '.join(entry.theirs)} makes a tensor of {tuple(whole.shape)}, and "
-                f"{entry.ours} is one of {tuple(state[entry.ours].shape)}: give the model the "
-                "sizes of the weights"
-            )
-        else:
-            state[entry.ours].copy_(whole)
