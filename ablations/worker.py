@@ -172,6 +172,7 @@ class Worker:
         except Fenced:
             log.warning("run %s was given to another worker; this attempt ends", claim.run_key)
             publisher.abandon()
+            attempt.directory.remove_weights()
             return
         finally:
             if attempt.failure is not None:

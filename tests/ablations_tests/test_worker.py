@@ -95,7 +95,8 @@ def test_the_wall_time_of_a_run_is_of_all_its_attempts(home):
     assert 3600 < directory.run(key).record().wall_time_s < 3700
 
 
-def test_a_fenced_worker_stops_and_publishes_nothing(home, monkeypatch):
+@pytest.mark.parametrize("step", [5, 30])  # in the middle, and at the end
+def test_a_fenced_worker_stops_and_leaves_nothing(home, monkeypatch, step):
     monkeypatch.setattr("ablations.claims.BEAT_S", 0.01)
     plan, directory, ledger = queue(home, **ONE_RUN)
 
@@ -106,13 +107,15 @@ def test_a_fenced_worker_stops_and_publishes_nothing(home, monkeypatch):
         ledger.reconcile(keys_of(plan))
         others.append(ledger.claim(keys_of(plan)))
 
-    with calling_at(5, give_to_another):
+    with calling_at(step, give_to_another):
         work(directory, NONE)
     assert [(t["state"], t.get("outcome")) for t in trials(directory)] == [
         ("FAIL", None),
         ("RUNNING", None),
     ]
-    assert directory.run(keys_of(plan)[0]).record() is None
+    run = directory.run(keys_of(plan)[0])
+    assert run.record() is None
+    assert not any(attempt.has_weights for attempt in run.attempts())
     others[0].release("the test is over")
 
 
