@@ -45,7 +45,8 @@ class View:
     key: str
     """What names the view in a link."""
     name: str
-    mode: Literal["TABLE", "CHART"]
+    mode: Literal["TABLE", "CHART", "ARTIFACT"]
+    """How runs are compared: in a list, by charts, or by the tables that they have as artifacts."""
     state: dict[str, Any]
 
     def tag(self) -> tuple[str, str]:
@@ -88,6 +89,7 @@ def study_views(plan: Plan) -> tuple[View, ...]:
         _chart_view(plan, "Learning curves", learning, _by_variant(plan)),
         *(_chart_view(plan, f"By {leaf_name(f)}", losses, _by_factor(plan, f)) for f in factors),
         *_search_views(plan),
+        *_text_views(plan),
     )
 
 
@@ -117,6 +119,14 @@ def _search_views(plan: Plan) -> tuple[View, ...]:
         View("search", "Search", "TABLE", _state(SEARCH_RUNS, [*tried, f"metrics.`{FINAL_LOSS}`"])),
         View("choices", "Choices", "TABLE", _state(VARIANT_RUNS, came_to)),
     )
+
+
+def _text_views(plan: Plan) -> tuple[View, ...]:
+    """What the runs of one seed generated: a row for each prompt, a column for each run."""
+    if plan.study.samples.prompts == ():
+        return ()
+    runs = f"{compared_runs(plan)} and params.seed = '{plan.study.seeds[0]}'"
+    return (View("generated-text", "Generated text", "ARTIFACT", _state(runs, _columns(plan))),)
 
 
 def diagnostic_views(plan: Plan) -> tuple[View, ...]:

@@ -57,6 +57,7 @@ def test_the_default_grid_has_a_view_for_each_question() -> None:
         "By activation",
         "By norm",
         "By placement",
+        "Generated text",
         "Gradient norms",
         "Update ratios",
         "Activation scale",
@@ -163,6 +164,14 @@ def test_views_of_shipped_studies_fit_into_tags(study: str) -> None:
     plan = plan_of(study)
     texts = [*(view.tag()[1] for view in saved_views(plan)), description(plan, "1")]
     assert max(map(len, texts)) < TAG_LIMIT
+
+
+def test_texts_are_compared_over_the_runs_of_one_seed() -> None:
+    plan = plan_of("quickstart", "seeds=[7, 8]")
+    [view] = [view for view in saved_views(plan) if view.mode == "ARTIFACT"]
+    assert view.state["searchFilter"] == f"{SEED_RUNS} and params.seed = '7'"
+    silent = plan_of("quickstart", "samples.prompts=[]")
+    assert all(view.mode != "ARTIFACT" for view in saved_views(silent))
 
 
 def test_every_view_finds_runs_that_have_what_it_shows(finished: FinishedStudy) -> None:
