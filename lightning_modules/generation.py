@@ -68,7 +68,7 @@ def generate(
     done = [False] * len(texts)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     with evaluation_mode(model), _reader(model) as read:
-        for length in range(min(map(len, texts)), max(ends)):
+        for length in range(min(map(len, texts), default=0), max(ends, default=0)):
             if all(done):
                 break
             # A text that is over is read on, so that the others keep their places.

@@ -156,9 +156,11 @@ def test_without_prompts_beginnings_of_the_held_out_text_are_gone_on_with(corpus
     assert {(found.tokens, found.ended) for found in samples.texts} == {(6, "context")}
 
 
-def test_an_empty_list_of_prompts_asks_for_nothing(corpus, tmp_path):
+def test_an_empty_list_of_prompts_asks_for_nothing(corpus, tmp_path, caplog):
     wanted = Keepsakes(samples=SamplesConfig(prompts=()))
-    assert trained(tiny_spec(corpus), tmp_path, wanted).samples is None
+    with caplog.at_level(logging.WARNING):
+        assert trained(tiny_spec(corpus), tmp_path, wanted).samples is None
+    assert not caplog.records
 
 
 def test_a_module_of_ones_own_generates_where_it_gives_logits(corpus, tmp_path):
