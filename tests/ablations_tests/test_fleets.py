@@ -119,7 +119,10 @@ def test_a_study_outlives_time_limits_kills_and_being_cancelled(
     assert study.jobs() == []
     assert not study.processes(training=True)
     assert RunState.RUNNING not in {status.state for status in study.statuses()}
-    assert study.attempts()[-1]["released"].startswith("interrupted at step ")
+    last = study.attempts()[-1]  # which may have come to its end before it heard of it
+    assert last.get("released", last.get("outcome")).startswith(
+        ("interrupted at step ", "completed")
+    )
     assert "cancelled: `ablate run` goes on with it" in study.ablate("status")
     study.ablate("run")
     wait_until(lambda: not study.jobs(), "the last worker ended")
