@@ -192,11 +192,7 @@ def _add_reading(add: CommandAdder) -> None:
         "one run: how it ended, its curves, and what the diagnostics saw in its layers",
         "ablate show quickstart/gelu-layer-pre/0 --tap hidden",
         study=False,
-    )
-    show.add_argument(
-        "run",
-        metavar="RUN",
-        help="the beginning of a run key, STUDY/VARIANT/SEED, or the folder of a run",
+        run=True,
     )
     show.add_argument(
         "--family",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ablations.option_types import address
+from ablations.run_lookup import FORMS
 from ablations.typed_commands import DEFAULT_HOME
 
 
@@ -25,6 +26,7 @@ class CommandAdder:
         *,
         study: bool = True,
         several: bool = False,
+        run: bool = False,
         settable: bool = False,
         tracked: bool = False,
         stored: bool = False,
@@ -44,6 +46,8 @@ class CommandAdder:
             )
         elif study:
             parser.add_argument("study", help="a shipped study or the path of a study file")
+        if run:
+            parser.add_argument("run", metavar="RUN", help=FORMS.removeprefix("RUN is "))
         if settable:
             parser.add_argument(
                 "--set",

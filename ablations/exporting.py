@@ -13,7 +13,7 @@ from pathlib import Path
 from ablations.command_adder import CommandAdder
 from ablations.console import plain_console
 from ablations.numerals import significant
-from ablations.run_lookup import FORMS, FoundRun, find_run
+from ablations.run_lookup import FoundRun, find_run
 from ablations.trained_runs import trained_attempt
 from lightning_modules.checkpoints import TOKENIZER
 from studies.errors import AblationError
@@ -41,8 +41,8 @@ def add_export(add: CommandAdder) -> None:
         "write a run's model as a folder that Hugging Face `transformers` loads",
         "ablate export my-study/llama/0 my-llama",
         study=False,
+        run=True,
     )
-    parser.add_argument("run", metavar="RUN", help=FORMS.removeprefix("RUN is "))
     parser.add_argument(
         "folder",
         type=Path,
@@ -89,7 +89,8 @@ def write_export(found: FoundRun, folder: Path) -> str:
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        write_model(trained.module.model, trained.codec, attempt.path / TOKENIZER, scratch)
+        model, tokenizer = trained.module.model, attempt.path / TOKENIZER
+        write_model(model, architecture, trained.codec, tokenizer, scratch)
         card = model_card(found, spec, architecture.class_name)
         (scratch / CARD).write_text(card, encoding="utf-8")
         scratch.chmod(0o755)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ablations.command_adder import CommandAdder
 from ablations.console import plain_console
-from ablations.run_lookup import FORMS, FoundRun, find_run
+from ablations.run_lookup import FoundRun, find_run
 from ablations.trained_runs import trained_attempt
 from studies.errors import AblationError
 from studies.generation import Sample, Sampling
@@ -32,8 +32,8 @@ def add_generate(add: CommandAdder) -> None:
         "go on with prompts, by the weights that a run was trained to",
         'ablate generate quickstart/gelu-layer-pre/0 "The statement" --temperature 0',
         study=False,
+        run=True,
     )
-    parser.add_argument("run", metavar="RUN", help=FORMS.removeprefix("RUN is "))
     parser.add_argument("prompts", nargs="+", metavar="PROMPT", help="a text to go on with")
     for name, field in Sampling.model_fields.items():
         told = f"{field.description} Default: {field.default}."

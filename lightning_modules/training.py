@@ -95,12 +95,7 @@ def train_run(
     result = run_result(context, fitted.facts, store, fitted.device, callback)
     if result.outcome is not Outcome.COMPLETED or not fitted.leads:
         return result
-    if keepsakes.weights:
-        save_weights(fitted.module, store, directory)
-    if keepsakes.samples is None or not fitted.gives_logits:
-        return result
-    samples = samples_of_run(fitted.module, spec, store, keepsakes.samples)
-    return replace(result, samples=samples)
+    return _with_keepsakes(result, fitted, context, store, keepsakes)
 
 
 class Fitted(NamedTuple):
@@ -140,3 +135,15 @@ def fit(
         trainer.fit(module, train_dataloaders=stream, ckpt_path=resume_from)
     device = trainer.strategy.root_device
     return Fitted(facts, device, module.to(device), trainer.is_global_zero)
+
+
+def _with_keepsakes(
+    result: RunResult, fitted: Fitted, context: RunContext, store: TokenStore, wanted: Keepsakes
+) -> RunResult:
+    """Keep what is wanted of a run that completed."""
+    if wanted.weights:
+        save_weights(fitted.module, store, context.directory)
+    if wanted.samples is None or not fitted.gives_logits:
+        return result
+    samples = samples_of_run(fitted.module, context.spec, store, wanted.samples)
+    return replace(result, samples=samples)

@@ -37,19 +37,18 @@ def require_architecture(config: ModelConfig) -> Architecture:
     return found
 
 
-def write_model(model: GPT, codec: Codec, tokenizer: Path, folder: Path) -> None:
+def write_model(
+    model: GPT, architecture: Architecture, codec: Codec, tokenizer: Path, folder: Path
+) -> None:
     """Write config, weights and tokeniser.
 
     Args:
         model: the trained model.
+        architecture: what it is, as `require_architecture` says.
         codec: its tokeniser.
         tokenizer: the file that this was saved as.
         folder: where they go; it exists.
-
-    Raises:
-        AblationError: the model is no architecture of the library.
     """
-    architecture = require_architecture(model.config)
     tensors, weights = to_tensors(model, architecture), folder / "model.safetensors"
     save_file(tensors, str(weights), metadata={"format": "pt"})
     dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")

@@ -64,7 +64,8 @@ def exported(tmp_path_factory):
                 parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
         folder = home / name
         folder.mkdir()
-        write_model(model, codec, store.directory / TOKENIZER, folder)
+        architecture = require_architecture(config)
+        write_model(model, architecture, codec, store.directory / TOKENIZER, folder)
         (folder / "text.txt").write_text(TEXT)
         save_file({"tokens": random_tokens(3, 24, seed=number)}, folder / "tokens.safetensors")
         found[name] = model, codec, folder
