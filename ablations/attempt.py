@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from ablations.claims import Claim, Failure
 from ablations.ended_runs import finish, ledger_value, new_record, spent_s
@@ -22,17 +22,32 @@ from ablations.pruning import run_pruning
 from ablations.ranks import Assignment, Ranks
 from ablations.redaction import redacted
 from ablations.run_directory import AttemptDirectory, RunDirectory, StudyDirectory
+from ablations.run_lookup import FoundRun
 from ablations.stall_alarm import StallAlarm
+from ablations.trained_runs import trained_attempt
 from lightning_modules.checkpoints import Checkpoint, newest_checkpoint
 from studies.files import replacing
-from studies.metrics import TRAINING_MINUTES
+from studies.metrics import TRAINING_MINUTES, Metric
 from studies.plan import Plan, PlannedRun
-from studies.records import Outcome, RunRecord
+from studies.records import MetricSink, Outcome, RunRecord
+from studies.schema import ExecutionConfig
+from studies.task_metrics import TASK_METRICS
 
 if TYPE_CHECKING:
     from lightning_modules.keepsakes import Keepsakes
 
 log = logging.getLogger(__name__)
+
+
+class _Common(TypedDict):
+    """What every kind of run is given."""
+
+    execution: ExecutionConfig
+    cache: Path
+    directory: Path
+    resume_from: Path | None
+    sink: MetricSink
+    should_stop: Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -96,7 +111,7 @@ class Attempt:
             return False
 
     def _train(self) -> RunRecord:
-        from lightning_modules.diagnostics.suite import definitions_of
+        from lightning_modules.finetuning.training import finetune_run
         from lightning_modules.run_context import go_on
         from lightning_modules.training import train_run
 
@@ -104,23 +119,26 @@ class Attempt:
         self.run.save_spec(self._spec)
         earlier = self._take_over()
         self.claim.begin(earlier.step if earlier else 0, self.directory.saved_step)
-        self.directory.save_definitions(definitions_of(self._spec.diagnostics.enabled))
+        self.directory.save_definitions(self._definitions())
         metrics = MetricsFile(self.directory.metrics_path)
         rows = self.directory.read_metrics()
         pruning = run_pruning(self._plan, self.planned, self._bench.ledger, rows)
         resume_from = str(earlier.path) if earlier else None
         self._bench.ranks.tell(Assignment(self.run.run_key, self.directory.number, resume_from))
-        result = train_run(
-            self._spec,
-            execution=self._plan.study.execution,
-            cache=self._bench.cache,
-            directory=self.directory.path,
-            resume_from=earlier.path if earlier else None,
-            sink=_ProgressSink(metrics, self.claim, self._alarm),
-            should_stop=self._must_stop,
-            should_prune=pruning.should_prune if pruning else go_on,
-            keepsakes=self._keepsakes(),
-        )
+        common: _Common = {
+            "execution": self._plan.study.execution,
+            "cache": self._bench.cache,
+            "directory": self.directory.path,
+            "resume_from": earlier.path if earlier else None,
+            "sink": _ProgressSink(metrics, self.claim, self._alarm),
+            "should_stop": self._must_stop,
+        }
+        if self._spec.finetuning is not None:
+            result = finetune_run(self._spec, pretrained=self._pretrained(), **common)
+        else:
+            prune = pruning.should_prune if pruning else go_on
+            keepsakes = self._keepsakes()
+            result = train_run(self._spec, should_prune=prune, keepsakes=keepsakes, **common)
         metrics.close()
         if pruning:
             pruning.end(result.outcome, ledger_value(result.summary))
@@ -136,14 +154,31 @@ class Attempt:
             }
         )
 
+    def _definitions(self) -> dict[str, Metric]:
+        from lightning_modules.diagnostics.suite import definitions_of
+
+        if self._spec.finetuning is not None:
+            return TASK_METRICS
+        return definitions_of(self._spec.diagnostics.enabled)
+
     def _keepsakes(self) -> Keepsakes:
         """A run of a search is compared with nothing, and leaves numbers alone."""
         from lightning_modules.keepsakes import Keepsakes
 
-        study = self._plan.study
+        plan, study = self._plan, self._plan.study
         if self.planned.stage != "report":
             return Keepsakes()
-        return Keepsakes(weights=study.execution.keep_weights, samples=study.samples)
+        weights = study.execution.keep_weights or any(a.settings.pretrained for a in plan.arms)
+        return Keepsakes(weights=weights, samples=study.samples)
+
+    def _pretrained(self) -> Path | None:
+        """The folder with the weights that the run goes on from."""
+        key = self.planned.parent
+        if key is None:
+            return None
+        parent = next(run for run in self._plan.runs if run.run_key == key)
+        run = self._bench.directory.run(key)
+        return trained_attempt(FoundRun(run, self._bench.directory, self._plan, parent)).path
 
     def _must_stop(self) -> bool:
         """Asked after every optimiser step."""

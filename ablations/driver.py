@@ -82,7 +82,7 @@ class Driver:
         statuses = self.keeper.statuses()
         open_variants = {
             run.variant
-            for run in self.plan.runs
+            for run in self.plan.all_runs
             if not (state := statuses[run.run_key].state).is_ended()
             or (self._settings.retry_failed and state is RunState.FAILED)
         }

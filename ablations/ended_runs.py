@@ -11,6 +11,7 @@ from ablations.run_directory import AttemptDirectory, RunDirectory
 from studies.metrics import FINAL_LOSS, INITIAL_LOSS, LAST_TRAIN_LOSS, LAST_VALIDATION_LOSS
 from studies.plan import Plan, PlannedRun
 from studies.records import Outcome, RunRecord
+from studies.task_metrics import TASK_LOSS
 
 
 def new_record(plan: Plan, planned: PlannedRun, attempt: int, outcome: Outcome) -> RunRecord:
@@ -20,7 +21,7 @@ def new_record(plan: Plan, planned: PlannedRun, attempt: int, outcome: Outcome) 
         study=plan.study.name,
         variant=planned.variant,
         seed=planned.seed,
-        levels=plan.cell(planned.variant).levels,
+        levels=plan.levels_of(planned),
         attempt=attempt,
         outcome=outcome,
         pruned_by=plan.pruner(planned.stage) if outcome is Outcome.PRUNED else None,
@@ -80,7 +81,7 @@ def _changed_s(path: Path) -> float:
 
 def ledger_value(summary: Mapping[str, float]) -> float:
     """A finite number for the trial: the final loss, or the last that another run had."""
-    for name in (FINAL_LOSS, LAST_VALIDATION_LOSS, LAST_TRAIN_LOSS, INITIAL_LOSS):
+    for name in (FINAL_LOSS, TASK_LOSS, LAST_VALIDATION_LOSS, LAST_TRAIN_LOSS, INITIAL_LOSS):
         if name in summary:
             return summary[name]
     return 0.0

@@ -9,6 +9,7 @@ import filelock
 
 from ablations.ended_runs import finish, new_record, spent_s
 from ablations.ledger import Ledger
+from ablations.plan_statuses import ready_keys, statuses_in
 from ablations.progress import Progress, measure
 from ablations.run_directory import StoredPlan, StudyDirectory
 from ablations.run_status import RunState, RunStatus
@@ -42,7 +43,7 @@ class StudyKeeper:
 
     def statuses(self) -> dict[str, RunStatus]:
         """Where each run stands."""
-        return self._ledger.statuses(self._keys, pruners=self.plan.pruners)
+        return statuses_in(self._ledger, self.plan)
 
     def progress(self) -> Progress:
         """Where the study stands."""
@@ -90,13 +91,14 @@ class StudyKeeper:
 
     def reconcile(self, *, retry_failed: bool = False) -> None:
         """Queue what is missing, and give up the seeds of what is worse already."""
-        self._ledger.reconcile(self._keys, retry_failed=retry_failed, pruners=self.plan.pruners)
+        keys = ready_keys(self._ledger, self.plan)
+        self._ledger.reconcile(keys, retry_failed=retry_failed, pruners=self.plan.pruners)
         give_up_seeds(self.plan, self._search.record, self._directory, self._ledger)
 
     def repair(self) -> None:
         """Publish the ended runs whose worker died before it could."""
         statuses = self.statuses()
-        for planned in self.plan.runs:
+        for planned in self.plan.all_runs:
             status = statuses[planned.run_key]
             run = self._directory.run(planned.run_key)
             end = planned.run_key, status.attempt
@@ -117,7 +119,3 @@ class StudyKeeper:
                 record = record.model_copy(update=told)
             if record is not None:
                 finish(run, record)
-
-    @property
-    def _keys(self) -> list[str]:
-        return [run.run_key for run in self.plan.runs]

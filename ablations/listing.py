@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ablations.ledger import Ledger
 from ablations.ledger_location import ledger_of
+from ablations.plan_statuses import statuses_in
 from ablations.progress import Progress, measure
 from ablations.run_directory import StudyDirectory
-from ablations.run_status import RunState, RunStatus
+from ablations.run_status import RunStatus
 from studies.plan import Plan
 
 
 def statuses_of(plan: Plan, directory: StudyDirectory) -> dict[str, RunStatus]:
     """The status of each run of a study that was run under this home folder."""
     return statuses_in(ledger_of(directory), plan)
-
-
-def statuses_in(ledger: Ledger | None, plan: Plan) -> dict[str, RunStatus]:
-    """The status of each run by a queue, if there is one yet."""
-    keys = [run.run_key for run in plan.runs]
-    if ledger is None:
-        return dict.fromkeys(keys, RunStatus(RunState.UNQUEUED))
-    return ledger.statuses(keys, pruners=plan.pruners)
 
 
 def progress_of(plan: Plan, directory: StudyDirectory) -> Progress:

@@ -19,7 +19,8 @@ class RunningRun:
     step: int
     minutes: float
     """Of training, told in a run of minutes."""
-    max_steps: int
+    max_steps: int | None
+    """None of a run that fine-tunes: a data set has not been counted for it."""
     max_minutes: float | None
 
     @property
@@ -27,13 +28,15 @@ class RunningRun:
         """Share of the run that is behind it."""
         if self.max_minutes is not None:
             return self.minutes / self.max_minutes
-        return self.step / self.max_steps
+        return self.step / self.max_steps if self.max_steps else 0.0
 
     def place(self) -> str:
         """Where it stands: `step 15/30`, `step 812, 1.38/5 minutes`."""
         if self.max_minutes is not None:
             return f"step {self.step}, {self.minutes:.3g}/{self.max_minutes:g} minutes"
-        return f"step {self.step}/{self.max_steps}"
+        of = f"/{self.max_steps}" if self.max_steps else ""
+        task = f"{self.run.task}, " if self.run.task else ""
+        return f"{task}step {self.step}{of}"
 
 
 @dataclass(frozen=True)
@@ -77,26 +80,25 @@ class Progress:
     def line(self) -> str:
         """Counts in a line: `12/56 runs ended, 1 diverged, 0 failed, 2 running`."""
         count = self.counts.get
-        pruned = f"{self.counts[RunState.PRUNED]} pruned, " if count(RunState.PRUNED) else ""
+        rare = (RunState.PRUNED, RunState.SKIPPED)
+        told = "".join(f"{count(state)} {state}, " for state in rare if count(state))
         return (
-            f"{self.ended}/{self._of} runs ended, {count(RunState.DIVERGED, 0)} diverged, {pruned}"
+            f"{self.ended}/{self._of} runs ended, {count(RunState.DIVERGED, 0)} diverged, {told}"
             f"{count(RunState.FAILED, 0)} failed, {count(RunState.RUNNING, 0)} running"
         )
 
 
 def measure(plan: Plan, statuses: Mapping[str, RunStatus]) -> Progress:
     """The progress of a plan by the ledger's word."""
-    counts = Counter(statuses[run.run_key].state for run in plan.runs)
+    counts = Counter(statuses[run.run_key].state for run in plan.all_runs)
     running = []
-    for run in plan.runs:
+    for run in plan.all_runs:
         status = statuses[run.run_key]
         if status.state is RunState.RUNNING:
-            training = plan.spec(run).training
-            length = training.max_steps, training.max_minutes
-            running.append(RunningRun(run, status.step, status.minutes, *length))
+            running.append(RunningRun(run, status.step, status.minutes, *_length(plan, run)))
     done = sum(n for state, n in counts.items() if state.is_ended())
     partial = sum(r.done for r in running)
-    planned = len(plan.runs)
+    planned = len(plan.all_runs)
     guess = 0 if plan.is_settled else len(plan.cells) * runs_of_a_cell(plan.study)
     return Progress(
         counts,
@@ -106,6 +108,14 @@ def measure(plan: Plan, statuses: Mapping[str, RunStatus]) -> Progress:
         max(0, guess - planned),
         _is_searching(plan, statuses),
     )
+
+
+def _length(plan: Plan, run: PlannedRun) -> tuple[int | None, float | None]:
+    """Steps and minutes of a run."""
+    if run.task is not None:
+        return None, None
+    training = plan.spec(run).training
+    return training.max_steps, training.max_minutes
 
 
 def _is_searching(plan: Plan, statuses: Mapping[str, RunStatus]) -> bool:

@@ -14,6 +14,7 @@ from ablations.listing import statuses_of
 from ablations.metrics_file import MetricRow, MetricsTail
 from ablations.run_directory import AttemptDirectory, RunDirectory, StudyDirectory
 from ablations.run_status import RunState
+from ablations.tracked_run import TrackedRun
 from ablations.tracking_errors import reason
 from studies.diagnostics import TAPS
 from studies.digests import digest_tags
@@ -114,7 +115,6 @@ class RunPublisher:
         return max((attempt.saved_step() for attempt in self._directory.attempts()), default=0)
 
     def _opened(self, tracking: Tracking, study: TrackedStudy) -> Run:
-        from ablations.tracking import TrackedRun
         from ablations.tracking_store import tracking_lock
 
         self._directory.path.mkdir(parents=True, exist_ok=True)
@@ -221,7 +221,7 @@ def sync_study(tracking: Tracking, plan: Plan, directory: StudyDirectory) -> int
     study = tracking.open_study(plan, directory.path)
     statuses = statuses_of(plan, directory)
     sent = 0
-    for planned in plan.runs:
+    for planned in plan.all_runs:
         if statuses[planned.run_key].state is RunState.RUNNING:
             continue
         publisher = _publisher_of_rest(plan, planned, directory, study)

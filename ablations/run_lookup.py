@@ -64,7 +64,7 @@ def _by_path(path: Path) -> FoundRun:
 
 
 def _in_study(study: StudyDirectory, plan: Plan, run_key: str) -> FoundRun:
-    planned = next((run for run in plan.runs if run.run_key == run_key), None)
+    planned = next((run for run in plan.all_runs if run.run_key == run_key), None)
     return FoundRun(study.run(run_key), study, plan, planned)
 
 
@@ -81,7 +81,7 @@ def _by_name(home: Path, text: str) -> FoundRun:
             f"no variant {variant!r} in study {name!r}: {hint + ' ' if hint else ''}"
             f"Variants: {_some(variants)}."
         )
-    runs = {run.place: run for run in plan.runs if run.variant == variant}
+    runs = {run.place: run for run in plan.all_runs if run.variant == variant}
     if seed not in runs:
         given = f"no seed {seed!r} of" if seed else "a seed is missing after"
         raise AblationError(f"{given} {name}/{variant}. Seeds: {_some(list(runs))}.")
@@ -103,7 +103,7 @@ def _by_key(home: Path, text: str) -> FoundRun:
             "Give more of the key, or the name."
         )
     if text in studies:
-        runs = studies[text].load_plan().runs
+        runs = studies[text].load_plan().all_runs
         names = _some([f"{text}/{run.variant}/{run.place}" for run in runs], "\n  ")
         raise AblationError(f"{text!r} is a study of {len(runs)} runs; name one:\n  {names}")
     hint = close_matches(text, studies)
@@ -117,7 +117,7 @@ def _by_key(home: Path, text: str) -> FoundRun:
 def _runs_of(study: StudyDirectory, beginning: str) -> Iterator[FoundRun]:
     """Runs of a study by the beginning of their keys: planned ones, and those of earlier plans."""
     plan = study.load_plan()
-    keys = [run.run_key for run in plan.runs]
+    keys = [run.run_key for run in plan.all_runs]
     folders = (path for path in (study.path / "runs").glob("*") if _is_run_directory(path))
     keys += sorted({path.name for path in folders} - set(keys))
     return (_in_study(study, plan, key) for key in keys if key.startswith(beginning))

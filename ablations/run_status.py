@@ -45,6 +45,8 @@ class RunState(StrEnum):
     DIVERGED = "diverged"
     PRUNED = "pruned"
     FAILED = "failed"
+    SKIPPED = "skipped"
+    """Its parent ended without weights to go on from."""
 
     def is_ended(self) -> bool:
         """Whether nothing more happens to the run by itself."""

@@ -37,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
         study = load_study(options.study, options.set).study.name
         options.set = [*pilot_settings(study, options.pilot), *options.set]
     loaded, plan = loaded_plan(options)
+    if options.pilot:
+        plan = plan.without_finetuning()
     require_fair(plan)
     console = plain_console()
     if recalled := recall(options, StudyDirectory(options.home, plan.study.name)):
@@ -67,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     summary = _train(console, driver, launcher, live=name != "debug")
     with console.status("sending what the tracking store lacks"):
         sync_or_say(console, options, driver.plan, driver.directory)
-    return _sum_up(console, options, driver.plan.runs, summary)
+    return _sum_up(console, options, driver.plan.all_runs, summary)
 
 
 def _agreed(
@@ -165,7 +167,7 @@ def _place(
     if progress.is_over:
         with console.status("sending what the tracking store lacks"):
             sync_or_say(console, options, driver.plan, driver.directory)
-        return _sum_up(console, options, driver.plan.runs, driver.summary())
+        return _sum_up(console, options, driver.plan.all_runs, driver.summary())
     execution = driver.plan.study.execution
     file = FleetFile(
         launcher=launcher,

@@ -22,17 +22,18 @@ from mlflow.entities import Experiment, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from ablations.tracked_run import NAME, TrackedRun
 from ablations.tracking_registration import send_registration
 from ablations.tracking_store import artifact_root, prepare_store, store_lock, tracking_lock
 from ablations.tracking_views import description, saved_views
 from studies.configuration import leaf_name
-from studies.plan import Cell, Column, Plan, PlannedRun, Stage
+from studies.plan import Cell, Plan
 from studies.run_spec import RunSpec
 
 BATCH_METRICS = 1000
 """Most metrics that one request of the MLflow API may carry."""
 
-KIND, PARENT, NAME = "kind", "mlflow.parentRunId", "mlflow.runName"
+KIND, PARENT = "kind", "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 TABLES = "mlflow.loggedArtifacts"
 EARLIER = "earlier_"
@@ -50,34 +51,6 @@ class TrackedStudy:
     """Run key to the seed runs that the store had when the study was opened."""
     taps: tuple[str, ...]
     """Taps whose curves the store is sent."""
-
-
-@dataclass(frozen=True)
-class TrackedRun:
-    """What a seed run is called in the store, as its plan has it."""
-
-    spec: RunSpec
-    variant: str
-    name: str
-    stage: Stage
-    columns: tuple[Column, ...]
-
-    @classmethod
-    def of(cls, plan: Plan, planned: PlannedRun) -> TrackedRun:
-        """A run of a plan."""
-        settings = (f", {leaf_name(k)} {v}" for k, v in planned.settings.items())
-        name = f"{planned.variant} seed {planned.seed}{''.join(settings)}"
-        columns = plan.columns_of(planned)
-        return cls(plan.spec(planned), planned.variant, name, planned.stage, columns)
-
-    def tags(self) -> dict[str, str]:
-        """Tags that may change with the plan. A view of a column finds the runs of both, too."""
-        return {
-            "variant": self.variant,
-            "stage": self.stage,
-            "column": " and ".join(self.columns) or "none",
-            NAME: self.name,
-        }
 
 
 class Tracking:
@@ -128,14 +101,12 @@ class Tracking:
         The caller sees to it that nobody else does so at the same time.
         """
         spec, key = tracked.spec, tracked.spec.run_key
-        found = study.runs.get(key) or next(
-            iter(self._search(study.experiment_id, f"tags.run_key = '{key}'")), None
-        )
+        found = study.runs.get(key) or next(iter(self._of_key(study, key)), None)
         tags = {
-            KIND: "run",
+            KIND: tracked.kind,
             "run_key": key,
             "seed": str(spec.seed),
-            PARENT: study.variant_run_ids[tracked.variant],
+            PARENT: self._parent_of(study, tracked),
             **tracked.tags(),
         }
         run = found or self._create(study.experiment_id, tracked.name, tags)
@@ -144,6 +115,15 @@ class Tracking:
         state = [RunTag("outcome", "running"), RunTag("attempt", str(attempt))]
         self.client.log_batch(run.info.run_id, params=_params(spec), tags=state)
         return run
+
+    def _parent_of(self, study: TrackedStudy, tracked: TrackedRun) -> str:
+        """The run that a fine-tuning goes on from, once the store has it; else the variant."""
+        key = tracked.parent
+        found = key and (study.runs.get(key) or next(iter(self._of_key(study, key)), None))
+        return str(found.info.run_id) if found else study.variant_run_ids[tracked.variant]
+
+    def _of_key(self, study: TrackedStudy, run_key: str) -> list[Run]:
+        return self._search(study.experiment_id, f"tags.run_key = '{run_key}'")
 
     def log(
         self,
@@ -214,7 +194,7 @@ class Tracking:
 
     def _set_earlier_plans_aside(self, plan: Plan, runs: Iterable[Run]) -> None:
         """Give runs that are no longer planned a kind of their own: no view averages them in."""
-        planned = {run.run_key for run in plan.runs} | {cell.cell_key for cell in plan.cells}
+        planned = plan.run_keys | {cell.cell_key for cell in plan.cells}
         for run in runs:
             tags = run.data.tags
             kind = tags[KIND].removeprefix(EARLIER)
@@ -223,11 +203,17 @@ class Tracking:
             if tags[KIND] != wanted:
                 self.client.set_tag(run.info.run_id, KIND, wanted)
 
-    def _name_as_planned(self, plan: Plan, runs: Iterable[Run]) -> None:
-        """Another factor changes the names of variants, a choice the columns of runs; no run."""
+    def _name_as_planned(self, plan: Plan, runs: Sequence[Run]) -> None:
+        """Another factor changes the names of variants, a choice the columns of runs; no run.
+
+        A fine-tuning that was opened before the run that it goes on from finds its parent.
+        """
         names = {c.cell_key: {"variant": c.variant, NAME: c.variant} for c in plan.cells}
-        for planned in plan.runs:
-            names[planned.run_key] = TrackedRun.of(plan, planned).tags()
+        ids = {run.data.tags.get("run_key"): str(run.info.run_id) for run in runs}
+        for planned in plan.all_runs:
+            tags = TrackedRun.of(plan, planned).tags()
+            parent = {PARENT: ids[planned.parent]} if planned.parent in ids else {}
+            names[planned.run_key] = tags | parent
         for run in runs:
             tags = run.data.tags
             key = tags.get("run_key") or tags.get("cell_key")
@@ -242,7 +228,7 @@ class Tracking:
                 self.client.log_artifact(run_id, str(directory / artifact))
         facts = {
             "cells": len(plan.cells),
-            "runs": len(plan.runs),
+            "runs": len(plan.all_runs),
             "baseline": plan.baseline,
             "factors": ", ".join(map(leaf_name, plan.cells[0].levels)),
             **_protocol_tags(plan),

@@ -16,7 +16,7 @@ from ablations.keeper import StudyKeeper
 from ablations.launchers.fleet import Fleet, top_up
 from ablations.ledger import Ledger
 from ablations.ledger_location import ledger_of
-from ablations.listing import statuses_in
+from ablations.plan_statuses import statuses_in
 from ablations.progress import Progress, measure
 from ablations.run_directory import StudyDirectory
 from ablations.run_status import FailedAttempt, RunState
@@ -42,7 +42,7 @@ def show_progress(directory: StudyDirectory, storage: str | None) -> None:
     show_status(console, plan, measure(plan, statuses_in(ledger, plan)))
     if ledger is None:
         return
-    if line := _failures_line(ledger.failed_attempts(run.run_key for run in plan.runs)):
+    if line := _failures_line(ledger.failed_attempts(run.run_key for run in plan.all_runs)):
         console.print(line, soft_wrap=True)
     if ledger.is_cancelled():
         console.print(CANCELLED)

@@ -158,7 +158,7 @@ class Worker:
     def _take_plan(self) -> None:
         """Take the plan as it is on disk."""
         self._plan = self._stored.read()
-        self._runs = {run.run_key: run for run in self._plan.runs}
+        self._runs = {run.run_key: run for run in self._plan.all_runs}
 
     def _attempt(self, claim: Claim) -> None:
         """One attempt at one run, whatever comes of it."""

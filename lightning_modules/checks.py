@@ -18,6 +18,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from lightning_modules.checkpoint_io import AtomicCheckpointIO
 from lightning_modules.data.token_store import TokenStore
 from lightning_modules.diagnostics.suite import DiagnosticSuite
 from lightning_modules.evaluation import evaluation_loss, loss_of
@@ -171,7 +172,13 @@ def _train_one_step(module: pl.LightningModule, spec: RunSpec, vocabulary_size: 
     batch_BT = torch.randint(vocabulary_size, shape, generator=generator)
     observer = _Observer(spec, batch_BT)
     execution = ExecutionConfig(accelerator="cpu")
-    trainer = build_trainer(_quick(spec), execution, Path.cwd(), observer, NoSink())
+    trainer = build_trainer(
+        _quick(spec).training,
+        execution,
+        Path.cwd(),
+        observer,
+        AtomicCheckpointIO(spec.run_key, NoSink()),
+    )
     with interruptible():
         trainer.fit(module, train_dataloaders=_OneBatch(batch_BT))
     return observer.step

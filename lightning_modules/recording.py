@@ -17,8 +17,9 @@ from studies.records import MetricSink
 class Recorder:
     """Writes what a run measures; the first rank writes, and a non-finite number is left out."""
 
-    def __init__(self, sink: MetricSink, losses: LossWatch) -> None:
-        self._sink, self._losses = sink, losses
+    def __init__(self, sink: MetricSink, losses: LossWatch, loss_name: str = TRAIN_LOSS) -> None:
+        """The loss of a step is recorded under `loss_name`."""
+        self._sink, self._losses, self._loss_name = sink, losses, loss_name
 
     def record(
         self, trainer: pl.Trainer, readings: Readings, of_the_step: Mapping[str, float] | None
@@ -29,7 +30,7 @@ class Recorder:
         """
         losses, values = self._copy(trainer, readings)
         if of_the_step is not None:
-            values = {TRAIN_LOSS: losses[-1], **of_the_step, **values}
+            values = {self._loss_name: losses[-1], **of_the_step, **values}
         if self._losses.diverged_at_step is None:
             self.write(trainer, values)
 

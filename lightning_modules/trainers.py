@@ -12,24 +12,21 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
 from lightning_modules.checkpoint_io import AtomicCheckpointIO
 from studies.errors import AblationError
-from studies.records import MetricSink
-from studies.run_spec import RunSpec
-from studies.schema import ExecutionConfig
+from studies.schema import ExecutionConfig, TrainingConfig
 
 
 def build_trainer(
-    spec: RunSpec,
+    training: TrainingConfig,
     execution: ExecutionConfig,
     directory: Path,
     callback: pl.Callback,
-    sink: MetricSink,
+    checkpoint_io: AtomicCheckpointIO,
 ) -> pl.Trainer:
     """A lean trainer: what it would log, evaluate, save and show is the callback's business.
 
     Raises:
         AblationError: several devices, and nobody started a process for each.
     """
-    training = spec.training
     trainer = pl.Trainer(
         accelerator=execution.accelerator,
         devices=execution.devices,
@@ -40,7 +37,7 @@ def build_trainer(
         accumulate_grad_batches=training.accumulate,
         gradient_clip_val=training.gradient_clip_norm,
         callbacks=[callback],
-        plugins=[AtomicCheckpointIO(spec.run_key, sink), *_environment(execution)],
+        plugins=[checkpoint_io, *_environment(execution)],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 
 from lightning_modules.callbacks import RunCallback
+from lightning_modules.checkpoint_io import AtomicCheckpointIO
 from lightning_modules.data.token_store import TokenStore, build_token_store
 from lightning_modules.digests import SeenBatches
 from lightning_modules.gpt.norms import has_norms_per_device, synchronise_norms
@@ -125,7 +126,10 @@ def fit(
     with isolated_rng(), quiet_lightning():
         module = build_module(spec, store.vocabulary_size, context.schedule)
         facts = model_facts(module, spec, store.vocabulary_size)
-        trainer = build_trainer(spec, execution, context.directory, callback, context.sink)
+        checkpoint_io = AtomicCheckpointIO(spec.run_key, context.sink)
+        trainer = build_trainer(
+            spec.training, execution, context.directory, callback, checkpoint_io
+        )
         if trainer.world_size > 1:
             synchronise_norms(module)
             facts = replace(facts, norms_per_device=has_norms_per_device(module))

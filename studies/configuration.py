@@ -8,6 +8,9 @@ from typing import Any
 ARGUMENTS_PREFIX = "module.arguments."
 """Start of the keys that name constructor arguments of a module of one's own."""
 
+FINETUNING_PREFIX = "finetuning."
+"""Start of the keys that fine-tuning goes by: as factors they make no cells."""
+
 Configuration = dict[str, Any]
 """Section to key to value, as `Study.base()` gives it."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from studies.data_levels import CORPORA
 from studies.errors import AblationError
+from studies.tasks import Task
 
 WHOLE_READ_BYTES = 256 * 2**20
 """Files of up to this size together are read whole; of larger ones, names and sizes count."""
@@ -33,6 +34,31 @@ def with_digests(data: Mapping[str, Any]) -> dict[str, Any]:
             )
         filled[f"{key}_digest"] = found
     return filled
+
+
+def with_task_digest(name: str, task: Task) -> Task:
+    """A task with the digest of its files; nothing is known of a data set of the hub.
+
+    Raises:
+        AblationError: a file is not there, or the task gives a digest already, and another one.
+    """
+    if task.is_on_hub:
+        return task
+    files = [Path(task.source) / part for part in (task.train, task.evaluation)]
+    files += [path.with_suffix(".ans") for path in files if task.format == "mctest"]
+    for path in files:
+        if not path.is_file():
+            raise AblationError(
+                f"finetuning.tasks.{name}: there is no file {path}. Correct `source`, the folder "
+                "of the files, or their names, `train` and `evaluation`"
+            )
+    found = hashlib.sha256(" ".join(map(content_digest, files)).encode()).hexdigest()[:DIGITS]
+    if task.source_digest not in (None, found):
+        raise AblationError(
+            f"finetuning.tasks.{name}.source_digest = {task.source_digest!r}, but the files have "
+            f"the digest {found!r}: they changed. Restore them, or remove the pinned digest"
+        )
+    return task.model_copy(update={"source_digest": found})
 
 
 def _digest(name: str) -> str | None:

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping
 
-from studies.configuration import flatten
+from studies.configuration import FINETUNING_PREFIX, flatten
 from studies.design_kinds import CellList, FullFactorial, OneAtATime
 from studies.schema import Study
 from studies.values import Scalar
@@ -21,6 +21,11 @@ def factor_names(study: Study) -> tuple[str, ...]:
     if isinstance(study.design, CellList):
         names |= dict.fromkeys(key for cell in study.design.cells for key in cell)
     return tuple(names)
+
+
+def cell_factors(study: Study) -> tuple[str, ...]:
+    """The factors that cells differ in: those of fine-tuning come after."""
+    return tuple(n for n in factor_names(study) if not n.startswith(FINETUNING_PREFIX))
 
 
 def combinations(study: Study) -> list[Combination]:

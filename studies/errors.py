@@ -68,6 +68,7 @@ def close_matches(name: str, known: Iterable[str]) -> str:
     names = {known_name.lower(): known_name for known_name in known}
     ours = ALIASES.get(_leaf(name.lower()).replace("-", "_"))
     near = [lower for lower in names if _leaf(lower) == ours]
+    near = [n for n in near if n.rpartition(".")[0] == name.lower().rpartition(".")[0]] or near
     near = near or difflib.get_close_matches(name.lower(), names, cutoff=0.5)
     return f"did you mean {' or '.join(repr(names[n]) for n in near[:3])}?" if near else ""
 

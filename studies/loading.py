@@ -16,6 +16,7 @@ from studies.errors import AblationError, InvalidStudy, Problem, close_matches
 from studies.findings import OVERRIDE
 from studies.presets import PRESETS, preset_path
 from studies.schema import RUN_SECTIONS, Study
+from studies.tasks import TASKS, task_path
 from studies.validation import Raw, validate
 
 
@@ -60,7 +61,7 @@ def load_study(reference: str, settings: Sequence[str] = ()) -> LoadedStudy:
 
     own = {section: raw.get(section, {}) for section in inherited}
     filled = {section: {**values, **own[section]} for section, values in inherited.items()}
-    study = validate({**raw, **filled}, source_of, path.parent)
+    study = validate(_with_known_tasks({**raw, **filled}), source_of, path.parent)
     return LoadedStudy(study, path, overrides)
 
 
@@ -75,6 +76,20 @@ def _inherited(raw: Raw) -> dict[str, Raw]:
         for section in RUN_SECTIONS
         if section in preset and isinstance(own := raw.get(section, {}), dict)
     }
+
+
+def _with_known_tasks(raw: Raw) -> Raw:
+    """The study with what the package knows of the tasks that it names, where it says nothing."""
+    section = raw.get("finetuning")
+    if not isinstance(section, dict) or not isinstance(tasks := section.get("tasks"), dict):
+        return raw
+    filled = {
+        name: {**read_yaml(task_path(name)), **own}
+        if name in TASKS and isinstance(own, dict)
+        else own
+        for name, own in tasks.items()
+    }
+    return {**raw, "finetuning": {**section, "tasks": filled}}
 
 
 def find_study(reference: str) -> Path:

@@ -10,6 +10,7 @@ from studies.data_levels import CORPORA, TOKENIZERS
 from studies.errors import close_matches
 from studies.findings import OVERRIDE, Findings
 from studies.schema import CustomModule
+from studies.tasks import Task
 from studies.values import Scalar
 
 NAMES: Mapping[str, Mapping[str, object]] = {"data.corpus": CORPORA, "data.tokenizer": TOKENIZERS}
@@ -54,6 +55,17 @@ class PathFinder:
         content = path.read_bytes() if path and path.is_file() else b""
         digest = hashlib.sha256(content).hexdigest()[:16]
         return module.model_copy(update={"import_path": f"{path}:{name}", "source_digest": digest})
+
+    def task(self, name: str, task: Task) -> Task:
+        """A task with the path of its folder made absolute; a missing one is noted."""
+        if task.is_on_hub:
+            return task
+        where = f"finetuning.tasks.{name}.source"
+        path = self._absolute(task.source, where)
+        if path is None or not path.is_dir():
+            allowed = f"hub:NAMESPACE/NAME, or {_absent(path).replace('path', 'folder')}"
+            self._findings.add(where, task.source, allowed, "correct the path")
+        return task if path is None else task.model_copy(update={"source": str(path)})
 
     def _absolute(self, text: str, where: str) -> Path | None:
         base = Path.cwd() if self._findings.source_of(where) == OVERRIDE else self._folder

@@ -9,16 +9,18 @@ from typing import Any, Literal, get_args
 from pydantic import Field
 
 from studies.configuration import leaf_name, value_at, with_values
+from studies.finetuning import Finetuning, FinetuningSettings
 from studies.hypotheses import Contrast
 from studies.protocol import Fixed
 from studies.run_spec import RunSpec, digest
 from studies.schema import Study
 from studies.section import Section
+from studies.tasks import Task
 from studies.values import Scalar
 
 NO_SETTINGS: Mapping[str, Scalar] = MappingProxyType({})
 
-Stage = Literal["search", "report"]
+Stage = Literal["search", "report", "finetuning"]
 
 Column = Literal["shared", "tuned"]
 """A comparison of all variants: at the same values of the nuisance keys, those of the base
@@ -71,13 +73,44 @@ class PlannedRun(Section):
     settings: dict[str, Scalar] = Field(default_factory=dict)
     """Nuisance key to the value that stands for the cell's own."""
     stage: Stage = "report"
-    """Whether the run chooses settings, or is compared."""
+    """Whether the run chooses settings, is compared, or fine-tunes what is compared."""
+    task: str | None = None
+    """What it is fine-tuned on."""
+    arm: str = ""
+    """How it is fine-tuned, where that is a factor."""
+    finetuning_seed: int | None = None
+    parent: str | None = None
+    """Key of the run that it goes on from."""
 
     @property
     def place(self) -> str:
-        """What tells the run from others of its variant: `0`, or `0@learning_rate=0.01`."""
+        """What tells the run from others of its variant.
+
+        `0`, `0@learning_rate=0.01`, or `0+sst2` and `0+sst2+auxiliary_weight=0+seed=1`.
+        """
         settings = ",".join(f"{leaf_name(key)}={value}" for key, value in self.settings.items())
-        return f"{self.seed}@{settings}" if settings else str(self.seed)
+        place = f"{self.seed}@{settings}" if settings else str(self.seed)
+        if self.task is None:
+            return place
+        own = [] if self.finetuning_seed == self.seed else [f"seed={self.finetuning_seed}"]
+        return "+".join([place, self.task, *filter(None, [self.arm]), *own])
+
+    @property
+    def place_in_plan(self) -> tuple[str, str]:
+        """What tells the run from all others."""
+        return self.variant, self.place
+
+
+class FinetuningArm(Section):
+    """One way in which the models of a variant are fine-tuned on one task."""
+
+    variant: str
+    task: str
+    arm: str
+    """Name of its levels, the same for all variants and tasks; empty without factors."""
+    levels: dict[str, Scalar]
+    """Factor of fine-tuning to level, the task aside."""
+    settings: FinetuningSettings
 
 
 class Trial(Section):
@@ -137,14 +170,44 @@ class Plan(Section):
     """How far the ranges of the search were extended."""
     choices: dict[str, Choice] = Field(default_factory=dict)
     """Variant to the settings that its search chose."""
+    tasks: dict[str, Task] = Field(default_factory=dict)
+    """What is fine-tuned on, with the digests of the files."""
+    arms: tuple[FinetuningArm, ...] = ()
+    """How each variant is fine-tuned on each task."""
+    finetuning_runs: tuple[PlannedRun, ...] = ()
+    """In the order in which they are started, each once its parent has completed."""
 
     def cell(self, variant: str) -> Cell:
         """The cell of a variant."""
         return next(cell for cell in self.cells if cell.variant == variant)
 
+    def arm(self, run: PlannedRun) -> FinetuningArm:
+        """How a run fine-tunes."""
+        place = run.variant, run.task, run.arm
+        return next(a for a in self.arms if (a.variant, a.task, a.arm) == place)
+
+    def levels_of(self, run: PlannedRun) -> dict[str, Scalar]:
+        """Factor to level of a run, those of its fine-tuning included."""
+        levels = self.cell(run.variant).levels
+        return levels if run.task is None else {**levels, **self.arm(run).levels}
+
     def spec(self, run: PlannedRun) -> RunSpec:
         """The full spec of a planned run."""
-        return self.cell(run.variant).spec(run.seed, run.settings)
+        spec = self.cell(run.variant).spec(run.seed, run.settings)
+        if run.task is None:
+            return spec
+        arm = self.arm(run)
+        told = {**dict(arm.settings), "definition": self.tasks[arm.task]}
+        return spec.model_copy(update={"finetuning": Finetuning(**told, seed=run.finetuning_seed)})
+
+    @property
+    def all_runs(self) -> tuple[PlannedRun, ...]:
+        """Every run of every stage, in the order in which they are started."""
+        return self.runs + self.finetuning_runs
+
+    def without_finetuning(self) -> Plan:
+        """The plan of pre-training alone."""
+        return self.model_copy(update={"tasks": {}, "arms": (), "finetuning_runs": ()})
 
     @property
     def is_settled(self) -> bool:
@@ -167,7 +230,7 @@ class Plan(Section):
     def pruners(self) -> dict[str, str | None]:
         """Run key to what `pruner` says of its stage."""
         of_stage = {stage: self.pruner(stage) for stage in get_args(Stage)}
-        return {run.run_key: of_stage[run.stage] for run in self.runs}
+        return {run.run_key: of_stage[run.stage] for run in self.all_runs}
 
     def prunes(self, run: PlannedRun) -> bool:
         """Whether a run may be pruned."""
@@ -176,7 +239,7 @@ class Plan(Section):
     @property
     def run_keys(self) -> frozenset[str]:
         """Keys of all runs."""
-        return frozenset(run.run_key for run in self.runs)
+        return frozenset(run.run_key for run in self.all_runs)
 
     @property
     def nuisance(self) -> tuple[str, ...]:
@@ -195,7 +258,7 @@ class Plan(Section):
 
     def columns_of(self, run: PlannedRun) -> tuple[Column, ...]:
         """The columns that a run counts in; none for a run of the search."""
-        if run.stage == "search":
+        if run.stage != "report":
             return ()
         at = self.settings(run.variant, run.settings)
         choice = self.choices.get(run.variant)
@@ -209,7 +272,10 @@ class Plan(Section):
     def asked(self) -> tuple[object, ...]:
         """What decides which runs there are, those that a search will ask for included."""
         cells = {cell.cell_key for cell in self.cells}
-        return cells, set(self.study.seeds), self.study.protocol.search
+        finetuned = digest({"arms": [arm.model_dump(mode="json") for arm in self.arms]})
+        tasks = {name: task.source_digest for name, task in self.tasks.items()}
+        search = self.study.protocol.search
+        return cells, set(self.study.seeds), search, finetuned, tasks, self.study.finetuning.seeds
 
     def reported_as(self, other: Plan) -> Plan | None:
         """This plan with what only a report reads of another one; None where other runs are meant.

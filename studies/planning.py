@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
 from studies.budgets import known_vocabulary_size
 from studies.configuration import Configuration, leaf_name
-from studies.content import with_digests
+from studies.content import with_digests, with_task_digest
 from studies.contrasts import Placed, contrasts
 from studies.design_kinds import OneAtATime
-from studies.designs import Combination, combinations, factor_names, matches
+from studies.designs import Combination, cell_factors, combinations, factor_names, matches
 from studies.equivalence import Canonical
 from studies.errors import AblationError
 from studies.estimates import estimate
+from studies.finetuning_plan import finetuning_arms
 from studies.plan import Cell, Excluded, Merge, Plan
 from studies.resolution import resolve
 from studies.run_spec import RunSpec
@@ -50,20 +51,15 @@ def make_plan(study: Study, overrides: Mapping[str, Any] | None = None) -> Plan:
             a hypothesis does not name two sets of cells.
     """
     designed = combinations(study)
-    excluded: list[Excluded] = []
-    kept: list[Combination] = []
-    for combination in designed:
-        reason = next((e.because for e in study.exclude if matches(e.when, combination)), None)
-        if reason is None:
-            kept.append(combination)
-        else:
-            excluded.append(Excluded(levels=combination, because=reason))
+    left_out = [_reason_against(study, combination) for combination in designed]
+    kept = [c for c, reason in zip(designed, left_out, strict=True) if reason is None]
     if not kept:
         raise AblationError(
             f"study {study.name}: `exclude` leaves no cell of {len(designed)}. "
             "Remove a rule, or narrow what it matches."
         )
-    candidates = [_canonical_candidate(study, combination) for combination in kept]
+    of_cells = _of_cells(study, kept)
+    candidates = [_canonical_candidate(study, combination) for combination in of_cells]
     first = {c.cell_key: c for c in reversed(candidates)}
     names = _variant_names(study, [c for c in candidates if first[c.cell_key] is c])
     cells = tuple(_cell(study, c, names[c.cell_key]) for c in candidates if first[c.cell_key] is c)
@@ -71,7 +67,7 @@ def make_plan(study: Study, overrides: Mapping[str, Any] | None = None) -> Plan:
         study=study,
         overrides=dict(overrides or {}),
         baseline=_baseline(study, names),
-        combinations=len(designed),
+        combinations=len(_of_cells(study, designed)),
         cells=cells,
         merged=tuple(
             Merge(
@@ -82,11 +78,51 @@ def make_plan(study: Study, overrides: Mapping[str, Any] | None = None) -> Plan:
             for c in candidates
             if first[c.cell_key] is not c
         ),
-        excluded=tuple(excluded),
+        excluded=tuple(
+            Excluded(levels=levels, because=reason)
+            for combination, reason in zip(designed, left_out, strict=True)
+            if reason is not None and (levels := _of_cell(study, combination)) not in of_cells
+        ),
         contrasts=contrasts(study, _placed(candidates, cells)),
         runs=(),
+        **_finetuning(study, kept, names),
     )
     return begin(plan)
+
+
+def _reason_against(study: Study, combination: Combination) -> str | None:
+    return next((e.because for e in study.exclude if matches(e.when, combination)), None)
+
+
+def _of_cell(study: Study, combination: Combination) -> Combination:
+    """A combination without the factors of fine-tuning."""
+    return {key: combination[key] for key in cell_factors(study)}
+
+
+def _of_cells(study: Study, found: Sequence[Combination]) -> list[Combination]:
+    """Combinations without the factors of fine-tuning, those that differ in nothing else once."""
+    if cell_factors(study) == factor_names(study):
+        return list(found)
+    of_cells = (_of_cell(study, combination) for combination in found)
+    return list({repr(combination): combination for combination in of_cells}.values())
+
+
+def _finetuning(
+    study: Study, kept: Sequence[Combination], names: Mapping[str, str]
+) -> dict[str, Any]:
+    """The tasks of a plan, and how each variant is fine-tuned on them."""
+    if not study.finetuning.tasks:
+        return {}
+
+    def named(levels: Mapping[str, Scalar]) -> str:
+        return "-".join(_piece(key, level) for key, level in levels.items())
+
+    variants = {
+        repr(c): names[_canonical_candidate(study, c).cell_key] for c in _of_cells(study, kept)
+    }
+    placed = [(c, variants[repr(_of_cell(study, c))]) for c in kept]
+    tasks = {name: with_task_digest(name, task) for name, task in study.finetuning.tasks.items()}
+    return {"tasks": tasks, "arms": finetuning_arms(study, placed, named)}
 
 
 def _placed(candidates: list[_Candidate], cells: tuple[Cell, ...]) -> list[Placed]:
@@ -96,6 +132,7 @@ def _placed(candidates: list[_Candidate], cells: tuple[Cell, ...]) -> list[Place
 
 def _canonical_candidate(study: Study, combination: Combination) -> _Candidate:
     canonical, configuration = resolve(study, combination)
+    del configuration["finetuning"]
     configuration["data"] = with_digests(configuration["data"])
     cell_key = RunSpec(**configuration, seed=0).cell_key
     return _Candidate(combination, canonical, configuration, cell_key)
@@ -129,7 +166,7 @@ def _cell(study: Study, candidate: _Candidate, variant: str) -> Cell:
 
 def _levels(study: Study, candidate: _Candidate) -> dict[str, Scalar]:
     """Level of each factor: null where it means nothing, "null" where null is what was chosen."""
-    flat, factors = candidate.canonical.flat, factor_names(study)
+    flat, factors = candidate.canonical.flat, cell_factors(study)
     unsaid = candidate.canonical.unsaid(factors)
     return {
         name: None if name in unsaid else "null" if flat[name] is None else flat[name]
@@ -148,7 +185,7 @@ def _variant_names(study: Study, candidates: list[_Candidate]) -> dict[str, str]
 
 
 def _name(study: Study, candidate: _Candidate) -> str:
-    factors = factor_names(study)
+    factors = cell_factors(study)
     unsaid = candidate.canonical.unsaid(factors)
     pieces = [_piece(k, candidate.canonical.flat[k]) for k in factors if k not in unsaid]
     return "-".join(pieces) or "base"
@@ -173,7 +210,8 @@ def _baseline(study: Study, names: Mapping[str, str]) -> str:
         levels = study.design.baseline
     if levels is None:
         return next(iter(names.values()))
-    key = _canonical_candidate(study, dict(levels)).cell_key
+    of_cell = {key: level for key, level in levels.items() if key in cell_factors(study)}
+    key = _canonical_candidate(study, of_cell).cell_key
     if key not in names:
         raise AblationError(
             f"study {study.name}: the baseline {levels} is not a cell of the plan. "

@@ -124,5 +124,5 @@ class RunRecord(BaseModel):
 
         A study that was given another factor keeps its runs, and names them anew.
         """
-        levels = plan.cell(run.variant).levels
+        levels = plan.levels_of(run)
         return self.model_copy(update={"variant": run.variant, "levels": levels})

@@ -17,6 +17,7 @@ from studies.protocol import Fixed, Range, Sweep, Tune
 from studies.registry import Level
 from studies.schema import Study
 from studies.section import Section
+from studies.tasks import TASKS
 from studies.vocabulary import VOCABULARIES
 
 _GROUPS: dict[str, tuple[type[Section], ...]] = {
@@ -31,6 +32,7 @@ _LEVELS: dict[str, Mapping[str, Level]] = {
     **VOCABULARIES,
     "data.corpus": CORPORA,
     "data.tokenizer": TOKENIZERS,
+    "finetuning.tasks": TASKS,
 }
 
 _BOUNDS = {Ge: ("ge", "≥"), Gt: ("gt", ">"), Le: ("le", "≤"), Lt: ("lt", "<")}
@@ -119,9 +121,10 @@ def _takes(key: str, field: FieldInfo) -> str:
         kind = _kind(one) if typing.get_origin(one) else ""
         before = {"list": "list of ", "mapping": "mapping from "}.get(kind, "")
         return before + names + " or null" * len(null)
-    literals = _literals(field.annotation)
+    literals = [literal for part in _parts(field.annotation) for literal in _literals(part)]
     if literals:
-        return " ".join(f"`{literal}`" for literal in literals)
+        null = " or null" * (type(None) in _parts(field.annotation))
+        return " ".join(f"`{literal}`" for literal in literals) + null
     symbols = [(m, *_BOUNDS[type(m)]) for m in field.metadata if type(m) in _BOUNDS]
     bounds = ", ".join(f"{sign} {getattr(m, name)}" for m, name, sign in symbols)
     kinds = [f"{_kind(part)} {bounds}".strip() for part in _parts(field.annotation)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from studies.finetuning_plan import with_finetuning
 from studies.plan import NO_SETTINGS, Plan, PlannedRun, Stage
 from studies.protocol import Fixed
 from studies.pruners import PRUNERS
@@ -37,7 +38,7 @@ def with_runs(plan: Plan) -> Plan:
             add(variant, seed, NO_SETTINGS if is_shared else chosen, "report")
     for seed, variant in _compared(plan):
         add(variant, seed, NO_SETTINGS, "report")
-    return plan.model_copy(update={"runs": tuple(planned.values())})
+    return with_finetuning(plan.model_copy(update={"runs": tuple(planned.values())}))
 
 
 def _compared(plan: Plan) -> list[tuple[int, str]]:

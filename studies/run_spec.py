@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, Literal
 
+from studies.finetuning import Finetuning
 from studies.schema import CustomModule, DataConfig, DiagnosticsConfig, ModelConfig, TrainingConfig
 from studies.section import Section
 from studies.values import Scalar
@@ -25,6 +26,15 @@ class RunSpec(Section):
     diagnostics: DiagnosticsConfig
     module: CustomModule | None = None
     seed: int
+    finetuning: Finetuning | None = None
+    """Of a run that fine-tunes the model of the run without it."""
+
+    @property
+    def parent(self) -> RunSpec | None:
+        """The run whose trained weights this one starts from; None where it has no such run."""
+        if self.finetuning is None or not self.finetuning.pretrained:
+            return None
+        return self.model_copy(update={"finetuning": None})
 
     @property
     def run_key(self) -> str:
@@ -33,8 +43,11 @@ class RunSpec(Section):
 
     @property
     def cell_key(self) -> str:
-        """Identity of the run's cell: as `run_key`, without the seed."""
-        return digest({key: value for key, value in self._identity().items() if key != "seed"})
+        """Identity of the run's cell: as `run_key`, without the seeds."""
+        identity = {key: value for key, value in self._identity().items() if key != "seed"}
+        if self.finetuning is not None:
+            del identity["finetuning"]["seed"]
+        return digest(identity)
 
     @property
     def initialization_seed(self) -> int:
@@ -60,6 +73,11 @@ class RunSpec(Section):
                 data[key] = PurePath(data[key]).name
         if module is not None and module["source_digest"] is not None:
             module["import_path"] = PurePath(module["import_path"]).name
+        if self.finetuning is None:
+            del spec["finetuning"]
+        elif self.finetuning.definition.source_digest is not None:
+            task = spec["finetuning"]["definition"]
+            task["source"] = PurePath(task["source"]).name
         return spec
 
     def params(self) -> dict[str, Scalar]:
@@ -76,6 +94,9 @@ class RunSpec(Section):
             flat["module"] = self.module.import_path
             flat.update(self.module.arguments)
         flat["seed"] = self.seed
+        if self.finetuning is not None:
+            told = self.finetuning.model_dump(mode="json", exclude={"definition"})
+            flat |= {f"finetuning.{name}": value for name, value in told.items()}
         return flat
 
 

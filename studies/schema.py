@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from studies.design_kinds import Design, Exclusion, FullFactorial
 from studies.diagnostics import DEFAULT_DIAGNOSTICS
+from studies.finetuning import FinetuningConfig, FinetuningSettings
 from studies.generation import SamplesConfig
 from studies.hypotheses import Hypothesis, HypothesisName
 from studies.protocol import Protocol
@@ -262,6 +263,7 @@ class Study(Section):
     )
     """Seeds, paired over the variants; a number n stands for 0 to n-1."""
     protocol: Protocol = Field(default_factory=Protocol)
+    finetuning: FinetuningConfig = Field(default_factory=FinetuningConfig)
     hypotheses: dict[HypothesisName, Hypothesis] = Field(default_factory=dict)
     """What is expected to be found, by name, said before anything is run: the first `ablate run`
     registers it, and the report tells it apart from what was added or changed afterwards."""
@@ -271,6 +273,7 @@ class Study(Section):
     def base(self) -> dict[str, Any]:
         """The run configuration before factors are applied: section to key to value."""
         sections = {name: getattr(self, name).model_dump(mode="json") for name in RUN_SECTIONS}
+        sections["finetuning"] = self.finetuning.settings.model_dump(mode="json")
         sections["module"] = self.module.model_dump() if self.module else None
         return sections
 
@@ -280,6 +283,7 @@ RUN_SECTIONS: dict[str, type[Section]] = {
     "data": DataConfig,
     "training": TrainingConfig,
     "diagnostics": DiagnosticsConfig,
+    "finetuning": FinetuningSettings,
 }
 """Sections that make up a run's identity, and that factors may vary."""
 

@@ -13,6 +13,7 @@ from studies.configuration import flatten
 from studies.designs import number_of_combinations
 from studies.errors import InvalidStudy
 from studies.findings import Findings, location
+from studies.finetuning_checks import check_finetuning
 from studies.levels import check_levels
 from studies.paths import NAMES, PathFinder
 from studies.protocol import SEARCH_SEEDS_FROM
@@ -45,6 +46,7 @@ def validate(raw: Raw, source_of: Callable[[str], str], folder: Path) -> Study:
         paths = PathFinder(folder, findings)
         study = _with_found_paths(check_levels(study, paths, findings), paths)
         if _has_feasible_size(study, findings):
+            check_finetuning(study, findings)
             check_relations(study, broken, findings)
     if findings.problems or study is None:
         raise InvalidStudy(findings.problems)
@@ -54,15 +56,23 @@ def validate(raw: Raw, source_of: Callable[[str], str], folder: Path) -> Study:
 def _normalise(raw: Raw) -> Raw:
     """Short spellings written out: `seeds: 5`, `design: full_factorial`."""
     raw = dict(raw)
-    seeds = raw.get("seeds")
-    if isinstance(seeds, int) and not isinstance(seeds, bool) and 0 < seeds <= MAX_SEEDS:
-        raw["seeds"] = list(range(seeds))
+    if "seeds" in raw:
+        raw["seeds"] = _seed_list(raw["seeds"])
+    finetuning = raw.get("finetuning")
+    if isinstance(finetuning, dict) and "seeds" in finetuning:
+        raw["finetuning"] = {**finetuning, "seeds": _seed_list(finetuning["seeds"])}
     if isinstance(raw.get("design"), str):
         raw["design"] = {"kind": raw["design"]}
     protocol = raw.get("protocol")
     if isinstance(protocol, dict) and "search" in protocol:
         raw["protocol"] = {**protocol, "search": _normalise_search(protocol["search"])}
     return raw
+
+
+def _seed_list(seeds: Any) -> Any:
+    """A number of seeds written out."""
+    is_number = isinstance(seeds, int) and not isinstance(seeds, bool)
+    return list(range(seeds)) if is_number and 0 < seeds <= MAX_SEEDS else seeds
 
 
 def _normalise_search(search: Any) -> Any:
@@ -139,6 +149,9 @@ def _with_found_paths(study: Study, paths: PathFinder) -> Study:
     return study.model_copy(
         update={
             "data": study.data.model_copy(update=found),
+            "finetuning": study.finetuning.model_copy(
+                update={"tasks": {n: paths.task(n, t) for n, t in study.finetuning.tasks.items()}}
+            ),
             "module": study.module and paths.module(study.module),
         }
     )

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from lightning_modules.data.subwords import load_tokenizer
 from studies.errors import AblationError
+
+
+class Known(NamedTuple):
+    """The tokens of a text."""
+
+    ids: list[int]
+    left_out: bool
+    """Whether it has characters that no token stands for."""
 
 
 class Codec:
@@ -16,7 +25,10 @@ class Codec:
         self._tokenizer = load_tokenizer(path)
         self.vocabulary_size = self._tokenizer.vocabulary_size
         self.start, self.end = self._tokenizer.start, self._tokenizer.end
-        """Tokens that begin the input of a task and end a document, where there are any."""
+        self.delimiter = self._tokenizer.delimiter
+        """Tokens that begin the input of a task, end a document or such an input, and stand between
+        two texts of it; None of those that the tokeniser lacks."""
+        self._has_tokens: dict[str, bool] = {}
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text.
@@ -25,17 +37,27 @@ class Codec:
             AblationError: it has none, or characters that the tokeniser does not know.
         """
         ids = self._ids(text)
-        unknown = sorted({character for character in text if not self._ids(character)})
-        if unknown and not self._tokenizer.splits_words:  # who splits words may drop spaces
+        if unknown := self._unknown(text):
             raise AblationError(
                 f"the tokens of this run cannot write {', '.join(map(repr, unknown))}, which the "
                 f"prompt {text[:60]!r} has and its corpus has not: leave that out"
             )
         return ids
 
+    def encode_known(self, text: str) -> Known:
+        """The tokens of a text without the characters that the tokeniser does not know."""
+        return Known(self._ids(text), bool(self._unknown(text)))
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some tokens."""
         return self._tokenizer.decode(ids)
+
+    def _unknown(self, text: str) -> list[str]:
+        if self._tokenizer.splits_words:  # who splits words may drop spaces
+            return []
+        for character in set(text) - self._has_tokens.keys():
+            self._has_tokens[character] = bool(self._ids(character))
+        return sorted({character for character in text if not self._has_tokens[character]})
 
     def _ids(self, text: str) -> list[int]:
         return [int(number) for part in self._tokenizer.encode([text]) for number in part]

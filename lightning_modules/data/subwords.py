@@ -49,6 +49,7 @@ class SubwordTokenizer:
         self._backend = backend
         self._end = [end] if ends_documents and end is not None else []
         self.start: int | None = backend.token_to_id(START)
+        self.delimiter: int | None = backend.token_to_id(DELIMITER)
         self.end: int | None = end
         self._is_bytes = backend.get_vocab() == BYTES
         self.splits_words = backend.pre_tokenizer is not None

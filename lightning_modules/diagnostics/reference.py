@@ -9,6 +9,7 @@ from lightning_modules.diagnostics.registry import DIAGNOSTICS
 from studies import diagnostics as described
 from studies.diagnostics import DEFAULT_DIAGNOSTICS
 from studies.metrics import METRICS, ByConstruction, Metric
+from studies.task_metrics import TASK_METRICS
 
 _DRAWN = {
     "linear": "linear scale",
@@ -25,6 +26,8 @@ def metrics_reference() -> str:
         for family, metric in diagnostic.definitions.items():
             parts += ["", *_entry(family, metric)]
     parts += ["", "## What every run records", "", *_table(METRICS)]
+    of_tasks = {name: metric for name, metric in TASK_METRICS.items() if name not in METRICS}
+    parts += ["", "## What every run that fine-tunes records", "", *_table(of_tasks)]
     return "\n".join(parts) + "\n"
 
 

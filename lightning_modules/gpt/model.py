@@ -101,6 +101,15 @@ class GPT(Counting):
         Raises:
             AblationError: the sequence is longer than the context.
         """
+        logits_BTV: Tensor = self.head(self.features(tokens_BT))
+        return logits_BTV
+
+    def features(self, tokens_BT: LongTensor | Tensor) -> Tensor:
+        """What the head reads at each position, (B, T, D).
+
+        Raises:
+            AblationError: the sequence is longer than the context.
+        """
         time = tokens_BT.shape[1]
         length = self.advance(time) + time
         if length > self.config.context_length:
@@ -112,5 +121,5 @@ class GPT(Counting):
         x_BTD = self.dropout(x_BTD)
         for block in self.blocks:
             x_BTD = block(x_BTD)
-        logits_BTV: Tensor = self.head(self.final_norm(x_BTD))
-        return logits_BTV
+        features_BTD: Tensor = self.final_norm(x_BTD)
+        return features_BTD

@@ -13,7 +13,8 @@ from mlflow.entities import Run
 
 from ablations.publishing import RunPublisher, is_tracked, sync_study
 from ablations.registering import read_registration, register_once
-from ablations.tracking import TrackedRun, Tracking
+from ablations.tracked_run import TrackedRun
+from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri, sqlite_path
 from reports.results.mlflow_source import load_tracked_study
 from reports.results.sources import load_study

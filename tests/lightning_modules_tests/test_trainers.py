@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import pytorch_lightning as pl
 
+from lightning_modules.checkpoint_io import AtomicCheckpointIO
 from lightning_modules.manners import quiet_lightning
 from lightning_modules.trainers import build_trainer
 from studies.errors import AblationError
@@ -22,8 +23,10 @@ def test_a_run_on_one_device_is_alone_in_a_slurm_job_of_many_tasks(tmp_path, mon
 
 def test_several_devices_need_a_process_each(tmp_path):
     execution = ExecutionConfig(accelerator="cpu", devices=2, strategy="ddp")
+    spec = tiny_spec(tmp_path)
+    checkpoint_io = AtomicCheckpointIO(spec.run_key, NoSink())
     with (
         quiet_lightning(),
         pytest.raises(AblationError, match=r"devices = 2: start .* torchrun or srun"),
     ):
-        build_trainer(tiny_spec(tmp_path), execution, tmp_path, pl.Callback(), NoSink())
+        build_trainer(spec.training, execution, tmp_path, pl.Callback(), checkpoint_io)

@@ -195,7 +195,10 @@ def test_layer_maps_that_runs_can_have(family):
         ({"training": {"n_layers": 1}}, "did you mean 'model.n_layers'?"),
         ({"max_steps": 1}, "did you mean 'training.max_steps'?"),
         ({"factors": {"model.norm_placement": ["pre"]}}, "did you mean 'model.placement'?"),
-        ({"factors": {"lr": [1]}}, "did you mean 'training.learning_rate'?"),
+        (
+            {"factors": {"lr": [1]}},
+            "did you mean 'training.learning_rate' or 'finetuning.learning_rate'?",
+        ),
         ({"model": {"activation": "swish"}}, "did you mean 'silu'?"),
         ({"factors": {"model.norm": ["RMSNorm"]}}, "did you mean 'rms'?"),
         ({"zzz": 1}, "remove the key"),

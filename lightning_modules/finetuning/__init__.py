@@ -1,0 +1,1 @@
+"""Fine-tuning a trained model on a task: its rows, its inputs, its head, its score."""

@@ -1,0 +1,235 @@
+"""Fine-tuning one run: its spec, the folder of the run that it goes on from, and an outcome."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lightning_modules.accounting import count_parameters
+from lightning_modules.checkpoint_io import AtomicCheckpointIO
+from lightning_modules.checkpoints import TOKENIZER
+from lightning_modules.data.codec import Codec
+from lightning_modules.data.token_store import build_token_store
+from lightning_modules.digests import digest_of_batches
+from lightning_modules.finetuning.batches import TaskStream, evaluation_batches, steps_of_epoch
+from lightning_modules.finetuning.callback import TaskCallback, TaskContext
+from lightning_modules.finetuning.examples import read_examples
+from lightning_modules.finetuning.fine_tuner import FineTuner, LabelScale
+from lightning_modules.finetuning.inputs import Encoded, Framing
+from lightning_modules.finetuning.scores import constant_score
+from lightning_modules.finetuning.task_model import TaskModel, with_more_tokens
+from lightning_modules.gpt.model import GPT
+from lightning_modules.keepsakes import load_trained
+from lightning_modules.language_model import LanguageModel
+from lightning_modules.manners import quiet_lightning
+from lightning_modules.seeding import isolated_rng
+from lightning_modules.trainers import build_trainer
+from lightning_modules.training import RunInterrupted
+from studies.digests import EVALUATION_DATA
+from studies.errors import AblationError
+from studies.finetuning import Finetuning
+from studies.metrics import DIVERGED_AT_STEP, LAST_TRAIN_LOSS, PARAMETERS, STEPS, TRAINING_TIME_S
+from studies.records import MetricSink, Outcome, RunResult
+from studies.run_spec import RunSpec
+from studies.schema import ExecutionConfig, TrainingConfig
+from studies.task_metrics import (
+    CONSTANT_SCORE,
+    EVALUATION_EXAMPLES,
+    TASK_METRICS,
+    TRAIN_EXAMPLES,
+    TRUNCATED_PERCENT,
+    UNKNOWN_PERCENT,
+)
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """The examples of a task as a model reads them."""
+
+    framing: Framing
+    train: list[Encoded]
+    evaluation: list[Encoded]
+
+    @property
+    def all(self) -> list[Encoded]:
+        """Those of both parts."""
+        return [*self.train, *self.evaluation]
+
+
+def finetune_run(
+    spec: RunSpec,
+    *,
+    pretrained: Path | None,
+    execution: ExecutionConfig,
+    cache: Path,
+    directory: Path,
+    resume_from: Path | None,
+    sink: MetricSink,
+    should_stop: Callable[[], bool],
+) -> RunResult:
+    """Fine-tune a model to the last step, or until it diverges; the score is of the last step.
+
+    As with `train_run`, equal specs give equal numbers on one machine, interrupted or not.
+
+    Args:
+        spec: the run, with its `finetuning`.
+        pretrained: folder of the attempt that kept the weights of the run's parent; None where it
+            has none.
+        execution: how it is executed.
+        cache: where tokens are kept between runs.
+        directory: where the newest checkpoint of this attempt is kept.
+        resume_from: a checkpoint of this run to go on from.
+        sink: takes the numbers as they come.
+        should_stop: asked after every optimiser step.
+
+    Raises:
+        RunInterrupted: `should_stop()` turned true; a checkpoint was written.
+        AblationError: the run cannot be trained as it stands.
+    """
+    finetuning = spec.finetuning
+    assert finetuning is not None, "a run of pre-training"
+    with isolated_rng(), quiet_lightning():
+        gpt, codec = _model(spec, pretrained, cache)
+        data = task_data(finetuning, codec, spec.model.context_length)
+        context = _context(spec, data, execution, directory, sink, should_stop)
+        module = _module(spec, finetuning, gpt, data, context.steps)
+        callback = TaskCallback(context)
+        parameters = count_parameters(module).total
+        training = _as_trained(spec.training, context.steps)
+        checkpoint_io = AtomicCheckpointIO(spec.run_key, sink)
+        trainer = build_trainer(training, execution, directory, callback, checkpoint_io)
+        trainer.precision_plugin.convert_module(module)
+        stream = TaskStream(
+            data.train,
+            trainer,
+            batch_size=finetuning.batch_size,
+            steps=context.steps,
+            seed=finetuning.seed,
+            of_numbers=finetuning.definition.labels is None,
+        )
+        trainer.fit(module, train_dataloaders=stream, ckpt_path=resume_from)
+    if callback.interrupted:
+        raise RunInterrupted(callback.step)
+    return _result(finetuning, data, context, callback, parameters, trainer.strategy.root_device)
+
+
+def task_data(finetuning: Finetuning, codec: Codec, context_length: int) -> TaskData:
+    """The examples of a task in tokens.
+
+    Raises:
+        AblationError: the files cannot be used, or the context is too short for any text.
+    """
+    task = finetuning.definition
+    framing = Framing(codec, task.form, context_length)
+    train, evaluation = (
+        [framing.encode(example) for example in read_examples(task, part)]
+        for part in ("train", "evaluation")
+    )
+    return TaskData(framing, train, evaluation)
+
+
+def _model(spec: RunSpec, pretrained: Path | None, cache: Path) -> tuple[GPT, Codec]:
+    """The model that is fine-tuned, trained or as initialised, with its tokeniser."""
+    if pretrained is None:
+        codec = Codec(build_token_store(spec.data, cache).directory / TOKENIZER)
+        return GPT(spec.model, codec.vocabulary_size, seed=spec.initialization_seed), codec
+    assert spec.parent is not None
+    trained = load_trained(spec.parent, pretrained)
+    if not isinstance(trained.module, LanguageModel):
+        raise AblationError(
+            "a module of one's own cannot be fine-tuned: remove `module`, or `finetuning`"
+        )
+    return trained.module.model, trained.codec
+
+
+def _module(
+    spec: RunSpec, finetuning: Finetuning, gpt: GPT, data: TaskData, steps: int
+) -> FineTuner:
+    task, seed = finetuning.definition, finetuning.seed
+    gpt = with_more_tokens(gpt, data.framing.added_tokens, seed=seed)
+    model = TaskModel(gpt, task, dropout=finetuning.classifier_dropout, seed=seed)
+    scale = _label_scale(data.train) if task.labels is None else None
+    return FineTuner(model, finetuning, spec.training, steps=steps, scale=scale)
+
+
+def _label_scale(examples: Sequence[Encoded]) -> LabelScale:
+    labels = torch.tensor([example.label for example in examples], dtype=torch.float64)
+    deviation = float(labels.std(correction=0))
+    return LabelScale(float(labels.mean()), deviation or 1.0)
+
+
+def _context(
+    spec: RunSpec,
+    data: TaskData,
+    execution: ExecutionConfig,
+    directory: Path,
+    sink: MetricSink,
+    should_stop: Callable[[], bool],
+) -> TaskContext:
+    finetuning = spec.finetuning
+    assert finetuning is not None
+    of_numbers = finetuning.definition.labels is None
+    per_epoch = steps_of_epoch(len(data.train), finetuning.batch_size)
+    vocabulary_size = data.framing.codec.vocabulary_size
+    return TaskContext(
+        task=finetuning.definition,
+        evaluation=evaluation_batches(
+            data.evaluation, finetuning.batch_size, of_numbers=of_numbers
+        ),
+        steps=finetuning.epochs * per_epoch,
+        steps_per_epoch=per_epoch,
+        log_every_steps=spec.diagnostics.log_every_steps,
+        loss_limit=spec.training.divergence_factor
+        * math.log(vocabulary_size)
+        * (1 + finetuning.auxiliary_weight),
+        seed=finetuning.seed,
+        sink=sink,
+        directory=directory,
+        checkpoint_every_s=execution.checkpoint_every_s,
+        should_stop=should_stop,
+    )
+
+
+def _as_trained(training: TrainingConfig, steps: int) -> TrainingConfig:
+    """Steps of fine-tuning, each of one batch: rows have many lengths, and are not compiled."""
+    return training.model_copy(update={"max_steps": steps, "accumulate": 1})
+
+
+def _result(
+    finetuning: Finetuning,
+    data: TaskData,
+    context: TaskContext,
+    run: TaskCallback,
+    parameters: int,
+    device: torch.device,
+) -> RunResult:
+    task, examples = finetuning.definition, data.all
+    train_E = torch.tensor([example.label for example in data.train])
+    labels_E = torch.tensor([example.label for example in data.evaluation])
+    labels_E = labels_E if task.labels is None else labels_E.long()
+    values: dict[str, float | None] = {
+        **run.summary,
+        CONSTANT_SCORE: constant_score(task, train_E, labels_E),
+        TRAIN_EXAMPLES: len(data.train),
+        EVALUATION_EXAMPLES: len(data.evaluation),
+        TRUNCATED_PERCENT: 100 * sum(e.truncated for e in examples) / len(examples),
+        UNKNOWN_PERCENT: 100 * sum(e.unknown for e in examples) / len(examples),
+        LAST_TRAIN_LOSS: run.losses.last_finite,
+        DIVERGED_AT_STEP: run.losses.diverged_at_step,
+        PARAMETERS: parameters,
+        STEPS: run.step,
+        TRAINING_TIME_S: run.clock.times.training_s,
+    }
+    diverged = run.losses.diverged_at_step is not None
+    return RunResult(
+        outcome=Outcome.DIVERGED if diverged else Outcome.COMPLETED,
+        summary={k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)},
+        leak=None,
+        facts={"task": finetuning.task, "device": str(device)},
+        definitions=TASK_METRICS,
+        digests={EVALUATION_DATA: digest_of_batches(b.tokens_NT for b in context.evaluation)},
+    )
