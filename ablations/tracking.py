@@ -209,7 +209,7 @@ class Tracking:
         A fine-tuning that was opened before the run that it goes on from finds its parent.
         """
         names = {c.cell_key: {"variant": c.variant, NAME: c.variant} for c in plan.cells}
-        ids = {run.data.tags.get("run_key"): str(run.info.run_id) for run in runs}
+        ids = {r.data.tags["run_key"]: r.info.run_id for r in runs if "run_key" in r.data.tags}
         for planned in plan.all_runs:
             tags = TrackedRun.of(plan, planned).tags()
             parent = {PARENT: ids[planned.parent]} if planned.parent in ids else {}
