@@ -121,10 +121,10 @@ def _takes(key: str, field: FieldInfo) -> str:
         kind = _kind(one) if typing.get_origin(one) else ""
         before = {"list": "list of ", "mapping": "mapping from "}.get(kind, "")
         return before + names + " or null" * len(null)
-    names = [literal for part in _parts(field.annotation) for literal in _literals(part)]
-    if names:
-        null = " or null" * (type(None) in _parts(field.annotation))
-        return " ".join(f"`{name}`" for name in names) + null
+    fixed = [literal for part in _parts(field.annotation) for literal in _literals(part)]
+    if fixed:
+        or_null = " or null" * (type(None) in _parts(field.annotation))
+        return " ".join(f"`{name}`" for name in fixed) + or_null
     symbols = [(m, *_BOUNDS[type(m)]) for m in field.metadata if type(m) in _BOUNDS]
     bounds = ", ".join(f"{sign} {getattr(m, name)}" for m, name, sign in symbols)
     kinds = [f"{_kind(part)} {bounds}".strip() for part in _parts(field.annotation)]
