@@ -149,6 +149,12 @@ STATISTICS: Registry[Level] = Registry(
             "Kendall 1938",
             cite="kendall1938new",
         ),
+        "spearman": Level(
+            "Spearman's rho",
+            "correlation of ranks",
+            "Spearman 1904; Narang et al. 2021",
+            cite="spearman1904proof,narang2021transformer",
+        ),
         "early-loss": Level(
             "the loss early in training",
             "beside the final one, which it need not foretell",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from reports.analysis.costs import Cost, cost_of
+from reports.methods.finetuning import finetuning_sentences
 from reports.methods.hypotheses import hypothesis_sentences
 from reports.methods.runs import run_sentences
 from reports.methods.search import search_sentences
@@ -57,6 +58,7 @@ def methods_of(results: StudyResults, statistics: Collection[str]) -> Methods:
         training_sentence(results),
         *search_sentences(results.plan),
         *run_sentences(results),
+        *finetuning_sentences(results),
         comparison_sentence(results, statistics),
         *hypothesis_sentences(results),
     )

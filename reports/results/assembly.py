@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from reports.results.frame import StudyResults, UnreadableResults
 from studies.metrics import METRICS
-from studies.plan import Plan
+from studies.plan import Plan, PlannedRun
 from studies.records import Outcome, RunRecord
 from studies.registration import Registration
 
@@ -35,18 +35,27 @@ def assemble(
         UnreadableResults: a history has other columns than metric, step and value.
     """
     planned = {run.run_key: run for run in plan.runs}
-    records = {
-        key: record.as_planned(plan, planned[key])
-        for key, record in sorted(records.items())
-        if key in planned
-    }
+    finetunings = _of_runs(plan, plan.finetuning_runs, records)
+    records = _of_runs(plan, plan.runs, records)
     definitions = dict(METRICS)
     for record in records.values():
         definitions.update(record.definitions)
     kept = {key: table for key, table in sorted(histories.items()) if key in planned}
     runs, curves = _run_frame(plan, records), _history_frame(kept)
     tried = {key: count for key, count in (attempts or {}).items() if key in planned}
-    return StudyResults(plan, runs, curves, definitions, records, registration, tried)
+    return StudyResults(plan, runs, curves, definitions, records, registration, tried, finetunings)
+
+
+def _of_runs(
+    plan: Plan, runs: Iterable[PlannedRun], records: Mapping[str, RunRecord]
+) -> dict[str, RunRecord]:
+    """The records of some runs, as the plan calls them, by key."""
+    planned = {run.run_key: run for run in runs}
+    return {
+        key: record.as_planned(plan, planned[key])
+        for key, record in sorted(records.items())
+        if key in planned
+    }
 
 
 def _run_frame(plan: Plan, records: Mapping[str, RunRecord]) -> pd.DataFrame:

@@ -49,6 +49,8 @@ class StudyResults:
     """What was said before the first run; None where nobody registered the study."""
     attempts: Mapping[str, int] = field(default_factory=dict)
     """Attempts at each run, by run key; empty where what was read does not tell."""
+    finetunings: Mapping[str, RunRecord] = field(default_factory=dict)
+    """Record by run key of the runs that fine-tune, which `runs` and `records` have none of."""
 
     @property
     def name(self) -> str:
@@ -145,6 +147,7 @@ class StudyResults:
             {key: record for key, record in self.records.items() if key in keys},
             self.registration,
             {key: count for key, count in self.attempts.items() if key in keys},
+            self.finetunings,
         )
 
     def evaluation_sets(self, variants: Collection[str]) -> set[str]:

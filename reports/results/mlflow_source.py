@@ -55,8 +55,8 @@ def load_tracked_study(tracking_uri: str, study: str) -> StudyResults:
         plan, registration = reader.plan(study)
         records: dict[str, RunRecord] = {}
         histories: dict[str, pa.Table] = {}
-        planned = {run.run_key for run in plan.runs}
-        for run in reader.runs("run"):
+        planned = {run.run_key for run in plan.all_runs}
+        for run in [*reader.runs("run"), *reader.runs("finetuning")]:
             key = run.data.tags.get("run_key", "")
             if key not in planned or key in records:
                 continue
@@ -79,7 +79,8 @@ def link_runs(tracking_uri: str, study: str, ui_url: str) -> RunLinks | None:
     if experiment is None:
         return None
     run_ids: dict[str, str] = {}
-    for run in _Reader(client, experiment.experiment_id, Path()).runs("run"):
+    reader = _Reader(client, experiment.experiment_id, Path())
+    for run in [*reader.runs("run"), *reader.runs("finetuning")]:
         run_ids.setdefault(run.data.tags.get("run_key", ""), run.info.run_id)
     return RunLinks(ui_url, experiment.experiment_id, run_ids)
 

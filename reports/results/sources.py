@@ -42,12 +42,12 @@ def load_study(directory: Path) -> StudyResults:
     records: dict[str, RunRecord] = {}
     histories: dict[str, pa.Table] = {}
     attempts: dict[str, int] = {}
-    for run in plan.runs:
+    for run in plan.all_runs:
         folder = directory / "runs" / run.run_key
         attempts[run.run_key] = sum(1 for _ in folder.glob(ATTEMPTS))
         if (folder / RECORD_FILE).is_file():
             records[run.run_key] = parse(RunRecord, folder / RECORD_FILE)
-            if (folder / HISTORY_FILE).is_file():
+            if run.task is None and (folder / HISTORY_FILE).is_file():
                 histories[run.run_key] = read_history(folder / HISTORY_FILE)
     registered = directory / REGISTRATION_FILE
     registration = parse_registration(registered) if registered.is_file() else None

@@ -20,6 +20,7 @@ from reports.sections import (
     unfinished_runs,
 )
 from reports.sections.base import Section
+from reports.sections.downstream import section as downstream
 from reports.sections.effects import section as effects
 from reports.sections.hypotheses import section as hypotheses
 from reports.sections.main_table import section as main_table
@@ -42,6 +43,7 @@ SECTIONS: Registry[Section[Any]] = Registry(
         "training-dynamics": training_dynamics.SECTION,
         **layer_diagnostics.sections(),
         "samples": samples.SECTION,
+        "downstream": downstream.SECTION,
         "fairness": fairness.SECTION,
         "compute": compute.SECTION,
         "reproducibility": reproducibility.SECTION,

@@ -1,0 +1,1 @@
+"""What the fine-tuned models score, and whether the loss foretells it."""

@@ -1,0 +1,111 @@
+"""Scores of fine-tuned models, their differences, and whether the loss foretells them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pandas as pd
+
+from reports.analysis.downstream import (
+    LEAST_VARIANTS,
+    Downstream,
+    DownstreamRow,
+    LossCorrelation,
+    TaskColumn,
+    TaskScore,
+    collect,
+)
+from reports.exhibits import Cell, Column, Exhibits, Row, Table
+from reports.references import cited
+from reports.sections.base import Section
+from reports.sections.contrast_cells import p_words
+from reports.sections.downstream.differences import differences_table, tested
+from reports.sections.downstream.scores import DECIMALS, SCALE, scores_table
+from reports.words import ABSENT, number, p_text, plural
+from studies.methods import STATISTICS
+
+NAMED = 3
+"""Differences that a sentence names."""
+
+
+def render(data: Downstream) -> Exhibits:
+    """Sentences, the table of scores, that of differences, and that of correlations."""
+    tables = [scores_table(data)]
+    if any(row.reference for row in data.rows):
+        tables.append(differences_table(data))
+    if data.correlations:
+        tables.append(_correlations_table(data))
+    used = ["paired-t", "holm"] if len(tables) > 1 else []
+    return Exhibits(
+        sentences=tuple(_sentences(data)),
+        tables=tuple(tables),
+        methods=(*used, *(["spearman"] if data.correlations else [])),
+    )
+
+
+def _correlations_table(data: Downstream) -> Table:
+    columns = (
+        Column("Task"),
+        Column(
+            "Spearman ρ", "Of final loss and score; −1: the lower the loss, the higher the score"
+        ),
+        Column("p"),
+        Column("Variants"),
+    )
+    rows = tuple(_correlation_row(found) for found in data.correlations)
+    of = f", fine-tuned with {data.correlated_arm}" if data.correlated_arm else ""
+    caption = (
+        f"Whether the loss foretells the score: {cited(STATISTICS['spearman'])} of mean final loss "
+        f"before fine-tuning and mean score over variants{of}; −1 is the same order, best first. "
+        "p: two-sided, of all orders, not corrected."
+    )
+    numbers = pd.DataFrame(
+        {"task": c.task, "rho": c.rho, "p": c.p, "variants": c.variants} for c in data.correlations
+    )
+    return Table("loss_and_score", caption, columns, rows, numbers)
+
+
+def _correlation_row(found: LossCorrelation) -> Row:
+    known = math.isfinite(found.rho)
+    return Row(
+        (
+            Cell(found.label),
+            Cell(number(found.rho, 2, sign=True) if known else ABSENT, order=found.rho),
+            Cell(p_text(found.p), order=found.p),
+            Cell(str(found.variants), order=found.variants),
+        )
+    )
+
+
+def _sentences(data: Downstream) -> Iterator[str]:
+    found = tested(data)
+    alpha = 1 - data.confidence
+    if found:
+        clear = [one for one in found if one[2].adjusted_p <= alpha]
+        adjusted = " after Holm's adjustment" * (len(found) > 1)
+        of = f"Of {plural(len(found), 'difference')} in score"
+        if not clear:
+            yield f"{of}, none is detected at {alpha:.2g}{adjusted}."
+        else:
+            clear.sort(key=lambda one: one[2].adjusted_p)
+            named = "; ".join(_in_words(*one) for one in clear[:NAMED])
+            more = f"; and {len(clear) - NAMED} more" if len(clear) > NAMED else ""
+            yield f"{of}, {len(clear)} at {alpha:.2g}{adjusted}: {named}{more}."
+    elif any(row.reference for row in data.rows):
+        yield "No difference in score can be tested: that takes two seeds that both have."
+    if not data.correlations and len(data.rows) > 1:
+        yield (
+            f"Whether the loss foretells the score is not asked of "
+            f"{plural(data.untested, 'variant')}: it takes {LEAST_VARIANTS} that have both."
+        )
+
+
+def _in_words(row: DownstreamRow, task: TaskColumn, score: TaskScore) -> str:
+    assert score.difference is not None
+    mean = number(SCALE * score.difference.mean, DECIMALS, sign=True)
+    found = f"{row.label} against {row.reference} on {task.label} {mean}"
+    return f"{found} ({p_words(score.adjusted_p)}, n = {score.difference.n})"
+
+
+SECTION = Section("Downstream tasks", collect, render, absent="")
