@@ -132,6 +132,8 @@ def show_plan(console: Console, plan: Plan) -> None:
     )
     for line in (*search_lines(plan), *pruning_lines(plan), *compute_lines(plan)):
         console.print(line)
+    for line in finetuning_lines(plan):
+        console.print(line, soft_wrap=True)
     show_remarks(console, plan)
 
 
@@ -142,6 +144,18 @@ def size_line(plan: Plan) -> str:
         return f"{cells} cells x {seeds} seeds = {len(plan.runs)} runs"
     each = runs_of_a_cell(plan.study)
     return f"{cells} cells x {each} runs (search, {seeds} seeds twice) = {cells * each} runs"
+
+
+def finetuning_lines(plan: Plan) -> Iterator[str]:
+    """How many runs fine-tune, and on what."""
+    if not plan.arms:
+        return
+    tasks = ", ".join(dict.fromkeys(arm.task for arm in plan.arms))
+    seeds = plan.study.finetuning.seeds
+    runs = len(plan.arms) * len(plan.study.seeds) * (1 if seeds is None else len(seeds))
+    ways = dict.fromkeys(arm.arm for arm in plan.arms if arm.arm)
+    how = f", {' and '.join(ways)}" if ways else ""
+    yield f"then      {runs} runs fine-tune on {tasks}{how}; no cost that is told includes them"
 
 
 def search_lines(plan: Plan) -> Iterator[str]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studies.configuration import leaf_name
-from studies.designs import factor_names
+from studies.designs import cell_factors
 from studies.errors import AblationError
 from studies.fairness import size_problems, wants_measured_sizes
-from studies.plan import NO_SETTINGS, Plan
+from studies.plan import NO_SETTINGS, Cell, Plan
 from studies.protocol_levels import corners
 from studies.schema import ModelConfig, factor_keys
 
@@ -43,6 +43,8 @@ class Preflight:
     """By variant."""
     data: tuple[dict[str, object], ...]
     """What each distinct data configuration became."""
+    tasks: tuple[str, ...] = ()
+    """What each task became, in a line."""
     mismatches: tuple[str, ...] = ()
     """Sizes that the protocol refuses, of variants whose size no plan knows."""
 
@@ -92,7 +94,7 @@ def preflight(plan: Plan, cache: Path, on_step: Callable[[str], None]) -> Prefli
     checks = {}
     for number, cell in enumerate(plan.cells, 1):
         spec = cell.spec(plan.study.seeds[0])
-        key = json.dumps(cell.configuration["data"], sort_keys=True, default=str)
+        key = _data_key(cell)
         if key not in stores:
             on_step(f"data: {spec.data.corpus} as {spec.data.tokenizer}")
             stores[key] = build_token_store(spec.data, cache)
@@ -100,8 +102,40 @@ def preflight(plan: Plan, cache: Path, on_step: Callable[[str], None]) -> Prefli
         study_prompts(spec, stores[key], plan.study.samples)
         on_step(f"pre-flight {number}/{len(plan.cells)}: {cell.variant}")
         checks[cell.variant] = check_variant(spec, vocabulary_size=stores[key].vocabulary_size)
+    tasks = tuple(_task_lines(plan, stores, on_step))
     data: list[dict[str, object]] = [dict(store.describe()) for store in stores.values()]
-    return Preflight(checks, tuple(data), _mismatches(plan, checks))
+    return Preflight(checks, tuple(data), tasks, _mismatches(plan, checks))
+
+
+def _task_lines(
+    plan: Plan, stores: Mapping[str, TokenStore], on_step: Callable[[str], None]
+) -> Iterator[str]:
+    """What the examples of each task come to in the tokens and the context of each variant.
+
+    Raises:
+        AblationError: files cannot be read, a row is malformed, or the context is too short.
+    """
+    if not plan.arms:
+        return
+    from lightning_modules.checkpoints import TOKENIZER
+    from lightning_modules.data.codec import Codec
+    from lightning_modules.finetuning.task_data import read_task
+
+    seen = set()
+    of_task = {(arm.variant, arm.task) for arm in plan.arms}
+    for cell in plan.cells:
+        data, length = _data_key(cell), cell.configuration["model"]["context_length"]
+        for name, task in plan.tasks.items():
+            if (cell.variant, name) not in of_task or (data, length, name) in seen:
+                continue
+            seen.add((data, length, name))
+            on_step(f"task: {name}")
+            codec = Codec(stores[data].directory / TOKENIZER)
+            yield f"{name}: {read_task(task, codec, length).describe()}"
+
+
+def _data_key(cell: Cell) -> str:
+    return json.dumps(cell.configuration["data"], sort_keys=True, default=str)
 
 
 def _mismatches(plan: Plan, checks: Mapping[str, VariantCheck]) -> tuple[str, ...]:
@@ -130,7 +164,7 @@ def _refuse_idle_keys(plan: Plan) -> None:
 
     varied = [
         key
-        for key in factor_names(plan.study)
+        for key in cell_factors(plan.study)
         if key in THROUGH_CONSTRUCTOR and len({cell.levels[key] for cell in plan.cells}) > 1
     ]
     varied += plan.nuisance

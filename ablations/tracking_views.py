@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ablations.diagnostic_views import DIAGNOSTIC_VIEWS, Section
 from studies.configuration import leaf_name
-from studies.designs import factor_names
+from studies.designs import cell_factors
 from studies.diagnostics import DIAGNOSTICS
 from studies.metrics import (
     FINAL_LOSS,
@@ -77,7 +77,7 @@ def saved_views(plan: Plan) -> tuple[View, ...]:
 
 def study_views(plan: Plan) -> tuple[View, ...]:
     """Views of what came out."""
-    factors = factor_names(plan.study)
+    factors = cell_factors(plan.study)
     levels = [f"params.`{leaf_name(name)}`" for name in factors]
     spread = [f"metrics.`aggregate/{name}`" for name in ("val_loss_sd", "completed", "survival")]
     of_variants = [*levels, "tags.`leak`", f"metrics.`{FINAL_LOSS}`", *spread]
@@ -104,7 +104,7 @@ def _search_views(plan: Plan) -> tuple[View, ...]:
     if not plan.nuisance:
         return ()
     keys = [leaf_name(key) for key in plan.nuisance]
-    levels = [f"params.`{leaf_name(name)}`" for name in factor_names(plan.study)]
+    levels = [f"params.`{leaf_name(name)}`" for name in cell_factors(plan.study)]
     tried = [*levels, *(f"params.`{key}`" for key in keys), "params.`seed`", "tags.`outcome`"]
     numbers = ("lowest_loss", "sensitivity", "trials", "diverged")
     came_to = [
@@ -166,7 +166,7 @@ def _layers(plan: Plan) -> int | None:
 
 
 def _columns(plan: Plan) -> list[str]:
-    levels = [f"params.`{leaf_name(name)}`" for name in factor_names(plan.study)]
+    levels = [f"params.`{leaf_name(name)}`" for name in cell_factors(plan.study)]
     outcome = ["tags.`outcome`", "tags.`leak`", f"metrics.`{FINAL_LOSS}`"]
     return [*levels, "params.`seed`", *outcome]
 

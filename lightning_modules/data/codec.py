@@ -44,9 +44,11 @@ class Codec:
             )
         return ids
 
-    def encode_known(self, text: str) -> Known:
-        """The tokens of a text without the characters that the tokeniser does not know."""
-        return Known(self._ids(text), bool(self._unknown(text)))
+    def encode_known(self, texts: Sequence[str]) -> dict[str, Known]:
+        """Each text to its tokens, without the characters that the tokeniser does not know."""
+        texts = list(dict.fromkeys(texts))
+        found = zip(texts, self._tokenizer.encode_each(texts), strict=True)
+        return {text: Known(ids, bool(self._unknown(text))) for text, ids in found}
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some tokens."""

@@ -67,6 +67,10 @@ class SubwordTokenizer:
             ids = (e.ids if text else self._end for text, e in zip(batch, encodings, strict=True))
             yield np.fromiter(chain.from_iterable(ids), np.uint32)
 
+    def encode_each(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each of many short texts."""
+        return [e.ids for e in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of tokens; those that are no text by their names.
 

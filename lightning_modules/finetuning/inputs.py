@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from lightning_modules.data.codec import Codec
+from lightning_modules.data.codec import Codec, Known
 from lightning_modules.finetuning.examples import Example
 from studies.errors import AblationError
 from studies.tasks import Form
@@ -53,28 +53,37 @@ class Framing:
         start, delimiter, end = (next(new) if token is None else token for token in given)
         return start, delimiter, end
 
-    def encode(self, example: Example) -> Encoded:
-        """The rows of an example.
+    def encode(self, examples: Sequence[Example]) -> list[Encoded]:
+        """The rows of examples.
 
         Raises:
             AblationError: the context has no room for a token of each text.
         """
+        sequences = [self._sequences(example) for example in examples]
+        known = self.codec.encode_known([text for s in sequences for texts in s for text in texts])
+        return [
+            self._encoded(example.label, [[known[text] for text in texts] for texts in own])
+            for example, own in zip(examples, sequences, strict=True)
+        ]
+
+    def _sequences(self, example: Example) -> list[tuple[str, ...]]:
+        """The texts of each row."""
         texts, choices = example.texts, example.choices
         if self.form == "similarity":
-            sequences: Sequence[Sequence[str]] = (texts, texts[::-1])
-        elif choices:
-            first, *rest = texts
-            texts = (first, *(f" {text}" for text in rest))  # read as one text
-            sequences = [(*texts, choice) for choice in choices]
-        else:
-            sequences = (texts,)
-        pieces = {text: self.codec.encode_known(text) for text in (*texts, *choices)}
-        rows = [self._row([pieces[text].ids for text in texts]) for texts in sequences]
+            return [texts, texts[::-1]]
+        if not choices:
+            return [texts]
+        first, *rest = texts
+        context = (first, *(f" {text}" for text in rest))  # read as one text
+        return [(*context, choice) for choice in choices]
+
+    def _encoded(self, label: float, sequences: Sequence[Sequence[Known]]) -> Encoded:
+        rows = [self._row([text.ids for text in texts]) for texts in sequences]
         return Encoded(
             tuple(row for row, _ in rows),
-            example.label,
+            label,
             any(cut for _, cut in rows),
-            any(piece.left_out for piece in pieces.values()),
+            any(text.left_out for texts in sequences for text in texts),
         )
 
     def _row(self, texts: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], bool]:

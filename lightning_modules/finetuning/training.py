@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,10 +16,10 @@ from lightning_modules.data.token_store import build_token_store
 from lightning_modules.digests import digest_of_batches
 from lightning_modules.finetuning.batches import TaskStream, evaluation_batches, steps_of_epoch
 from lightning_modules.finetuning.callback import TaskCallback, TaskContext
-from lightning_modules.finetuning.examples import read_examples
 from lightning_modules.finetuning.fine_tuner import FineTuner, LabelScale
-from lightning_modules.finetuning.inputs import Encoded, Framing
+from lightning_modules.finetuning.inputs import Encoded
 from lightning_modules.finetuning.scores import constant_score
+from lightning_modules.finetuning.task_data import TaskData, read_task
 from lightning_modules.finetuning.task_model import TaskModel, with_more_tokens
 from lightning_modules.gpt.model import GPT
 from lightning_modules.keepsakes import load_trained
@@ -44,20 +43,6 @@ from studies.task_metrics import (
     TRUNCATED_PERCENT,
     UNKNOWN_PERCENT,
 )
-
-
-@dataclass(frozen=True)
-class TaskData:
-    """The examples of a task as a model reads them."""
-
-    framing: Framing
-    train: list[Encoded]
-    evaluation: list[Encoded]
-
-    @property
-    def all(self) -> list[Encoded]:
-        """Those of both parts."""
-        return [*self.train, *self.evaluation]
 
 
 def finetune_run(
@@ -94,7 +79,7 @@ def finetune_run(
     assert finetuning is not None, "a run of pre-training"
     with isolated_rng(), quiet_lightning():
         gpt, codec = _model(spec, pretrained, cache)
-        data = task_data(finetuning, codec, spec.model.context_length)
+        data = read_task(finetuning.definition, codec, spec.model.context_length)
         context = _context(spec, data, execution, directory, sink, should_stop)
         module = _module(spec, finetuning, gpt, data, context.steps)
         callback = TaskCallback(context)
@@ -115,21 +100,6 @@ def finetune_run(
     if callback.interrupted:
         raise RunInterrupted(callback.step)
     return _result(finetuning, data, context, callback, parameters, trainer.strategy.root_device)
-
-
-def task_data(finetuning: Finetuning, codec: Codec, context_length: int) -> TaskData:
-    """The examples of a task in tokens.
-
-    Raises:
-        AblationError: the files cannot be used, or the context is too short for any text.
-    """
-    task = finetuning.definition
-    framing = Framing(codec, task.form, context_length)
-    train, evaluation = (
-        [framing.encode(example) for example in read_examples(task, part)]
-        for part in ("train", "evaluation")
-    )
-    return TaskData(framing, train, evaluation)
 
 
 def _model(spec: RunSpec, pretrained: Path | None, cache: Path) -> tuple[GPT, Codec]:
@@ -207,7 +177,7 @@ def _result(
     parameters: int,
     device: torch.device,
 ) -> RunResult:
-    task, examples = finetuning.definition, data.all
+    task = finetuning.definition
     train_E = torch.tensor([example.label for example in data.train])
     labels_E = torch.tensor([example.label for example in data.evaluation])
     labels_E = labels_E if task.labels is None else labels_E.long()
@@ -216,8 +186,8 @@ def _result(
         CONSTANT_SCORE: constant_score(task, train_E, labels_E),
         TRAIN_EXAMPLES: len(data.train),
         EVALUATION_EXAMPLES: len(data.evaluation),
-        TRUNCATED_PERCENT: 100 * sum(e.truncated for e in examples) / len(examples),
-        UNKNOWN_PERCENT: 100 * sum(e.unknown for e in examples) / len(examples),
+        TRUNCATED_PERCENT: data.truncated_percent,
+        UNKNOWN_PERCENT: data.unknown_percent,
         LAST_TRAIN_LOSS: run.losses.last_finite,
         DIVERGED_AT_STEP: run.losses.diverged_at_step,
         PARAMETERS: parameters,
