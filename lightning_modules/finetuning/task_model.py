@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_modules.finetuning.batches import NO_TARGET, TaskBatch
-from lightning_modules.gpt.initialization import initialize
+from lightning_modules.gpt.initialization import GPT_STD
 from lightning_modules.gpt.layers import Linear
 from lightning_modules.gpt.model import GPT
+from lightning_modules.seeding import stream_seed
 from studies.tasks import Task
 
 
@@ -31,14 +32,15 @@ class TaskModel(nn.Module):
     """Maps rows of tokens to logits of a task. Source: Radford et al. 2018, section 3.3."""
 
     def __init__(self, gpt: GPT, task: Task, *, dropout: float, seed: int) -> None:
-        """The head starts as the model's initialisation has it, from the seed of fine-tuning."""
+        """The head starts from N(0, .02²), as GPT-1's, drawn from the seed of fine-tuning."""
         super().__init__()
         self.gpt = gpt
         self._form = task.form
         self._rows = len(task.choices) or (2 if task.form == "similarity" else 1)
         self.dropout = nn.Dropout(dropout)
         self.task_head = Linear(gpt.config.d_model, task.outputs, bias=False, kind="head")
-        initialize(nn.ModuleDict({"task_head": self.task_head}), gpt.config, seed)
+        generator = torch.Generator().manual_seed(stream_seed(seed, "task_head"))
+        nn.init.normal_(self.task_head.weight, std=GPT_STD, generator=generator)
 
     def forward(self, batch: TaskBatch, *, auxiliary: bool = False) -> TaskOutputs:
         """Logits, and where `auxiliary` the loss of predicting the rows' tokens."""
