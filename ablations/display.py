@@ -224,11 +224,18 @@ def show_remarks(console: Console, plan: Plan) -> None:
         console.print(Text.assemble(("note: ", "yellow"), remark))
 
 
+def show_tasks(console: Console, found: Preflight) -> None:
+    """What each task became in the tokens and the context of the models."""
+    for line in found.tasks:
+        console.print(f"task {line}", soft_wrap=True)
+
+
 def show_preflight(console: Console, found: Preflight) -> None:
     """What pre-flight measured for each variant, and every problem."""
     for data in found.data:
         facts = ", ".join(f"{key} {value}" for key, value in data.items())
         console.print(f"data: {facts}")
+    show_tasks(console, found)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("variant", "leak label", "parameters", "non-embedding", "result"):
         table.add_column(name, justify="right" if name.endswith(("ers", "ing")) else "left")

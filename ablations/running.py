@@ -93,7 +93,7 @@ def _prepare(console: Console, driver: Driver, study_text: str) -> None:
     Raises:
         AblationError: a variant cannot be trained as it is.
     """
-    from ablations.display import show_remarks, size_line
+    from ablations.display import show_remarks, show_tasks, size_line
     from ablations.registering import register_once
     from ablations.search import store_plan, with_stored_search
 
@@ -103,7 +103,8 @@ def _prepare(console: Console, driver: Driver, study_text: str) -> None:
     show_remarks(console, driver.plan)
     if driver.unfinished_plan().cells:
         with console.status("pre-flight") as status:
-            driver.check(status.update)
+            found = driver.check(status.update)
+        show_tasks(console, found)
     elif driver.is_done():
         console.print("nothing to run: every run has ended")
     driver.plan = store_plan(driver.plan, study_text, directory)
