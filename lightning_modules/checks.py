@@ -31,9 +31,10 @@ from lightning_modules.stream import fixed_batches, training_batch
 from lightning_modules.trainers import build_trainer, refuse_scaled_gradients
 from studies.errors import AblationError
 from studies.estimates import estimate
+from studies.execution import ExecutionConfig
 from studies.records import Leak, NoSink
 from studies.run_spec import RunSpec
-from studies.schema import ExecutionConfig, ModelConfig
+from studies.schema import ModelConfig
 
 SMALL_LAYERS, SMALL_CONTEXT, SMALL_WIDTH, SMALL_VOCABULARY = 2, 16, 256, 512
 SEQUENCES = 4

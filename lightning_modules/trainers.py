@@ -12,9 +12,9 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
 from lightning_modules.checkpoint_io import AtomicCheckpointIO
 from studies.errors import AblationError
+from studies.execution import ExecutionConfig
 from studies.records import MetricSink
 from studies.run_spec import RunSpec
-from studies.schema import ExecutionConfig
 
 
 def build_trainer(
