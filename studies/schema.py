@@ -64,6 +64,13 @@ class ModelConfig(Settings):
     dyt_alpha: float | None = Field(None, gt=0)
     """Initial alpha of `dyt`; null is 1, the value that Zhu et al. 2025 give for width 1024.
     Meaningless for the other norms."""
+    weights: str | None = None
+    """Weights that a run starts from, in the layout of Hugging Face `transformers`: a path to a
+    `*.safetensors` file, or to a folder with `model.safetensors`, whose `config.json` is then held
+    against the model. They fix the vocabulary: give their `tokenizer.json` as `data.tokenizer`.
+    Null draws them as `initialization` says."""
+    weights_digest: str | None = None
+    """Digest of the weights, as `data.corpus_digest`; always of the whole file."""
 
 
 class DataConfig(Settings):
