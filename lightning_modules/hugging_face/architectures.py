@@ -154,6 +154,7 @@ _ROWS = (
         _gpt2_config,
         _gpt2_entries,
         ("n_head", "layer_norm_epsilon", "activation_function"),
+        {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False},
         _MASKS,
     ),
     Architecture(
@@ -170,6 +171,7 @@ _ROWS = (
         _gpt1_config,
         _gpt1_entries,
         ("n_head", "layer_norm_epsilon", "afn"),
+        {},
         _MASKS,
         _four_times_as_wide,
     ),
@@ -187,6 +189,7 @@ _ROWS = (
         _llama_config,
         _llama_entries,
         ("num_attention_heads", "rms_norm_eps", "hidden_act", "rope_theta"),
+        {"rope_type": "default", "rope_scaling": None},
         (".rotary_emb.inv_freq",),
     ),
 )

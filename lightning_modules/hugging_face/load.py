@@ -72,7 +72,10 @@ def from_tensors(model: GPT, architecture: Architecture, tensors: Mapping[str, T
     """
     state = model.state_dict()
     entries = list(architecture.entries(model.config))
-    found = {_bare(n): t for n, t in tensors.items() if not n.endswith(architecture.buffers)}
+    weights = {n: t for n, t in tensors.items() if not n.endswith(architecture.buffers)}
+    found = {_bare(name): tensor for name, tensor in weights.items()}
+    if len(found) < len(weights):
+        raise AblationError("tensors are there with and without a prefix: keep one of each")
     _check_names(architecture, entries, found, is_tied=model.config.tied_head)
     _check_shapes(entries, found, state)
     for entry in entries:
@@ -102,7 +105,11 @@ def _check_config(path: Path, architecture: Architecture, config: ModelConfig) -
     theirs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     theirs |= theirs.get("rope_parameters") or {}
     ours = architecture.config(config, architecture.activations[config.activation])
-    expected = {"model_type": architecture.model_type} | {k: ours[k] for k in architecture.decisive}
+    expected = {
+        "model_type": architecture.model_type,
+        **{key: ours[key] for key in architecture.decisive},
+        **architecture.settled,
+    }
     wrong = [
         f"{key} = {theirs[key]}, and in this model {value}"
         for key, value in expected.items()

@@ -109,14 +109,26 @@ def test_weights_of_another_model_are_refused_by_its_config(written):
             started(config, written / name)
 
 
-def test_a_rotation_of_another_base_is_refused(written, tmp_path):
-    folder = shutil.copytree(written / "llama-style", tmp_path / "llama")
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("llama-style", "rope_theta", 500_000.0),
+        ("llama-style", "rope_type", "linear"),
+        ("gpt2-small", "scale_attn_by_inverse_layer_idx", True),
+    ],
+)
+def test_what_our_models_never_do_is_refused(written, tmp_path, name, key, value):
+    folder = shutil.copytree(written / name, tmp_path / name)
     config = json.loads((folder / "config.json").read_text())
-    assert config["rope_parameters"]["rope_theta"] == 10_000
-    config["rope_parameters"]["rope_theta"] = 500_000
+    holder = config if key in config else config["rope_parameters"]
+    ours, holder[key] = holder[key], value
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(AblationError, match="rope_theta = 500000, and in this model 10000"):
-        started(MODELS["llama-style"][0], folder)
+    with pytest.raises(AblationError, match=f"has {key} = {value}, and in this model {ours}:"):
+        started(MODELS[name][0], folder)
+
+
+def test_a_config_that_is_none_is_refused_and_not_read_beside_a_file(written, tmp_path):
+    folder = shutil.copytree(written / "llama-style", tmp_path / "llama")
     (folder / "config.json").write_text("{")
     with pytest.raises(AblationError, match=r"model\.weights = .*llama: Expecting"):
         started(MODELS["llama-style"][0], folder)
@@ -206,6 +218,10 @@ FAULTS = {
     "a head that is not tied": (
         lambda t: t.update({"score.weight": torch.ones(2, 32)}),
         r"with score\.weight without a place in it",
+    ),
+    "one is there twice": (
+        lambda t: t.update({"wte.weight": t[WTE].clone()}),
+        r"with and without a prefix: keep one of each",
     ),
     "a shape is another": (
         lambda t: t.update({f"{MLP}.weight": torch.ones(128, 32)}),
