@@ -26,11 +26,11 @@ from ablations.run_lookup import FoundRun
 from ablations.stall_alarm import StallAlarm
 from ablations.trained_runs import trained_attempt
 from lightning_modules.checkpoints import Checkpoint, newest_checkpoint
+from studies.execution import ExecutionConfig
 from studies.files import replacing
 from studies.metrics import TRAINING_MINUTES, Metric
 from studies.plan import Plan, PlannedRun
 from studies.records import MetricSink, Outcome, RunRecord
-from studies.schema import ExecutionConfig
 from studies.task_metrics import TASK_METRICS
 
 if TYPE_CHECKING:

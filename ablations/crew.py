@@ -14,7 +14,7 @@ from ablations.run_directory import StudyDirectory
 from ablations.storages.patience import outliving
 from ablations.worker import START_AFRESH, WorkerSettings
 from studies.errors import AblationError
-from studies.schema import ExecutionConfig
+from studies.execution import ExecutionConfig
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from ablations.numerals import significant
 from ablations.run_lookup import FoundRun, find_run
 from ablations.trained_runs import trained_attempt
 from lightning_modules.checkpoints import TOKENIZER
+from studies.content import weights_text
 from studies.errors import AblationError
 from studies.metrics import (
     FINAL_BITS_PER_BYTE,
@@ -79,11 +80,13 @@ def write_export(found: FoundRun, folder: Path) -> str:
             f"run {found.name} trained a module of your own, {spec.module.import_path}: only the "
             "built-in GPT can be one of the architectures of `transformers`"
         )
-    from lightning_modules.hugging_face.export import require_architecture, write_model
+    from lightning_modules.hugging_face.architectures import require_architecture
+    from lightning_modules.hugging_face.export import write_model
     from lightning_modules.keepsakes import load_trained
     from lightning_modules.language_model import LanguageModel
 
-    architecture = require_architecture(spec.model)
+    remedy = "`ablate generate` reads its weights as they are."
+    architecture = require_architecture(spec.model, remedy)
     trained = load_trained(spec, attempt.path)
     assert isinstance(trained.module, LanguageModel)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -142,6 +145,9 @@ def _training(record: RunRecord, spec: RunSpec) -> Iterator[str]:
     git = record.provenance.get("git") or {}
     yield f"- text: {Path(spec.data.corpus).name} (digest `{spec.data.corpus_digest}`)"
     yield f"- tokeniser: {Path(spec.data.tokenizer).name}, {record.facts['vocabulary_size']} tokens"
+    if spec.model.weights is not None:
+        given = weights_text(spec.model.weights, spec.model.weights_digest)
+        yield f"- training started from the {given}"
     yield f"- {significant(steps)} steps of {spec.training.batch_size} × {length} tokens" + (
         f", {significant(tokens)} in all"
     )

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from studies.schema import ExecutionConfig
+from studies.execution import ExecutionConfig
 
 
 @dataclass(frozen=True)

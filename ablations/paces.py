@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from ablations.machine import Machine
 from ablations.rehearsal import THREADS, Rehearsed, rehearse, rehearse_side_by_side
+from studies.execution import ExecutionConfig
 from studies.files import write_atomically
 from studies.pace import Pace
 from studies.run_spec import RunSpec, digest
-from studies.schema import ExecutionConfig
 
 PACE_VERSION = 1
 """Raise it when the same run would be measured in another way than before."""

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from ablations.machine import Machine
+from studies.execution import ExecutionConfig
 from studies.pace import Pace
 from studies.run_spec import RunSpec
-from studies.schema import ExecutionConfig
 
 THREADS = 1
 """Torch threads of a worker."""

@@ -30,16 +30,11 @@ from lightning_modules.schedule import RARE_LOOKS, Cost, Schedule
 from lightning_modules.stream import fixed_batches, training_batch
 from lightning_modules.training import train_run
 from studies.diagnostics import DEFAULT_DIAGNOSTICS
+from studies.execution import ExecutionConfig
 from studies.metrics import OVERHEAD_PERCENT, TRAINING_TIME_S
 from studies.records import NoSink
 from studies.run_spec import RunSpec
-from studies.schema import (
-    DataConfig,
-    DiagnosticsConfig,
-    ExecutionConfig,
-    ModelConfig,
-    TrainingConfig,
-)
+from studies.schema import DataConfig, DiagnosticsConfig, ModelConfig, TrainingConfig
 
 FULL_STEPS = 2000
 LOOKS = 20

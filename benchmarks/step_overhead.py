@@ -25,15 +25,10 @@ from lightning_modules.data.batches import train_batch
 from lightning_modules.data.token_store import TokenStore, build_token_store
 from lightning_modules.language_model import LanguageModel, next_token_loss
 from lightning_modules.training import train_run
+from studies.execution import ExecutionConfig
 from studies.metrics import OVERHEAD_PERCENT, STEPS, TOKENS_PER_S, TRAINING_TIME_S
 from studies.run_spec import RunSpec
-from studies.schema import (
-    DataConfig,
-    DiagnosticsConfig,
-    ExecutionConfig,
-    ModelConfig,
-    TrainingConfig,
-)
+from studies.schema import DataConfig, DiagnosticsConfig, ModelConfig, TrainingConfig
 
 
 class FileSink:

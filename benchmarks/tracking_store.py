@@ -24,11 +24,11 @@ from ablations.tracking import Tracking
 from ablations.tracking_store import default_tracking_uri
 from ablations.worker import Worker, WorkerSettings
 from studies.diagnostics import TAPS
+from studies.execution import ExecutionConfig
 from studies.loading import load_study
 from studies.plan import Plan
 from studies.planning import make_plan
 from studies.records import RunRecord
-from studies.schema import ExecutionConfig
 
 NARROW = (
     "model.d_model=32", "model.context_length=16", "training.batch_size=2",

@@ -23,6 +23,7 @@ from lightning_modules.data.token_store import TokenStore
 from lightning_modules.diagnostics.suite import DiagnosticSuite
 from lightning_modules.evaluation import evaluation_loss, loss_of
 from lightning_modules.gpt.initialization import resolve_initialization
+from lightning_modules.hugging_face.load import check_weights
 from lightning_modules.manners import interruptible, quiet_lightning
 from lightning_modules.model_facts import ModelFacts, model_facts
 from lightning_modules.modules import build_module
@@ -32,9 +33,10 @@ from lightning_modules.stream import fixed_batches, training_batch
 from lightning_modules.trainers import build_trainer, refuse_scaled_gradients
 from studies.errors import AblationError
 from studies.estimates import estimate
+from studies.execution import ExecutionConfig
 from studies.records import Leak, NoSink
 from studies.run_spec import RunSpec
-from studies.schema import ExecutionConfig, ModelConfig
+from studies.schema import ModelConfig
 
 SMALL_LAYERS, SMALL_CONTEXT, SMALL_WIDTH, SMALL_VOCABULARY = 2, 16, 256, 512
 SEQUENCES = 4
@@ -67,12 +69,15 @@ class VariantCheck:
 def check_variant(spec: RunSpec, *, vocabulary_size: int) -> VariantCheck:
     """Build, measure and train a variant for one step; what goes wrong is a problem, not an error.
 
-    A module of one's own is checked at its own size, since its arguments cannot be guessed.
+    A module of one's own is checked at its own size, since its arguments cannot be guessed; so are
+    weights to start from, of which the small version has none.
     """
     own = spec.module is not None
     small = _uncompiled(spec if own else _small(spec))
     tokens = vocabulary_size if own else min(vocabulary_size, SMALL_VOCABULARY)
     try:
+        if spec.model.weights is not None:
+            check_weights(spec.model, vocabulary_size)
         with isolated_rng(), quiet_lightning():
             module = build_module(small, tokens)
             facts = model_facts(module, small, tokens)
@@ -81,7 +86,8 @@ def check_variant(spec: RunSpec, *, vocabulary_size: int) -> VariantCheck:
         return _failed(str(error))
     except Exception as error:
         return _failed(_where(error))
-    problems = [*_loss_problems(step, tokens), *_gradient_problems(step, module)]
+    is_drawn = spec.model.weights is None
+    problems = [*_loss_problems(step, tokens, is_drawn=is_drawn), *_gradient_problems(step, module)]
     if own:
         return _check(problems, facts, step, own=True)
     return _check(
@@ -184,7 +190,8 @@ def _train_one_step(module: pl.LightningModule, spec: RunSpec, vocabulary_size: 
     return observer.step
 
 
-def _loss_problems(step: _Step, vocabulary_size: int) -> Iterator[str]:
+def _loss_problems(step: _Step, vocabulary_size: int, *, is_drawn: bool) -> Iterator[str]:
+    """What is wrong with the losses; where weights are given, nobody drew at what they begin."""
     expected = math.log(vocabulary_size)
     losses = {
         "before training": step.initial_loss,
@@ -195,7 +202,7 @@ def _loss_problems(step: _Step, vocabulary_size: int) -> Iterator[str]:
         if not math.isfinite(loss):
             yield f"the loss {when} is {loss}: check the initialisation and the precision"
             return
-    if abs(step.initial_loss - expected) > INITIAL_LOSS_TOLERANCE * expected:
+    if is_drawn and abs(step.initial_loss - expected) > INITIAL_LOSS_TOLERANCE * expected:
         yield (
             f"the loss before training is {step.initial_loss:.2f} nats/token, where guessing gives "
             f"ln {vocabulary_size} = {expected:.2f}: choose another initialization, or return the "
@@ -251,6 +258,7 @@ def _small(spec: RunSpec) -> RunSpec:
         "d_model": width,
         "d_ff": model.d_ff and max(1, model.d_ff * width // model.d_model),
         "initialization": resolve_initialization(model),  # by the full width
+        "weights": None,
     }
     return spec.model_copy(update={"model": model.model_copy(update=update)})
 

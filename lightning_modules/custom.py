@@ -25,6 +25,8 @@ from studies.errors import AblationError, close_matches
 from studies.run_spec import RunSpec
 from studies.schema import CustomModule
 
+_OF_GPT_ALONE = ("weights", "weights_digest")
+"""Configuration keys that a constructor argument of the same name is not filled from."""
 _REQUIRED_METHODS = ("training_step", "validation_step", "configure_optimizers")
 
 
@@ -143,4 +145,5 @@ def _is_required(parameter: inspect.Parameter) -> bool:
 def _configuration(spec: RunSpec, vocabulary_size: int) -> dict[str, Any]:
     assert spec.module is not None
     values = spec.model_copy(update={"module": None}).params()
-    return {**values, "vocabulary_size": vocabulary_size}
+    known = {name: v for name, v in values.items() if name not in _OF_GPT_ALONE}
+    return {**known, "vocabulary_size": vocabulary_size}

@@ -78,7 +78,8 @@ def load_trained(spec: RunSpec, directory: Path) -> Trained:
         AblationError: the files cannot be read, or are not of this run's model.
     """
     codec = Codec(directory / TOKENIZER)
-    module = build_module(spec, codec.vocabulary_size)
+    drawn = spec.model_copy(update={"model": spec.model.model_copy(update={"weights": None})})
+    module = build_module(drawn, codec.vocabulary_size)
     try:
         load_model(module, str(directory / WEIGHTS))
     except Exception as error:  # torch and safetensors have no base class in common

@@ -28,10 +28,10 @@ from lightning_modules.run_context import RunContext, go_on
 from lightning_modules.stream import FixedBatches, fixed_batches
 from lightning_modules.training import fit
 from studies.errors import AblationError
+from studies.execution import ExecutionConfig
 from studies.pace import Pace, Part
 from studies.records import NoSink
 from studies.run_spec import RunSpec
-from studies.schema import ExecutionConfig
 
 REHEARSAL_S = 0.7
 """How long a rehearsal goes on after its warm-up, once every kind of step has come up."""

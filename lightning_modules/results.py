@@ -13,6 +13,7 @@ from lightning_modules.diagnostics.suite import definitions_of
 from lightning_modules.gpt.initialization import resolve_initialization
 from lightning_modules.model_facts import ModelFacts
 from lightning_modules.run_context import RunContext
+from studies.content import weights_text
 from studies.metrics import (
     BYTES_PER_TOKEN,
     DIVERGED_AT_STEP,
@@ -112,11 +113,18 @@ def _other_units(run: RunCallback, bytes_per_token: float | None) -> dict[str, f
 def _tags(
     spec: RunSpec, facts: ModelFacts, store: TokenStore, device: torch.device
 ) -> dict[str, Scalar]:
-    own = spec.module is not None
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": spec.training.precision,
-        "initialization": "own" if own else resolve_initialization(spec.model),
+        "initialization": _initialization(spec),
         **({"batch_norm": "per device"} if facts.norms_per_device else {}),
         **store.describe(),
     }
+
+
+def _initialization(spec: RunSpec) -> str:
+    if spec.module is not None:
+        return "own"
+    if spec.model.weights is not None:
+        return weights_text(spec.model.weights, spec.model.weights_digest)
+    return resolve_initialization(spec.model)

@@ -12,7 +12,8 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
 from lightning_modules.checkpoint_io import AtomicCheckpointIO
 from studies.errors import AblationError
-from studies.schema import ExecutionConfig, TrainingConfig
+from studies.execution import ExecutionConfig
+from studies.schema import TrainingConfig
 
 
 def build_trainer(

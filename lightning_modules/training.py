@@ -25,9 +25,9 @@ from lightning_modules.schedule import Schedule
 from lightning_modules.seeding import isolated_rng
 from lightning_modules.stream import TrainingStream, fixed_batches
 from lightning_modules.trainers import build_trainer
+from studies.execution import ExecutionConfig
 from studies.records import MetricSink, Outcome, RunResult
 from studies.run_spec import RunSpec
-from studies.schema import ExecutionConfig
 
 NO_KEEPSAKES = Keepsakes()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reports.methods.values import given_weights
 from reports.results.frame import StudyResults
 from reports.words import (
     FINISHED,
@@ -199,9 +200,6 @@ def _own_module(study: Study, of: _Values) -> tuple[Fact, ...]:
 
 
 def _built_in_model(results: StudyResults, of: _Values) -> tuple[Fact, ...]:
-    names = {str(r.facts["initialization"]) for r in results.records.values()
-             if "initialization" in r.facts}  # fmt: skip
-    resolved = ", ".join(sorted(label_of("model.initialization", name) for name in names))
     return (
         Fact(
             "optimiser",
@@ -220,8 +218,18 @@ def _built_in_model(results: StudyResults, of: _Values) -> tuple[Fact, ...]:
             f"{of('model.d_model')}, positions {of('model.position')}, dropout "
             f"{of('model.dropout')}",
         ),
-        Fact("initialisation", resolved or of("model.initialization")),
+        Fact("initialisation", _initialisation(results, of)),
     )
+
+
+def _initialisation(results: StudyResults, of: _Values) -> str:
+    """As runs recorded it, or as the plan has it before there are any."""
+    names = {str(r.facts["initialization"]) for r in results.records.values()
+             if "initialization" in r.facts}  # fmt: skip
+    if names:
+        return ", ".join(sorted(label_of("model.initialization", name) for name in names))
+    planned = [text or of("model.initialization") for text in given_weights(results)]
+    return ", ".join(planned)
 
 
 def _how_set(results: StudyResults) -> str:

@@ -1,39 +1,47 @@
-"""Digests of the files behind a study, so that a changed text is another run."""
+"""Digests of the files behind a study, so that changed ones make another run."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import platform
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePath
 from typing import Any
 
+from studies.configuration import Configuration, value_at, with_values
 from studies.data_levels import CORPORA
 from studies.errors import AblationError
 from studies.tasks import Task
+
+WEIGHTS = "model.weights"
+FILES = ("data.corpus", "data.tokenizer", WEIGHTS)
+"""Keys that may name files, each with a key beside it for the digest of what is in them."""
+MODEL_FILE = "model.safetensors"
+"""Weights in a folder that `transformers` wrote."""
 
 WHOLE_READ_BYTES = 256 * 2**20
 """Files of up to this size together are read whole; of larger ones, names and sizes count."""
 DIGITS = 16
 
 
-def with_digests(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A `data` section with the digests of its corpus and its tokeniser file.
+def with_digests(configuration: Configuration) -> Configuration:
+    """A configuration with the digests of the files that it names.
 
     Raises:
-        AblationError: the section gives a digest already, and it is another one.
+        AblationError: it gives a digest already, and that is another one.
     """
-    filled = dict(data)
-    for key in ("corpus", "tokenizer"):
-        found, pinned = _digest(str(data[key])), data[f"{key}_digest"]
-        if pinned not in (None, found):
+    filled: dict[str, Any] = {}
+    for key in FILES:
+        name, pinned = value_at(configuration, key), value_at(configuration, f"{key}_digest")
+        found = _digest(key, name)
+        if name is not None and pinned not in (None, found):
             raise AblationError(
-                f"data.{key}_digest = {pinned!r}, but {data[key]} has the digest {found!r}: the "
+                f"{key}_digest = {pinned!r}, but {name} has the digest {found!r}: the "
                 "content changed. Restore it, or remove the pinned digest to run with the new one."
             )
         filled[f"{key}_digest"] = found
-    return filled
+    return with_values(configuration, filled)
 
 
 def with_task_digest(name: str, task: Task) -> Task:
@@ -61,12 +69,36 @@ def with_task_digest(name: str, task: Task) -> Task:
     return task.model_copy(update={"source_digest": found})
 
 
-def _digest(name: str) -> str | None:
-    """Digest of what a name stands for; None where the name alone says it."""
+def _digest(key: str, name: str | None) -> str | None:
+    """Digest of what a key names; None where the name alone says it."""
     if name in CORPORA:
         return f"python-{platform.python_version()}"
-    path = Path(name)
-    return content_digest(path) if path.is_absolute() and path.exists() else None
+    path = Path(name or "")
+    if not path.is_absolute() or not path.exists():
+        return None
+    return weights_digest(path) if key == WEIGHTS else content_digest(path)
+
+
+def weights_file(path: Path) -> Path:
+    """The file of weights that a path leads to, be it that of a folder."""
+    return path / MODEL_FILE if path.is_dir() else path
+
+
+def weights_digest(path: Path) -> str:
+    """Digest of a file of weights, read whole whatever its size: no two of a model differ in it."""
+    file = weights_file(path)
+    return _whole_digest(file, file.stat().st_size, file.stat().st_mtime_ns)
+
+
+def weights_text(weights: str, digest: str | None) -> str:
+    """Weights as a reader knows them: without the path that they lie at."""
+    return f"weights {PurePath(weights).name} (digest {digest})"
+
+
+@functools.lru_cache(maxsize=64)
+def _whole_digest(file: Path, size: int, changed_ns: int) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:DIGITS]
 
 
 def content_digest(path: Path) -> str:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studies.configuration import Flat
-from studies.schema import DataConfig, ModelConfig
+from studies.schema import DataConfig, ModelConfig, TrainingConfig
+from studies.section import Section
 
 SMALL_D_MODEL = 256
 """Below this width `auto` initialisation is `fan_in`: with N(0, .02²) small gated models lose to
@@ -59,12 +60,16 @@ class Canonical:
         return self.meaningless - (set() if "model.norm" in factors else {"model.placement"})
 
 
-def _default(section: type[ModelConfig] | type[DataConfig], key: str) -> Any:
+def _default(section: type[Section], key: str) -> Any:
     return section.model_fields[key].default
 
 
 def _no_norm(flat: Mapping[str, Any]) -> bool:
     return bool(flat["model.norm"] == "none")
+
+
+def _has_weights(flat: Mapping[str, Any]) -> bool:
+    return flat["model.weights"] is not None
 
 
 def _without(key: str, value: str) -> Callable[[Mapping[str, Any]], bool]:
@@ -131,8 +136,17 @@ EQUIVALENCES: tuple[Equivalence, ...] = (
         {"model.d_ff": lambda flat: 4 * flat["model.d_model"]},
     ),
     Equivalence(
+        "weights to start from leave nothing to draw",
+        _has_weights,
+        {
+            "model.initialization": _default(ModelConfig, "initialization"),
+            "training.initialization_seed": _default(TrainingConfig, "initialization_seed"),
+        },
+        frozenset({"model.initialization", "training.initialization_seed"}),
+    ),
+    Equivalence(
         "auto initialisation is fan_in below d_model 256, gpt2 from there on",
-        lambda flat: flat["model.initialization"] == "auto",
+        lambda flat: flat["model.initialization"] == "auto" and not _has_weights(flat),
         {
             "model.initialization": lambda flat: (
                 "fan_in" if flat["model.d_model"] < SMALL_D_MODEL else "gpt2"

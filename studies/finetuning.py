@@ -19,7 +19,8 @@ class FinetuningSettings(Settings):
     task: str | None = None
     """The one of `tasks` that is fine-tuned on; null is each of them."""
     pretrained: bool = True
-    """Whether it starts from the pre-trained weights; false starts from the initial ones."""
+    """Whether it starts from the pre-trained weights; false starts from those that pre-training
+    starts from (initial ones, or `model.weights`)."""
     learning_rate: float = Field(6.25e-5, gt=0)
     """Peak learning rate; it falls linearly to 0."""
     batch_size: int = Field(32, ge=1)

@@ -11,6 +11,7 @@ from studies.design_kinds import CellList, Exclusion, OneAtATime
 from studies.designs import factor_names
 from studies.diagnostics import LAYERED, family_and_place, records
 from studies.errors import ABSENT, close_matches
+from studies.execution import ExecutionConfig
 from studies.findings import Findings
 from studies.hypotheses import LevelSets
 from studies.hypothesis_levels import checked_hypotheses
@@ -18,12 +19,7 @@ from studies.paths import PathFinder
 from studies.protocol import Protocol
 from studies.protocol_levels import check_budget, checked_search
 from studies.pruning import check_pruning
-from studies.schema import (
-    ExecutionConfig,
-    Study,
-    factor_keys,
-    field_of,
-)
+from studies.schema import Study, factor_keys, field_of
 from studies.values import Scalar
 
 

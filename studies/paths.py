@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from studies.content import MODEL_FILE, WEIGHTS, weights_file
 from studies.data_levels import CORPORA, TOKENIZERS
 from studies.errors import close_matches
 from studies.findings import OVERRIDE, Findings
@@ -29,6 +30,8 @@ class PathFinder:
 
     def level(self, key: str, value: Scalar, where: str) -> Scalar:
         """The value of a key, made absolute where it is a path; a missing file is noted."""
+        if key == WEIGHTS:
+            return value if value is None else self._weights(str(value), where)
         known = NAMES.get(key, {})
         hub = key == "data.corpus"
         if key not in NAMES or value in known or (hub and str(value).startswith("hub:")):
@@ -41,6 +44,20 @@ class PathFinder:
             hint = close_matches(str(value), known) or "correct the name or the path"
             self._findings.add(where, value, allowed, hint)
         return value if path is None else str(path)
+
+    def _weights(self, text: str, where: str) -> str:
+        path = self._absolute(text, where)
+        file = path and weights_file(path)
+        if file is None or file.suffix != ".safetensors" or not file.is_file():
+            allowed = f"null, a *.safetensors file, or a folder with {MODEL_FILE}"
+            self._findings.add(
+                where,
+                text,
+                f"{allowed} ({file} is no such file)" if file else allowed,
+                "correct the path, or write all weights to one such file, as transformers does: "
+                'model.save_pretrained(FOLDER, max_shard_size="1TB")',
+            )
+        return text if path is None else str(path)
 
     def module(self, module: CustomModule) -> CustomModule:
         """A module of one's own with the path of its file made absolute, and its digest."""

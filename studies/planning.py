@@ -133,7 +133,7 @@ def _placed(candidates: list[_Candidate], cells: tuple[Cell, ...]) -> list[Place
 def _canonical_candidate(study: Study, combination: Combination) -> _Candidate:
     canonical, configuration = resolve(study, combination)
     del configuration["finetuning"]
-    configuration["data"] = with_digests(configuration["data"])
+    configuration = with_digests(configuration)
     cell_key = RunSpec(**configuration, seed=0).cell_key
     return _Candidate(combination, canonical, configuration, cell_key)
 

@@ -23,6 +23,8 @@ _NO_NUISANCE = {
     "model.d_model": "it changes the size of a model: vary it as a factor",
     "model.n_layers": "it changes the size of a model: vary it as a factor",
     "model.d_ff": "it changes the size of a model: vary it as a factor",
+    "model.weights": "vary it as a factor",
+    "model.weights_digest": "vary model.weights as a factor",
     "training.early_step_fraction": "it only says when a loss is read",
     "training.divergence_factor": "it only says when a run ends",
     "training.initialization_seed": "vary it as a factor",

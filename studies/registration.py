@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Literal
 
+from studies.content import FILES
 from studies.errors import ABSENT
 from studies.hypotheses import Contrast, Hypothesis
 from studies.plan import Plan
-from studies.run_spec import digest
+from studies.run_spec import digest, without_absent_weights
 from studies.schema import DiagnosticsConfig
 from studies.section import Section
 
@@ -89,12 +90,13 @@ def register(
 def registered_parts(plan: Plan) -> dict[str, Any]:
     """What is registered of a plan."""
     study = plan.study.model_dump(mode="json")
-    whole = ("factors", "design", "exclude", "seeds", "protocol", "model", "training")
+    whole = ("factors", "design", "exclude", "seeds", "protocol", "training")
     return {
         HYPOTHESES: study["hypotheses"],
         CONTRASTS: {name: _cells(plan, contrast) for name, contrast in plan.contrasts.items()},
         **{name: study[name] for name in whole},
-        "data": _data(plan, study["data"]),
+        "model": _with_contents(plan, "model", without_absent_weights(study["model"])),
+        "data": _with_contents(plan, "data", study["data"]),
         "module": _module(study["module"]),
         "report.baseline": study["report"]["baseline"],
         "report.confidence": study["report"]["confidence"],
@@ -111,14 +113,14 @@ def _cells(plan: Plan, contrast: Contrast) -> dict[str, list[str]]:
     }
 
 
-def _data(plan: Plan, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data section with what its texts contain, so that where they lie does not count."""
-    found = dict(data)
-    for key in ("corpus", "tokenizer"):
+def _with_contents(plan: Plan, section: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A section with what its files contain, so that where they lie does not count."""
+    found = dict(given)
+    for key in (file.removeprefix(f"{section}.") for file in FILES if file.startswith(section)):
         name = f"{key}_digest"
-        seen = {cell.configuration["data"][name] for cell in plan.cells} - {None}
+        seen = {cell.configuration[section].get(name) for cell in plan.cells} - {None}
         if seen:
-            found[key] = PurePath(data[key]).name
+            found[key] = given.get(key) and PurePath(given[key]).name
             found[name] = ", ".join(sorted(seen))
     return found
 

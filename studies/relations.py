@@ -51,7 +51,7 @@ def check_relations(study: Study, broken: Collection[str], findings: Findings) -
         broken.add("training.max_steps")  # which nobody has named
     rules = [rule for rule in RULES if not broken.intersection(rule.keys)]
     if study.module is not None:
-        rules = [rule for rule in rules if not rule.keys[0].startswith("model.")]
+        rules = [rule for rule in rules if not rule.is_of_gpt]
     _check_rules(study, rules, findings)
     _check_whole_ranges(study, rules, findings)
 

@@ -10,8 +10,9 @@ from studies.fairness import mismatched, unequal_budgets
 from studies.plan import Plan
 from studies.protocol_levels import trials_of_a_cell
 from studies.pruners import PRUNERS
+from studies.report import ReportConfig
 from studies.run_spec import RunSpec
-from studies.schema import DiagnosticsConfig, ReportConfig
+from studies.schema import DiagnosticsConfig
 
 STARTUP, OPTUNAS_STARTUP = "n_startup_trials", 5
 """Runs that a pruner by rank waits for, and how many where nobody says."""

@@ -30,6 +30,11 @@ class Rule:
     allowed: Callable[..., str]
     remedy: str
 
+    @property
+    def is_of_gpt(self) -> bool:
+        """Whether it is about parts of the built-in GPT alone."""
+        return self.keys[0].startswith("model.") and "module.import_path" not in self.keys
+
     def check(self, flat: Mapping[str, Any]) -> Violation | None:
         """What breaks this rule in a configuration, if anything."""
         values = [flat.get(key) for key in self.keys]
@@ -81,6 +86,12 @@ RULES: tuple[Rule, ...] = (
             f"groups of at least {MIN_GROUP_SIZE} channels: {_divisors(width, width // 8)}"
         ),
         "use fewer groups or a wider model",
+    ),
+    Rule(
+        ("model.weights", "module.import_path"),
+        lambda weights, import_path: weights is not None and import_path is not None,
+        lambda *_: "null, since only the built-in GPT knows the names in such a file",
+        "remove weights, and let the module load them itself",
     ),
     Rule(
         ("training.accumulate", "training.batch_size"),

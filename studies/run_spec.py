@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, Literal
 
+from studies.content import FILES
 from studies.finetuning import Finetuning
 from studies.schema import CustomModule, DataConfig, DiagnosticsConfig, ModelConfig, TrainingConfig
 from studies.section import Section
@@ -67,10 +68,11 @@ class RunSpec(Section):
     def _identity(self) -> dict[str, Any]:
         """The spec with the names of files for their paths, where a digest says what is in them."""
         spec = self.model_dump(mode="json")
-        data, module = spec["data"], spec["module"]
-        for key in ("corpus", "tokenizer"):
-            if data[f"{key}_digest"] is not None:
-                data[key] = PurePath(data[key]).name
+        spec["model"], module = without_absent_weights(spec["model"]), spec["module"]
+        for key in FILES:
+            section, _, name = key.partition(".")
+            if spec[section].get(f"{name}_digest") is not None:
+                spec[section][name] = PurePath(spec[section][name]).name
         if module is not None and module["source_digest"] is not None:
             module["import_path"] = PurePath(module["import_path"]).name
         if self.finetuning is None:
@@ -98,6 +100,12 @@ class RunSpec(Section):
             told = self.finetuning.model_dump(mode="json", exclude={"definition"})
             flat |= {f"finetuning.{name}": value for name, value in told.items()}
         return flat
+
+
+def without_absent_weights(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A `model` section as it was before there were weights to start from, where there are none."""
+    absent = ("weights", "weights_digest") if model["weights"] is None else ()
+    return {key: value for key, value in model.items() if key not in absent}
 
 
 def _given(seed: int | None, run_seed: int) -> int:

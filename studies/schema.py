@@ -12,10 +12,12 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from studies.design_kinds import Design, Exclusion, FullFactorial
 from studies.diagnostics import DEFAULT_DIAGNOSTICS
+from studies.execution import ExecutionConfig
 from studies.finetuning import FinetuningConfig, FinetuningSettings
 from studies.generation import SamplesConfig
 from studies.hypotheses import Hypothesis, HypothesisName
 from studies.protocol import Protocol
+from studies.report import ReportConfig
 from studies.section import Section, Settings
 from studies.values import Scalar, Seed, Slug, different, level_of
 
@@ -63,6 +65,13 @@ class ModelConfig(Settings):
     dyt_alpha: float | None = Field(None, gt=0)
     """Initial alpha of `dyt`; null is 1, the value that Zhu et al. 2025 give for width 1024.
     Meaningless for the other norms."""
+    weights: str | None = None
+    """Weights that a run starts from, in the layout of Hugging Face `transformers`: a path to a
+    `*.safetensors` file, or to a folder with `model.safetensors`, whose `config.json` is then held
+    against the model. They fix the vocabulary: give their `tokenizer.json` as `data.tokenizer`.
+    Null draws them as `initialization` says."""
+    weights_digest: str | None = None
+    """Digest of the weights, as `data.corpus_digest`; always of the whole file."""
 
 
 class DataConfig(Settings):
@@ -180,31 +189,6 @@ class DiagnosticsConfig(Settings):
     `block: encoder.layers.*`, where * stands for one part of a name."""
 
 
-class ExecutionConfig(Settings):
-    """How runs are executed. Not part of a run's identity: changing it re-runs nothing."""
-
-    accelerator: str = "auto"
-    """Lightning accelerator."""
-    devices: int = Field(1, ge=1)
-    """Devices per run. Each has an equal share of a micro-batch; batch norms normalise the whole of
-    it."""
-    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto"
-    """Lightning strategy. None that shards parameters: norms and updates would be those of a
-    shard."""
-    checkpoint_every_s: float = Field(60.0, ge=0)
-    """Seconds of training between checkpoints; 0 is after every step."""
-    stall_minutes: float | None = Field(30.0, gt=0)
-    """Minutes without an optimiser step, once there was one, after which the process that trains is
-    taken to hang (in a collective, a driver, a file system) and ended: the run is tried again from
-    its checkpoint. Give more than an evaluation takes. null waits for ever."""
-    keep_weights: bool = True
-    """Whether the folder of each compared run that completes keeps its weights and its tokeniser,
-    for `ablate generate`: four bytes a parameter."""
-    tracked_taps: tuple[Annotated[str, level_of("execution.tracked_taps")], ...] = ("residual",)
-    """Taps whose curves are sent to MLflow. Those of the others are most of what a run records, and
-    make the store and the UI's lists of runs twice as heavy; reports and `ablate show` have all."""
-
-
 class CustomModule(Section):
     """A LightningModule of one's own in place of the built-in GPT."""
 
@@ -218,22 +202,6 @@ class CustomModule(Section):
     arguments: dict[str, Scalar] = Field(default_factory=dict)
     """Constructor arguments; those that are not given are taken from the configuration keys of
     the same name."""
-
-
-class ReportConfig(Section):
-    """What the report compares and shows."""
-
-    baseline: dict[str, Scalar] | None = None
-    """Factor levels of the cell that the others are compared with; null is the first cell of the
-    plan (for `one_at_a_time`, the baseline of the design)."""
-    confidence: float = Field(0.95, gt=0.5, lt=1)
-    """Level of the intervals."""
-    layer_maps: tuple[Annotated[str, StringConstraints(pattern=r"^[\w-]+(/[\w-]+)*$")], ...] = (
-        "gradient_norm",
-        "activation_drift",
-    )
-    """Curves that are drawn by layer and step: a family, or family/tap such as
-    `activation_rms/hidden`; a family alone stands for its residual stream, or its blocks."""
 
 
 class Study(Section):

@@ -32,11 +32,13 @@ def _repeated_settings(plan: Plan) -> Iterator[Mapping[str, Scalar]]:
 def _is_moved(cell: Cell, settings: Mapping[str, Scalar]) -> bool:
     """Whether a run of a cell draws anything from its own seed.
 
-    Every model draws its initial weights and the order of its data. The built-in GPT draws in
-    training for dropout alone; what a module of one's own draws only that module knows.
+    Every model draws the order of its data, and its initial weights unless it is given them. The
+    built-in GPT draws in training for dropout alone; what a module of one's own draws only that
+    module knows.
     """
     training, model = cell.configuration["training"], cell.configuration["model"]
-    if training["initialization_seed"] is None or training["data_seed"] is None:
+    draws_weights = model.get("weights") is None
+    if training["data_seed"] is None or (draws_weights and training["initialization_seed"] is None):
         return True
     own = cell.configuration["module"] is not None
     draws = own or settings.get("model.dropout", model["dropout"]) != 0

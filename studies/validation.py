@@ -9,13 +9,14 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from studies.configuration import flatten
+from studies.configuration import value_at
+from studies.content import FILES
 from studies.designs import number_of_combinations
 from studies.errors import InvalidStudy
 from studies.findings import Findings, location
 from studies.finetuning_checks import check_finetuning
 from studies.levels import check_levels
-from studies.paths import NAMES, PathFinder
+from studies.paths import PathFinder
 from studies.protocol import SEARCH_SEEDS_FROM
 from studies.protocol_levels import runs_of_a_cell
 from studies.relations import check_relations
@@ -144,11 +145,15 @@ def _has_feasible_size(study: Study, findings: Findings) -> bool:
 
 def _with_found_paths(study: Study, paths: PathFinder) -> Study:
     """The study with the paths of its base configuration made absolute."""
-    base = flatten(study.base())
-    found = {key.rpartition(".")[2]: paths.level(key, base[key], key) for key in NAMES}
+    base = study.base()
+    found: dict[str, dict[str, Any]] = {"data": {}, "model": {}}
+    for key in FILES:
+        section, _, name = key.partition(".")
+        found[section][name] = paths.level(key, value_at(base, key), key)
     return study.model_copy(
         update={
-            "data": study.data.model_copy(update=found),
+            "data": study.data.model_copy(update=found["data"]),
+            "model": study.model.model_copy(update=found["model"]),
             "finetuning": study.finetuning.model_copy(
                 update={"tasks": {n: paths.task(n, t) for n, t in study.finetuning.tasks.items()}}
             ),

@@ -12,8 +12,8 @@ from ablations.option_values import profile_of, recall, study_directory, trackin
 from ablations.profiles import Profile
 from ablations.run_directory import StudyDirectory
 from ablations.storages.urls import refuse_password
+from studies.execution import ExecutionConfig
 from studies.loading import load_study
-from studies.schema import ExecutionConfig
 
 
 @dataclass(frozen=True)

@@ -25,16 +25,17 @@ from lightning_modules.gpt.model import GPT
 from lightning_modules.keepsakes import load_trained
 from lightning_modules.language_model import LanguageModel
 from lightning_modules.manners import quiet_lightning
+from lightning_modules.modules import build_module
 from lightning_modules.seeding import isolated_rng
 from lightning_modules.trainers import build_trainer
 from lightning_modules.training import RunInterrupted
 from studies.digests import EVALUATION_DATA
-from studies.errors import AblationError
+from studies.execution import ExecutionConfig
 from studies.finetuning import Finetuning
 from studies.metrics import DIVERGED_AT_STEP, LAST_TRAIN_LOSS, PARAMETERS, STEPS, TRAINING_TIME_S
 from studies.records import MetricSink, Outcome, RunResult
 from studies.run_spec import RunSpec
-from studies.schema import ExecutionConfig, TrainingConfig
+from studies.schema import TrainingConfig
 from studies.task_metrics import (
     CONSTANT_SCORE,
     EVALUATION_EXAMPLES,
@@ -103,17 +104,14 @@ def finetune_run(
 
 
 def _model(spec: RunSpec, pretrained: Path | None, cache: Path) -> tuple[GPT, Codec]:
-    """The model that is fine-tuned, trained or as initialised, with its tokeniser."""
+    """The model that is fine-tuned, trained or as its run begins, with its tokeniser."""
     if pretrained is None:
         codec = Codec(build_token_store(spec.data, cache).directory / TOKENIZER)
-        return GPT(spec.model, codec.vocabulary_size, seed=spec.initialization_seed), codec
-    assert spec.parent is not None
-    trained = load_trained(spec.parent, pretrained)
-    if not isinstance(trained.module, LanguageModel):
-        raise AblationError(
-            "a module of one's own cannot be fine-tuned: remove `module`, or `finetuning`"
-        )
-    return trained.module.model, trained.codec
+        module = build_module(spec, codec.vocabulary_size)
+    else:
+        module, codec, _ = load_trained(spec, pretrained)
+    assert isinstance(module, LanguageModel), "a study with a module of its own fine-tunes nothing"
+    return module.model, codec
 
 
 def _module(

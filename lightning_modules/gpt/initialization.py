@@ -83,6 +83,8 @@ def initialize(model: nn.Module, config: ModelConfig, seed: int) -> None:
     roles = named_roles(model)
     for name, parameter in model.named_parameters():
         role = roles[name]
+        if parameter.is_meta:  # nor is there anything to set
+            continue
         if role.constant is not None:
             parameter.fill_(role.constant)
         else:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_modules.gpt.positions import ROPE_BASE
 from lightning_modules.hugging_face.base import Architecture, Entry
+from studies.errors import AblationError
 from studies.estimates import hidden_width
 from studies.registry import Registry
 from studies.schema import ModelConfig
@@ -27,6 +28,7 @@ _GATED = {
     "glu": "sigmoid",
     "bilinear": "linear",
 }
+_MASKS = (".attn.bias", ".attn.masked_bias")
 
 
 def _linear(ours: str, *theirs: str, bias: int = 0, transposed: bool = False) -> Iterator[Entry]:
@@ -151,6 +153,9 @@ _ROWS = (
         _UNGATED,
         _gpt2_config,
         _gpt2_entries,
+        ("n_head", "layer_norm_epsilon", "activation_function"),
+        {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False},
+        _MASKS,
     ),
     Architecture(
         "openai-gpt",
@@ -165,6 +170,9 @@ _ROWS = (
         {"gelu_tanh": "gelu", "relu": "relu", "silu": "silu"},
         _gpt1_config,
         _gpt1_entries,
+        ("n_head", "layer_norm_epsilon", "afn"),
+        {},
+        _MASKS,
         _four_times_as_wide,
     ),
     Architecture(
@@ -180,6 +188,9 @@ _ROWS = (
         _GATED,
         _llama_config,
         _llama_entries,
+        ("num_attention_heads", "rms_norm_eps", "hidden_act", "rope_theta"),
+        {"rope_type": "default", "rope_scaling": None},
+        (".rotary_emb.inv_freq",),
     ),
 )
 
@@ -192,3 +203,23 @@ def architecture_of(config: ModelConfig) -> Architecture | None:
     """The architecture that a model is; None where it is none of them."""
     fitting = (row for row in ARCHITECTURES.values() if not row.obstacles(config))
     return next(fitting, None)
+
+
+def require_architecture(config: ModelConfig, remedy: str) -> Architecture:
+    """The architecture that a model is.
+
+    Raises:
+        AblationError: it is none that the library has; the message says what keeps it from each,
+            and ends with the remedy.
+    """
+    found = architecture_of(config)
+    if found is None:
+        reasons = "\n".join(
+            f"  - {row.class_name}: {', '.join(row.obstacles(config))}"
+            for row in ARCHITECTURES.values()
+        )
+        raise AblationError(
+            "this variant is no architecture that `transformers` has without code of its own:\n"
+            f"{reasons}\n{remedy}"
+        )
+    return found

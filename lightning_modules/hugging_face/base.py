@@ -42,6 +42,12 @@ class Architecture:
     config: Callable[[ModelConfig, str], dict[str, Any]]
     """Sizes and parts by its names, from ours and its name of the activation."""
     entries: Callable[[ModelConfig], Iterator[Entry]]
+    decisive: tuple[str, ...]
+    """Names in its config that change what it computes, and the shape of no tensor."""
+    settled: Mapping[str, Any]
+    """Further such names, of which ours is always the same."""
+    buffers: tuple[str, ...]
+    """Ends of names in files of weights, of what is no weight."""
     also: Callable[[ModelConfig], Iterator[str]] = field(default=lambda config: iter(()))
     """What else keeps a model from being one."""
 

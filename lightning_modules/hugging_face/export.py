@@ -12,29 +12,9 @@ from safetensors.torch import save_file
 from lightning_modules.checkpoints import TOKENIZER
 from lightning_modules.data.codec import Codec
 from lightning_modules.gpt.model import GPT
-from lightning_modules.hugging_face.architectures import ARCHITECTURES, architecture_of
 from lightning_modules.hugging_face.base import Architecture, to_tensors
-from studies.errors import AblationError
+from studies.content import MODEL_FILE
 from studies.schema import ModelConfig
-
-
-def require_architecture(config: ModelConfig) -> Architecture:
-    """The architecture that a model is.
-
-    Raises:
-        AblationError: it is none that the library has; the message says what keeps it from each.
-    """
-    found = architecture_of(config)
-    if found is None:
-        reasons = "\n".join(
-            f"  - {row.class_name}: {', '.join(row.obstacles(config))}"
-            for row in ARCHITECTURES.values()
-        )
-        raise AblationError(
-            "this variant is no architecture that `transformers` has without code of its own:\n"
-            f"{reasons}\n`ablate generate` reads its weights as they are."
-        )
-    return found
 
 
 def write_model(
@@ -49,7 +29,7 @@ def write_model(
         tokenizer: the file that this was saved as.
         folder: where they go; it exists.
     """
-    tensors, weights = to_tensors(model, architecture), folder / "model.safetensors"
+    tensors, weights = to_tensors(model, architecture), folder / MODEL_FILE
     save_file(tensors, str(weights), metadata={"format": "pt"})
     dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     _write(folder / "config.json", _config(model, architecture, codec, dtype))

@@ -39,15 +39,8 @@ TRAINING_KEYS = _TEXT_KEYS | {"training.batch_size", "training.data_seed"}
 EVALUATION_KEYS = _TEXT_KEYS | {"data.evaluation_tokens"}
 PROBE_KEYS = _TEXT_KEYS | {"diagnostics.probe_tokens"}
 INITIAL_VALUE_KEYS = frozenset(
-    {
-        "model.d_model",
-        "model.dyt_alpha",
-        "model.initialization",
-        "model.n_layers",
-        "training.initialization_seed",
-        "training.precision",
-    }
-)
+    f"model.{name}" for name in ("d_model", "dyt_alpha", "initialization", "n_layers", "weights")
+) | {"training.initialization_seed", "training.precision"}
 """Keys that change initial values of parameters of one name and shape."""
 
 
@@ -183,11 +176,13 @@ def _compared(results: StudyResults, run: PlannedRun) -> _Compared:
 
 
 def _configuration(plan: Plan, run: PlannedRun) -> Flat:
-    """Every key of the run, with the seeds that it really had."""
+    """Every key of the run, with the seeds that it really had; without those that drew nothing."""
     flat = flatten(with_values(plan.cell(run.variant).configuration, run.settings))
     for key in ("training.data_seed", "training.initialization_seed"):
         flat[key] = run.seed if flat.get(key) is None else flat[key]
-    return flat
+    if flat.get("model.weights") is None:
+        return {**flat, "model.weights": "drawn"}
+    return flat | dict.fromkeys(("model.initialization", "training.initialization_seed"))
 
 
 def _pairing_of(seed: int, runs: Sequence[_Compared]) -> SeedPairing:

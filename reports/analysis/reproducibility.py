@@ -14,6 +14,7 @@ from reports.analysis.data_answers import data_seen, licence, values_of
 from reports.analysis.provenance_answers import code, packages
 from reports.analysis.spending import NOT_KNOWN, RunCost, run_costs
 from reports.methods.search import following
+from reports.methods.values import given_weights
 from reports.results.frame import StudyResults
 from reports.words import (
     any_of,
@@ -141,12 +142,16 @@ def _best_values(results: StudyResults) -> str:
 def _variability(results: StudyResults) -> str:
     seeds = results.plan.study.seeds
     own = results.plan.study.module is not None
+    given = given_weights(results)
     moved, held = [], []
     for key, what in SEED_SOURCES.items():
         if what == "dropout" and not own and values_of(results, "model.dropout") == [0.0]:
             held.append("dropout is 0")
+        elif what == "initial weights" and None not in given:
+            held.append("initial weights are given")
         elif values_of(results, key) == [None]:
-            moved.append(what)
+            some = what == "initial weights" and len(given) > 1
+            moved.append(what + " where none are given" * some)
         else:
             held.append(f"{what} not drawn by the run's seed alone ({factor_label(key)})")
     count = plural(len(seeds), "seed")

@@ -16,11 +16,12 @@ from reports.methods.runs import run_sentences
 from reports.methods.search import search_sentences
 from reports.methods.statistics import comparison_sentence, further_statistics
 from reports.methods.training import training_sentence
-from reports.methods.values import cited_part, number_of, shared, value
+from reports.methods.values import cited_part, given_weights, number_of, shared, value
 from reports.references import cited
 from reports.results.frame import StudyResults
 from reports.words import any_of, factor_label, grouped, plain_value
 from studies.configuration import value_at
+from studies.content import WEIGHTS
 from studies.design_kinds import OneAtATime
 from studies.diagnostics import DIAGNOSTIC_OF, DIAGNOSTICS
 from studies.methods import SOFTWARE, TRAINING
@@ -128,6 +129,9 @@ def _levels(results: StudyResults) -> dict[str, list[Scalar]]:
 def _listed(results: StudyResults, key: str, levels: Sequence[Scalar]) -> str:
     """Levels by their labels; those of the built-in model with their sources."""
     own = results.plan.study.module is not None
+    if key == WEIGHTS:
+        given = given_weights(results)
+        return ", ".join((text or "drawn").removeprefix("weights ") for text in given)
     if own or key not in VOCABULARIES:
         return ", ".join(label_of(key, v) if isinstance(v, str) else plain_value(v) for v in levels)
     return ", ".join(cited_part(key, str(level)) for level in levels)
@@ -144,15 +148,24 @@ def _fixed_parts(results: StudyResults, factors: Iterable[str]) -> list[str]:
         if key in factors or len(names) > 1 or (key, *names) == ("model.placement", "none"):
             continue
         found.append(cited_part(key, names.pop()) + where)
-    draws = {str(r.facts["initialization"]) for r in results.records.values()
-             if "initialization" in r.facts}  # fmt: skip
-    if len(draws) == 1 and (draw := draws.pop()) in VOCABULARIES["model.initialization"]:
-        level = VOCABULARIES["model.initialization"][draw]
-        found.append(cited(level, f"{level.label} initialisation"))
+    found += _start(results)
     for switch in ("qk_norm", "tied_head"):
         if shared(results, f"model.{switch}") is True:
             found.append(cited(TRAINING[switch]))
     return found
+
+
+def _start(results: StudyResults) -> list[str]:
+    """What the runs start from, where all do from the same, or all that draw their weights."""
+    given, drawn = given_weights(results), VOCABULARIES["model.initialization"]
+    if None not in given:
+        return [f"the {given[0]} as initial values"] if len(given) == 1 else []
+    names = {str(r.facts.get("initialization")) for r in results.records.values()} & drawn.keys()
+    if len(names) != 1:
+        return []
+    level = drawn[names.pop()]
+    where = " where weights are drawn" * (len(given) > 1)
+    return [cited(level, f"{level.label} initialisation") + where]
 
 
 def _diagnostics(results: StudyResults) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from reports.references import cited
 from reports.results.frame import StudyResults
 from reports.words import any_of, grouped, plain_value
 from studies.configuration import value_at
+from studies.content import weights_text
 from studies.data_levels import CORPORA, TOKENIZERS
 from studies.values import Scalar
 from studies.vocabulary import VOCABULARIES
@@ -54,6 +55,14 @@ def cited_part(key: str, name: str) -> str:
     level = VOCABULARIES[key][name]
     noun = {"model.placement": "-norm", "model.position": " positions"}.get(key, "")
     return cited(level, level.label + noun * (name != "none"))
+
+
+def given_weights(results: StudyResults) -> list[str | None]:
+    """The weights that cells start from, each once; None where they are drawn."""
+    models = [cell.configuration["model"] for cell in results.plan.cells]
+    paths = [(model.get("weights"), model.get("weights_digest")) for model in models]
+    found = (path and weights_text(path, digest) for path, digest in paths)
+    return list(dict.fromkeys(found))
 
 
 def text_words(results: StudyResults) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from ablations.doctor import gpus, packages, threads
 from ablations.doctor.findings import Mark
-from studies.schema import ExecutionConfig
+from studies.execution import ExecutionConfig
 from tests.ablations_tests.situations import marks, on_slurm, only, situation
 
 HEALTHY = "0, NVIDIA H100, 81920, 512, Default, 550.1, 0"

@@ -4,7 +4,7 @@ import pytest
 
 from ablations.doctor import slurm as checks
 from ablations.doctor.findings import Mark
-from studies.schema import ExecutionConfig
+from studies.execution import ExecutionConfig
 from tests.ablations_tests.situations import marks, on_slurm, only, situation
 
 CHECKS = (

@@ -89,3 +89,15 @@ def test_a_run_outside_any_study_is_called_by_its_folder(finished, tmp_path):
     card = (tmp_path / "model" / "README.md").read_text()
     assert "\n# run\n" in card
     assert "one seed: no interval" in card
+
+
+def test_the_card_names_the_weights_that_training_started_from(finished, tmp_path):
+    directory = find_run(finished.home, RUN).directory
+    shutil.copytree(directory.path, tmp_path / "run")
+    spec = directory.spec()
+    given = {"weights": "/gone/gpt2", "weights_digest": "0123"}
+    started = spec.model_copy(update={"model": spec.model.model_copy(update=given)})
+    (tmp_path / "run" / "spec.json").write_text(started.model_dump_json())
+    assert export(finished, str(tmp_path / "run"), str(tmp_path / "model")) == 0
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "\n- training started from the weights gpt2 (digest 0123)\n" in card

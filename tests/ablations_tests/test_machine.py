@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from ablations.machine import Machine, gpus_for, this_machine, usable_cores, visible_gpus
-from studies.schema import ExecutionConfig
+from studies.execution import ExecutionConfig
 
 
 @pytest.fixture

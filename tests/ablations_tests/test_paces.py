@@ -9,8 +9,8 @@ import pytest
 from ablations.machine import Machine
 from ablations.paces import Paces
 from ablations.rehearsal import Rehearsed
+from studies.execution import ExecutionConfig
 from studies.run_spec import RunSpec
-from studies.schema import ExecutionConfig
 from tests.ablations_tests.test_cost import TWO_CORES, Stage, pace, quietly
 from tests.studies_tests.helpers import plan_of
 

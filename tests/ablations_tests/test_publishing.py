@@ -22,8 +22,8 @@ from ablations.tracking_store import default_tracking_uri, sqlite_path
 from lightning_modules.checkpoints import checkpoint_path
 from lightning_modules.saving import Saver
 from studies.diagnostics import TAPS
+from studies.execution import ExecutionConfig
 from studies.records import Outcome
-from studies.schema import ExecutionConfig
 from tests.ablations_tests.tiny_studies import calling_at, keys_of, queue, states, work
 from tests.waiting import wait_until
 

@@ -19,9 +19,9 @@ from ablations.tracking_store import default_tracking_uri, sqlite_path
 from reports.results.mlflow_source import load_tracked_study
 from reports.results.sources import load_study
 from studies.digests import digest_tags
+from studies.execution import ExecutionConfig
 from studies.plan import Plan
 from studies.registration import Registration
-from studies.schema import ExecutionConfig
 from tests.ablations_tests.tiny_studies import STUDY, queue
 from tests.finished_study import QUESTION, FinishedStudy, finished
 

@@ -16,10 +16,11 @@ from ablations.tracking_views import (
     saved_views,
 )
 from lightning_modules.diagnostics.registry import DIAGNOSTICS
+from studies.execution import ExecutionConfig
 from studies.loading import load_study, shipped_studies
 from studies.plan import Plan
 from studies.planning import make_plan
-from studies.schema import CustomModule, ExecutionConfig
+from studies.schema import CustomModule
 from tests.finished_study import FinishedStudy, finished
 
 __all__ = ["finished"]

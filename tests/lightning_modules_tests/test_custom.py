@@ -56,6 +56,10 @@ def test_arguments_come_from_the_study_then_from_the_run(build):
     assert module.given == {"v": 99, "s": 3, "d": 2, "lr": 3e-3, "w": 6, "n": 7}
 
 
+def test_keys_of_weights_are_of_the_built_in_gpt(build):
+    assert build("weights='own'", "w=weights").given == {"w": "own"}
+
+
 def test_an_argument_that_nobody_takes_is_an_error(build):
     with pytest.raises(AblationError, match=r"takes no argument 'widht'.*did you mean 'width'"):
         build("width=1", widht=2)

@@ -17,9 +17,10 @@ from lightning_modules.gpt.model import GPT
 from lightning_modules.keepsakes import Keepsakes
 from lightning_modules.training import RunInterrupted, train_run
 from studies.errors import AblationError
+from studies.execution import ExecutionConfig
 from studies.metrics import STEPS
 from studies.records import Outcome
-from studies.schema import ExecutionConfig, ModelConfig, TrainingConfig
+from studies.schema import ModelConfig, TrainingConfig
 from studies.task_metrics import (
     CONSTANT_SCORE,
     EVALUATION_SCORE,

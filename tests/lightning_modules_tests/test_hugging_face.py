@@ -1,10 +1,5 @@
 """Exported models, held against `transformers` on random weights; nothing is downloaded."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,26 +9,24 @@ from lightning_modules.data.codec import Codec
 from lightning_modules.data.token_store import build_token_store
 from lightning_modules.generation import generate
 from lightning_modules.gpt.model import GPT
-from lightning_modules.hugging_face.architectures import ARCHITECTURES, architecture_of
-from lightning_modules.hugging_face.export import require_architecture, write_model
+from lightning_modules.hugging_face.architectures import (
+    ARCHITECTURES,
+    architecture_of,
+    require_architecture,
+)
+from lightning_modules.hugging_face.export import write_model
 from studies.errors import AblationError
 from studies.generation import Sampling
-from studies.loading import load_study
-from studies.schema import DataConfig, ModelConfig
+from studies.schema import DataConfig
 from tests.lightning_modules_tests.gpt_helpers import random_tokens
+from tests.lightning_modules_tests.hugging_face_models import (
+    preset,
+    require_reference,
+    run_beside_transformers,
+)
 
-REFERENCE = Path(sys.prefix) / "reference"
-"""Where the Makefile puts `transformers`: beside the environment, not in it."""
-PROGRAM = Path(__file__).with_name("reference_logits.py")
+REMEDY = "Keep to GPT-2."
 TEXT = "def f(x):\n    return x"
-SMALL = {"n_layers": 2, "n_heads": 2, "d_model": 32, "d_ff": None, "context_length": 24}
-
-
-def preset(name, **changes):
-    """The model of a preset in a small size."""
-    model = load_study(name).study.model
-    return ModelConfig(**{**model.model_dump(), **SMALL, "initialization": "xavier", **changes})
-
 
 MODELS = {
     "gpt1": preset("gpt1"),
@@ -51,8 +44,7 @@ MODELS = {
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """Name to model, its codec and its folder, with what `transformers` made of it."""
-    if not (REFERENCE / "transformers").is_dir():
-        pytest.skip(f"no transformers in {REFERENCE}: see the Makefile")
+    require_reference()
     home = tmp_path_factory.mktemp("exported")
     store = build_token_store(DataConfig(tokenizer="bpe", vocabulary_size=600), home / "cache")
     codec, found = Codec(store.directory / TOKENIZER), {}
@@ -64,14 +56,12 @@ def exported(tmp_path_factory):
                 parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
         folder = home / name
         folder.mkdir()
-        architecture = require_architecture(config)
+        architecture = require_architecture(config, REMEDY)
         write_model(model, architecture, codec, store.directory / TOKENIZER, folder)
         (folder / "text.txt").write_text(TEXT)
         save_file({"tokens": random_tokens(3, 24, seed=number)}, folder / "tokens.safetensors")
         found[name] = model, codec, folder
-    environment = {**os.environ, "PYTHONPATH": str(REFERENCE), "HF_HUB_OFFLINE": "1"}
-    folders = [str(folder) for _, _, folder in found.values()]
-    subprocess.run([sys.executable, str(PROGRAM), *folders], check=True, env=environment)
+    run_beside_transformers("reference_logits.py", [folder for _, _, folder in found.values()])
     return found
 
 
@@ -113,8 +103,9 @@ def test_what_is_no_architecture_says_what_keeps_it_from_each(changes, obstacle)
     config = preset("gpt2-small", **changes)
     assert architecture_of(config) is None
     with pytest.raises(AblationError) as error:
-        require_architecture(config)
-    lines = str(error.value).splitlines()[1:-1]
+        require_architecture(config, REMEDY)
+    *lines, remedy = str(error.value).splitlines()[1:]
+    assert remedy == REMEDY
     assert len(lines) == len(ARCHITECTURES)
     assert f"GPT2LMHeadModel: {obstacle}" in lines[0]
 
@@ -122,4 +113,4 @@ def test_what_is_no_architecture_says_what_keeps_it_from_each(changes, obstacle)
 def test_gpt1_has_one_width_of_feed_forward():
     config = preset("gpt1", d_ff=100)
     with pytest.raises(AblationError, match=r"d_ff = 100, which is not 4 d_model"):
-        require_architecture(config)
+        require_architecture(config, REMEDY)

@@ -22,6 +22,7 @@ from lightning_modules.language_model import next_token_loss
 from lightning_modules.stream import fixed_batches
 from lightning_modules.training import train_run
 from studies.errors import AblationError
+from studies.execution import ExecutionConfig
 from studies.generation import SamplesConfig, Sampling
 from studies.metrics import (
     BYTES_PER_TOKEN,
@@ -31,7 +32,7 @@ from studies.metrics import (
     FINAL_PERPLEXITY,
 )
 from studies.records import Outcome
-from studies.schema import CustomModule, ExecutionConfig
+from studies.schema import CustomModule
 from tests.lightning_modules_tests.tiny_runs import LSTM, RowsSink, tiny_spec, write_text
 
 MUTE = """

@@ -15,8 +15,9 @@ from lightning_modules.checkpoints import list_checkpoints
 from lightning_modules.pace import measure_pace
 from lightning_modules.training import train_run
 from studies.errors import AblationError
+from studies.execution import ExecutionConfig
 from studies.pace import Pace
-from studies.schema import CustomModule, ExecutionConfig
+from studies.schema import CustomModule
 from tests.lightning_modules_tests.ticking_model import WATCH
 from tests.lightning_modules_tests.tiny_runs import RowsSink, tiny_spec, write_text
 

@@ -7,8 +7,8 @@ from lightning_modules.checkpoint_io import AtomicCheckpointIO
 from lightning_modules.manners import quiet_lightning
 from lightning_modules.trainers import build_trainer
 from studies.errors import AblationError
+from studies.execution import ExecutionConfig
 from studies.records import NoSink, Outcome
-from studies.schema import ExecutionConfig
 from tests.lightning_modules_tests.tiny_runs import tiny_spec, train, write_text
 
 

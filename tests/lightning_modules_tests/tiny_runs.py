@@ -8,16 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.training import train_run
+from studies.execution import ExecutionConfig
 from studies.records import RunResult
 from studies.run_spec import RunSpec
-from studies.schema import (
-    CustomModule,
-    DataConfig,
-    DiagnosticsConfig,
-    ExecutionConfig,
-    ModelConfig,
-    TrainingConfig,
-)
+from studies.schema import CustomModule, DataConfig, DiagnosticsConfig, ModelConfig, TrainingConfig
 
 HERE = Path(__file__).parent
 LSTM = CustomModule(import_path=f"{HERE}/lstm_language_model.py:LSTMLanguageModel")

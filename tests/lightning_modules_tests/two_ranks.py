@@ -14,9 +14,9 @@ from ablations.ranks import rank_environments
 from lightning_modules.checkpoints import newest_checkpoint
 from lightning_modules.synchronisation import synchronised_batch_norm
 from lightning_modules.training import RunInterrupted, train_run
+from studies.execution import ExecutionConfig
 from studies.records import RunResult
 from studies.run_spec import RunSpec
-from studies.schema import ExecutionConfig
 from tests.lightning_modules_tests.tiny_runs import RowsSink
 
 TWO = ExecutionConfig(accelerator="cpu", devices=2, strategy="ddp", checkpoint_every_s=0)

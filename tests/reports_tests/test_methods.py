@@ -8,9 +8,11 @@ from reports.results.assembly import assemble
 from reports.results.frame import StudyResults
 from reports.sections.methods import methods_exhibits
 from reports.words import grouped
+from studies.content import weights_digest
 from studies.methods import STATISTICS
 from studies.metrics import PARAMETERS_NON_EMBEDDING
 from studies.records import Outcome
+from tests.reports_tests.given_weights import TOLD, from_weights
 from tests.reports_tests.hypothesis_studies import below, hypothesis, many, results_of
 from tests.reports_tests.methods_paragraphs import TWO, exhibits_of, paragraph, study
 from tests.reports_tests.searched import RATE, searched
@@ -266,3 +268,24 @@ def test_text_and_latex_cite_the_same(grid: StudyResults) -> None:
     assert all("\x02" not in text for text in files.values())
     assert as_text("plain") == "plain"
     assert keys_of(["plain"]) == ()
+
+
+def test_weights_that_runs_start_from_are_said_in_place_of_an_initialisation(
+    small: StudyResults,
+) -> None:
+    drawn = "fan-in initialisation (LeCun et al. 1998; Radford et al. 2019)"
+    assert f", {drawn} and" in paragraph(small)
+    text = paragraph(from_weights(small, *small.variants))
+    assert f", the {TOLD} as initial values and" in text
+    assert "initialisation" not in text
+    some = paragraph(from_weights(small, small.variants[0]))
+    assert f", {drawn} where weights are drawn and" in some
+
+
+def test_weights_are_a_factor_by_name_and_digest(tmp_path: Path) -> None:
+    path = tmp_path / "gpt2.safetensors"
+    path.write_text("weights")
+    results = study(tmp_path, {"model.weights": (None, str(path))})
+    text = paragraph(results)
+    assert f"(weights: drawn, gpt2.safetensors (digest {weights_digest(path)}))" in text
+    assert str(path) not in text

@@ -9,6 +9,7 @@ from reports.overview import collect_overview
 from reports.results.frame import StudyResults
 from studies.metrics import OVERHEAD_PERCENT
 from studies.schema import CustomModule
+from tests.reports_tests.given_weights import TOLD, from_weights
 
 
 def protocol(results: StudyResults) -> dict[str, str]:
@@ -30,6 +31,16 @@ def test_of_a_module_of_ones_own_it_says_no_more_than_is_known(small: StudyResul
     assert facts["module"] == "my_model.py:Mine"
     assert not {"learning rate", "model", "initialisation"} & facts.keys()
     assert "same start" not in facts["seeds"]
+
+
+def test_weights_that_runs_start_from_are_an_initialisation(small: StudyResults) -> None:
+    assert protocol(small)["initialisation"] == "fan-in"
+    every, some = from_weights(small, *small.variants), from_weights(small, small.variants[0])
+    assert protocol(every)["initialisation"] == TOLD
+    assert protocol(some)["initialisation"] == f"fan-in, {TOLD}"
+    planned = [replace(results, records={}) for results in (small, every, some)]
+    shown = [protocol(results)["initialisation"] for results in planned]
+    assert shown == ["fan-in", TOLD, f"{TOLD}, fan-in"]
 
 
 @pytest.mark.parametrize(

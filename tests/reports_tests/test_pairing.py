@@ -11,6 +11,7 @@ from studies.digests import InitialValue, parameter_entries, training_entries
 from studies.plan import Choice, Plan, PlannedRun
 from studies.records import Outcome, RunRecord
 from tests.reports_tests.conftest import grid_study
+from tests.reports_tests.given_weights import from_weights
 
 FACTORS = {"model.activation": ("gelu", "relu", "swiglu"), "model.norm": ("layer", "none")}
 VARIANTS = ("gelu-layer", "gelu-none", "relu-layer", "relu-none", "swiglu-layer", "swiglu-none")
@@ -258,3 +259,9 @@ def test_studies_that_are_not_run_or_were_run_by_an_earlier_version_do_not_crash
     assert [seed.seed for seed in found.seeds] == [0, 1]
     assert all(len(seed.training.unknown) == 28 for seed in found.seeds)
     assert all(seed.start.parameters == 0 for seed in found.seeds)
+
+
+def test_weights_are_what_changes_initial_values_and_not_how_they_would_be_drawn(small):
+    some = from_weights(small, small.variants[0])
+    assert {seed.start.varied for seed in collect_pairing(small).seeds} == {()}
+    assert {seed.start.varied for seed in collect_pairing(some).seeds} == {("model.weights",)}

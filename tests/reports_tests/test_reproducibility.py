@@ -10,6 +10,7 @@ from reports.results.sources import load_study
 from reports.sections.reproducibility import SECTION
 from studies.records import Outcome
 from tests.reports_tests.conftest import Synthetic, grid_study, write_study
+from tests.reports_tests.given_weights import from_weights
 from tests.reports_tests.hypothesis_studies import registration_of
 from tests.reports_tests.searched import RATE, searched
 from tests.studies_tests.helpers import plan_of
@@ -184,3 +185,10 @@ def test_hostile_names_stay_text_in_markdown(tmp_path: Path) -> None:
     exhibits = SECTION.exhibits(results)
     assert exhibits is not None
     assert r"\<b\>\*a\*\_b\_\[x\](y)" in exhibits.documents[0].text
+
+
+def test_weights_that_runs_start_from_are_no_factor_of_variability(small: StudyResults) -> None:
+    said = answers(from_weights(small, *small.variants))["factor of variability"]
+    assert "each of which draws order of the training data; initial weights are given;" in said
+    some = answers(from_weights(small, small.variants[0]))["factor of variability"]
+    assert "draws initial weights where none are given and order of the training data;" in some

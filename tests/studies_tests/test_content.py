@@ -59,6 +59,59 @@ def test_a_pinned_digest_refuses_another_text(text):
         key_of(text, corpus_digest=digest)
 
 
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "gpt2.safetensors"
+    path.write_text("weights of GPT-2")
+    return path
+
+
+def key_from(weights, **model):
+    return plan_of(model={"weights": str(weights), **model}, seeds=[0]).runs[0].run_key
+
+
+def test_changed_weights_are_another_run_however_large_they_are(weights, monkeypatch):
+    monkeypatch.setattr(studies.content, "WHOLE_READ_BYTES", 4)
+    before = key_from(weights)
+    assert before != plan_of(seeds=[0]).runs[0].run_key
+    weights.write_text("weights of GPT-3")
+    assert key_from(weights) != before
+
+
+def test_moved_weights_are_the_same_run(weights, tmp_path):
+    before = key_from(weights)
+    (tmp_path / "elsewhere").mkdir()
+    assert key_from(weights.rename(tmp_path / "elsewhere" / weights.name)) == before
+
+
+def test_of_a_folder_the_weights_count_alone(weights, tmp_path):
+    folder = tmp_path / "gpt2"
+    folder.mkdir()
+    weights.rename(folder / "model.safetensors")
+    before = key_from(folder)
+    (folder / "README.md").write_text("about them")
+    assert key_from(folder) == before
+    digests = {studies.content.weights_digest(p) for p in (folder, folder / "model.safetensors")}
+    assert len(digests) == 1
+
+
+def test_a_pinned_digest_refuses_other_weights(weights):
+    digest = studies.content.weights_digest(weights)
+    assert key_from(weights, weights_digest=digest) == key_from(weights)
+    factors = {"model.weights": [None, str(weights)]}
+    drawn, given = plan_of(model={"weights_digest": digest}, factors=factors).cells
+    assert drawn.configuration["model"]["weights_digest"] is None
+    assert given.configuration["model"]["weights_digest"] == digest
+    weights.write_text("something else")
+    with pytest.raises(AblationError, match=f"model.weights_digest = '{digest}'.*content changed"):
+        key_from(weights, weights_digest=digest)
+
+
+def test_weights_are_named_without_their_path():
+    text = studies.content.weights_text("/home/me/gpt2.safetensors", "0123")
+    assert text == "weights gpt2.safetensors (digest 0123)"
+
+
 def test_large_files_go_by_name_and_size(text, monkeypatch):
     monkeypatch.setattr(studies.content, "WHOLE_READ_BYTES", 4)
     studies.content._read_digest.cache_clear()

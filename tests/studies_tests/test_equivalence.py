@@ -22,6 +22,8 @@ CHOICES = {
     "model.d_ff": [None, 512, 1024],
     "model.activation": ["gelu", "swiglu"],
     "model.initialization": list(VOCABULARIES["model.initialization"]),
+    "model.weights": [None, "gpt2.safetensors"],
+    "training.initialization_seed": [None, 0, 1],
     "data.tokenizer": ["bytes", "characters", "bpe"],
     "data.vocabulary_size": [None, 300, 4096],
 }
@@ -78,6 +80,11 @@ SAME = [
         {"model.d_model": 64, "model.d_ff": 256},
     ),
     (
+        "weights to start from leave nothing to draw",
+        {"model.weights": "gpt2.safetensors", "model.initialization": "xavier"},
+        {"model.weights": "gpt2.safetensors", "training.initialization_seed": 3},
+    ),
+    (
         "auto initialisation is fan_in below d_model 256, gpt2 from there on",
         {"model.d_model": 256, "model.initialization": "auto"},
         {"model.d_model": 256, "model.initialization": "gpt2"},
@@ -122,6 +129,8 @@ DIFFERENT = [
     ({"model.d_model": 64, "model.d_ff": 512}, {"model.d_model": 64}),
     ({"model.initialization": "gpt2"}, {"model.initialization": "auto"}),
     ({"data.tokenizer": "bpe", "data.vocabulary_size": 300}, {"data.tokenizer": "bpe"}),
+    ({"model.weights": "gpt2.safetensors"}, {"model.weights": None}),
+    ({"training.initialization_seed": 1}, {"training.initialization_seed": None}),
 ]
 
 
@@ -209,3 +218,15 @@ def test_rules_of_the_gpt_do_not_hold_for_a_module_of_ones_own():
     tokens = {"tokenizer": "bpe"}
     [cell] = plan_of(module=module, data=tokens).cells
     assert cell.spec(0).data.vocabulary_size == 4096
+
+
+def test_runs_that_start_from_weights_are_not_told_apart_by_how_others_are_drawn(tmp_path):
+    path = tmp_path / "gpt2.safetensors"
+    path.write_text("weights")
+    factors = {"model.weights": [None, str(path)], "model.initialization": ["gpt2", "xavier"]}
+    plan = plan_of(factors=factors)
+    variants = ["weights=null-gpt2", "weights=null-xavier", "weights=gpt2.safetensors"]
+    assert [cell.variant for cell in plan.cells] == variants
+    assert plan.cells[-1].levels["model.initialization"] is None
+    [merge] = plan.merged
+    assert merge.rules == ("weights to start from leave nothing to draw",)

@@ -180,6 +180,17 @@ def test_seeds_that_change_nothing_are_no_repetitions(raw, variants):
         require_fair(plan_of(**raw))
 
 
+def test_weights_to_start_from_are_not_drawn(tmp_path):
+    path = tmp_path / "gpt2.safetensors"
+    path.write_text("weights")
+    given, held = {"weights": str(path)}, {"training": {"data_seed": 0}}
+    with pytest.raises(AblationError, match="change nothing in base"):
+        require_fair(plan_of(model=given, **held))
+    require_fair(plan_of(**held))
+    require_fair(plan_of(model=given))
+    require_fair(plan_of(model={**given, "dropout": 0.1}, **held))
+
+
 @pytest.mark.parametrize(
     "raw",
     [

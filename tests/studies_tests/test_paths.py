@@ -91,3 +91,37 @@ def test_missing_files_are_named_with_their_full_path(tmp_path):
         "module.import_path",
     }
     assert f"{tmp_path.resolve() / 'a.txt'} does not" in problems["data.corpus"].allowed
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A folder with weights as `transformers` writes them, relative to `tmp_path`."""
+    (tmp_path / "gpt2").mkdir()
+    (tmp_path / "gpt2" / "model.safetensors").write_text("weights")
+    return "gpt2"
+
+
+def test_weights_are_a_file_or_a_folder_with_one(tmp_path, weights):
+    assert study_of(tmp_path).model.weights is None
+    for name in (weights, f"{weights}/model.safetensors"):
+        found = study_of(tmp_path, model={"weights": name}).model.weights
+        assert found == str(tmp_path.resolve() / name)
+
+
+def test_weights_are_a_factor(tmp_path, weights):
+    study = study_of(tmp_path, factors={"model.weights": [None, weights]})
+    assert study.factors["model.weights"] == (None, str(tmp_path.resolve() / weights))
+
+
+@pytest.mark.parametrize("name", ["", "gone", "gone.safetensors", "empty", "model.bin", "a\0b"])
+def test_weights_that_are_none_are_told_how_to_be_written(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "model.bin").write_text("pickled")
+    problems = problems_of(tmp_path, model={"weights": name})
+    assert list(problems) == ["model.weights"]
+    assert (
+        "null, a *.safetensors file, or a folder with model.saf"
+        in problems["model.weights"].allowed
+    )
+    assert "save_pretrained(FOLDER" in problems["model.weights"].remedy
+    assert "factors.model.weights" in problems_of(tmp_path, factors={"model.weights": [name]})

@@ -29,6 +29,7 @@ CELLS = {
     "what-matters": (5, 5),
     "published-recipes": (3, 3),
     "gpt1-norms": (4, 4),
+    "from-gpt2": (2, 2),
     "warmup-by-placement": (18, 13),
     "norms-at-their-best": (6, 5),
     "placement-tuned": (2, 2),
@@ -50,6 +51,9 @@ def test_the_document_has_every_example_of_this_test():
 @pytest.mark.parametrize("block", blocks("yaml"), ids=list(CELLS))
 def test_every_example_loads_and_plans(block, tmp_path):
     shutil.copy(WORKED_MODULE, tmp_path)
+    (tmp_path / "gpt2").mkdir()
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / "gpt2" / name).touch()
     (tmp_path / "study.yaml").write_text(block, encoding="utf-8")
     plan = make_plan(load_study(str(tmp_path / "study.yaml")).study)
     assert (plan.combinations, len(plan.cells)) == CELLS[plan.study.name]

@@ -160,6 +160,29 @@ def test_a_text_is_registered_by_its_content_and_not_by_where_it_lies(tmp_path):
     assert parts("b", "another text") != one
 
 
+def test_weights_are_registered_by_their_content_and_only_where_there_are_any(tmp_path):
+    def parts(folder, text, **changes):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        path = tmp_path / folder / "w.safetensors"
+        path.write_text(text)
+        return registered_parts(plan_of(**STUDY, model={"weights": str(path)}))["model"]
+
+    one = parts("a", "weights")
+    assert one["weights"] == "w.safetensors"
+    assert one["weights_digest"]
+    assert parts("b", "weights") == one
+    assert parts("b", "others") != one
+    factors = {**STUDY["factors"], "model.weights": [None, str(tmp_path / "a" / "w.safetensors")]}
+    varied = registered_parts(plan_of(**{**STUDY, "factors": factors}))["model"]
+    assert varied == {**one, "weights": None}
+    assert not {"weights", "weights_digest"} & registered().parts["model"].keys()
+
+
+def test_the_digests_of_a_registration_are_pinned():
+    """Registrations that were written are held against these: change them on purpose."""
+    assert registered().digests["model"] == "b8bc9f715ec5f0de"
+
+
 def test_a_module_is_registered_by_its_content(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

@@ -19,6 +19,11 @@ BROKEN = [
         "at least 8 channels: 1, 2, 4 (",
     ),
     ("model.norm_groups", {"model": {"norm": "group", "d_model": 16}}, "at least 8 channels: 1, 2"),
+    (
+        "model.weights",
+        {"model": {"weights": "w.safetensors"}, "module": {"import_path": "package.module:Own"}},
+        "null, since only the built-in GPT",
+    ),
     ("training.accumulate", {"training": {"batch_size": 6, "accumulate": 4}}, "1, 2, 3, 6"),
     (
         "training.batch_size",
@@ -75,8 +80,9 @@ def test_every_rule_has_a_case():
 
 
 @pytest.mark.parametrize(("key", "raw", "allowed"), BROKEN)
-def test_what_breaks_a_rule(key, raw, allowed):
-    problems = problems_of(**raw)
+def test_what_breaks_a_rule(key, raw, allowed, tmp_path):
+    (tmp_path / "w.safetensors").touch()
+    problems = problems_of(tmp_path, **raw)
     assert list(problems) == [key]
     assert allowed in problems[key].allowed
     assert "(with " in problems[key].allowed

@@ -53,6 +53,16 @@ def test_a_changed_module_file_is_another_run():
     assert len({spec_of(module=module).run_key for module in modules}) == 2
 
 
+def test_weights_are_part_of_the_key_by_name_and_digest():
+    def key_of(weights, digest):
+        return spec_of(model=ModelConfig(weights=weights, weights_digest=digest)).run_key
+
+    assert key_of("/a/gpt2", "1") == key_of("/b/gpt2", "1")
+    keys = [key_of("/a/gpt2", "1"), key_of("/a/gpt2", "2"), key_of("/a/other", "1")]
+    assert len({*keys, key_of("/a/gpt2", None), key_of("/b/gpt2", None)}) == 5
+    assert key_of(None, None) == key_of(None, "1") == spec_of().run_key
+
+
 def test_the_key_survives_json():
     spec = spec_of(module=CustomModule(import_path="a:B", arguments={"x": 1.5}))
     assert RunSpec.model_validate_json(spec.model_dump_json()).run_key == spec.run_key
