@@ -15,7 +15,7 @@ _OTHER_NAMES: dict[str, str] = {
     "position": "pos_emb",
     "tied_head": "weight_tying",
     "initialization": "init init_std weight_init",
-    "weights": "checkpoint init_from pretrained pretrained_model_name_or_path",
+    "weights": "checkpoint init_from pretrained_model_name_or_path",
     "corpus": "data dataset text",
     "vocabulary_size": "n_vocab",
     "max_steps": "iterations iters num_iterations",
