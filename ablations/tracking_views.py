@@ -24,11 +24,13 @@ from studies.metrics import (
     VALIDATION_LOSS,
 )
 from studies.plan import Column, Plan
+from studies.task_metrics import CONSTANT_SCORE, TASK_SCORE
 from studies.vocabulary import BATCH_NORMS
 
 TAG = "mlflow.sharedViewState."
 SEED_RUNS = "tags.kind = 'run'"
 SEARCH_RUNS = f"{SEED_RUNS} and tags.stage = 'search'"
+FINETUNING_RUNS = "tags.kind = 'finetuning'"
 VARIANT_RUNS = "tags.kind = 'variant'"
 
 TRAINING_RUNS = "workflowType=machine_learning"
@@ -90,6 +92,7 @@ def study_views(plan: Plan) -> tuple[View, ...]:
         *(_chart_view(plan, f"By {leaf_name(f)}", losses, _by_factor(plan, f)) for f in factors),
         *_search_views(plan),
         *_text_views(plan),
+        *_finetuning_views(plan),
     )
 
 
@@ -127,6 +130,17 @@ def _text_views(plan: Plan) -> tuple[View, ...]:
         return ()
     runs = f"{compared_runs(plan)} and params.seed = '{plan.study.seeds[0]}'"
     return (View("generated-text", "Generated text", "ARTIFACT", _state(runs, _columns(plan))),)
+
+
+def _finetuning_views(plan: Plan) -> tuple[View, ...]:
+    """What the fine-tuned models score: a row for each run of the second stage."""
+    if not plan.arms:
+        return ()
+    levels = [f"params.`{leaf_name(name)}`" for name in cell_factors(plan.study)]
+    factors = [f"params.`{key}`" for key in plan.arms[0].levels]
+    scored = ["params.`seed`", "tags.`outcome`", f"metrics.`{TASK_SCORE}`"]
+    columns = ["tags.`task`", *levels, *factors, *scored, f"metrics.`{CONSTANT_SCORE}`"]
+    return (View("fine-tuning", "Fine-tuning", "TABLE", _state(FINETUNING_RUNS, columns)),)
 
 
 def diagnostic_views(plan: Plan) -> tuple[View, ...]:

@@ -16,6 +16,8 @@ from reports.sections import methods
 from reports.sections.contents import SECTIONS
 from reports.sections.joined import methods as joined_methods
 from reports.sections.joined.contents import joined_sections
+from studies.plan import PlannedRun
+from studies.records import Outcome
 from studies.run_spec import digest
 
 Sections = list[tuple[str, str, Exhibits]]
@@ -114,10 +116,20 @@ def _runs(results: StudyResults, links: RunLinks | None) -> list[dict[str, Any]]
         {str(name): value for name, value in run.items()}
         for run in results.runs[columns].to_dict("records")
     ]
+    found += [_finetuning(results, run) for run in results.plan.finetuning_runs]
+    records = {**results.records, **results.finetunings}
     for run in found:
-        record = results.records.get(run["run_key"])
+        record = records.get(run["run_key"])
         git = record.provenance.get("git") if record else None
         run["mlflow_run_id"] = links.run_ids.get(run["run_key"]) if links else None
         run["record"] = record and digest(record.model_dump(mode="json"))
         run["git_commit"] = git.get("commit") if isinstance(git, Mapping) else None
     return found
+
+
+def _finetuning(results: StudyResults, run: PlannedRun) -> dict[str, Any]:
+    """A run that fine-tunes, as `_runs` names them."""
+    record = results.finetunings.get(run.run_key)
+    outcome = record.outcome if record else Outcome.MISSING
+    named = {"run_key": run.run_key, "variant": run.variant, "seed": run.seed, "stage": run.stage}
+    return {**named, "outcome": outcome.value, "task": run.task, "parent": run.parent}

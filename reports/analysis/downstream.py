@@ -93,6 +93,21 @@ class LossCorrelation:
 
 
 @dataclass(frozen=True)
+class FinetuningRow:
+    """One run that fine-tunes."""
+
+    run_key: str
+    label: str
+    """Of its variant, and of how it is fine-tuned."""
+    task: str
+    """Label of its task."""
+    seed: int
+    finetuning_seed: int | None
+    outcome: Outcome
+    score: float
+
+
+@dataclass(frozen=True)
 class Downstream:
     """Everything that fine-tuning came to."""
 
@@ -108,6 +123,8 @@ class Downstream:
     """Pre-training seeds."""
     finetuning_seeds: int
     """Fine-tunings of each model on each task."""
+    runs: tuple[FinetuningRow, ...]
+    """Every one that is planned."""
 
 
 def collect(results: StudyResults) -> Downstream | None:
@@ -148,6 +165,19 @@ class _Collector:
             confidence=self._confidence,
             seeds=len(self._plan.study.seeds),
             finetuning_seeds=1 if seeds is None else len(seeds),
+            runs=tuple(map(self._run, self._plan.finetuning_runs)),
+        )
+
+    def _run(self, run: PlannedRun) -> FinetuningRow:
+        record = self._results.finetunings.get(run.run_key)
+        return FinetuningRow(
+            run.run_key,
+            self._label((run.variant, run.arm)),
+            task_label(run.task or ""),
+            run.seed,
+            run.finetuning_seed,
+            record.outcome if record else Outcome.MISSING,
+            record.summary.get(TASK_SCORE, math.nan) if record else math.nan,
         )
 
     def _row(self, place: tuple[str, str], tasks: Sequence[str]) -> DownstreamRow:

@@ -21,6 +21,7 @@ from reports.references import cited
 from reports.sections.base import Section
 from reports.sections.contrast_cells import p_words
 from reports.sections.downstream.differences import differences_table, tested
+from reports.sections.downstream.runs import runs_table
 from reports.sections.downstream.scores import DECIMALS, SCALE, scores_table
 from reports.words import ABSENT, number, p_text, plural
 from studies.methods import STATISTICS
@@ -36,7 +37,8 @@ def render(data: Downstream) -> Exhibits:
         tables.append(differences_table(data))
     if data.correlations:
         tables.append(_correlations_table(data))
-    used = ["paired-t", "holm"] if len(tables) > 1 else []
+    tables.append(runs_table(data))
+    used = ["paired-t", "holm"] if any(row.reference for row in data.rows) else []
     return Exhibits(
         sentences=tuple(_sentences(data)),
         tables=tuple(tables),
