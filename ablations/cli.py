@@ -255,10 +255,10 @@ def _add_query(add: CommandAdder) -> None:
     parser.add_argument("--study", help="search this study alone, by name or by its file")
     parser.add_argument(
         "--kind",
-        choices=("run", "variant", "study", "all"),
-        help="runs of one seed each, means over the seeds of a variant, the runs that stand for "
-        "studies, or all of these with runs of earlier plans (default: run, or what FILTER says "
-        "of tags.kind)",
+        choices=("run", "finetuning", "variant", "study", "all"),
+        help="runs of one seed each, those that fine-tune them, means over the seeds of a variant, "
+        "the runs that stand for studies, or all of these with runs of earlier plans (default: "
+        "run, or what FILTER says of tags.kind)",
     )
     parser.add_argument(
         "--columns",

@@ -16,14 +16,17 @@ from ablations.query_filter import Filter, Key, parse_filter
 from ablations.query_hints import why_nothing
 from ablations.query_table import show_runs
 from ablations.stored_runs import (
+    ARM,
     COLUMN,
     IDENTITY,
     KIND,
     LOSS,
     OUTCOME,
+    SCORE,
     SEED,
     STAGE,
     STANDARD,
+    TASK,
     VARIANT,
     StoredRun,
     compared_params,
@@ -104,8 +107,10 @@ def _columns(found: Sequence[StoredRun], filter: Filter, search: RunSearch) -> l
     params = compared_params(found, search.runs("study"))
     params += [key for key in named if key.kind == "params"]
     roles = [key for key in (STAGE, COLUMN) if len(distinct(found, key)) > 1]
+    roles += [key for key in (TASK, ARM) if distinct(found, key)]
+    came_to = [key for key in (LOSS, SCORE) if distinct(found, key)] or [LOSS]
     others = [key for key in named if key.kind != "params"]
-    return list(dict.fromkeys([*IDENTITY, *params, *roles, OUTCOME, LOSS, *others]))
+    return list(dict.fromkeys([*IDENTITY, *params, *roles, OUTCOME, *came_to, *others]))
 
 
 def _as_json(run: StoredRun, asked: Sequence[Key] | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ablations.query_filter import Key, Value, as_number, parse_key
 from studies.errors import AblationError, close_matches
 from studies.metrics import FINAL_LOSS, METRICS
+from studies.task_metrics import TASK_SCORE
 
 STUDY = Key("attributes", "study")
 KIND = Key("tags", "kind")
@@ -21,6 +22,9 @@ RUN_NAME = Key("attributes", "run_name")
 RUN_KEY = Key("tags", "run_key")
 RUN_ID = Key("attributes", "run_id")
 LOSS = Key("metrics", FINAL_LOSS)
+TASK, ARM = Key("tags", "task"), Key("tags", "arm")
+SCORE = Key("metrics", TASK_SCORE)
+"""Of runs that fine-tune: on what, in which way, and what came of it."""
 IDENTITY = (STUDY, KIND, RUN_NAME, VARIANT, SEED)
 """What names a run."""
 STANDARD = (*IDENTITY, OUTCOME, RUN_KEY, RUN_ID)
