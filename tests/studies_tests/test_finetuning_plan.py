@@ -1,15 +1,17 @@
 """The second stage of a plan: which runs fine-tune which models, and by which keys."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 
 from studies.errors import AblationError, InvalidStudy
-from studies.loading import load_study
+from studies.loading import load_study, read_yaml
 from studies.planning import make_plan
 from studies.records import Outcome, RunRecord
 from studies.search import advance
+from studies.tasks import TASKS, task_path
 
 TASK = {
     "form": "classification",
@@ -44,7 +46,7 @@ def planned(folder, **changes):
         "finetuning": {**finetuning, **changes.get("finetuning", {})},
     }
     path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump(study))
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
     return make_plan(load_study(str(path)).study)
 
 
@@ -222,3 +224,34 @@ def test_what_cannot_be_meant_is_told(folder, changes, told):
     with pytest.raises(InvalidStudy) as error:
         planned(folder, **changes)
     assert told in str(error.value)
+
+
+def examples():
+    """The studies in the documentation of the second stage."""
+    text = (Path(__file__).parents[2] / "docs" / "fine-tuning.md").read_text()
+    return [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
+
+
+def test_the_example_of_the_documentation_is_a_study(tmp_path):
+    raw = yaml.safe_load(examples()[0])
+    raw["data"]["corpus"] = "python-docs"
+    for name, task in raw["finetuning"]["tasks"].items():
+        entry = {**(read_yaml(task_path(name)) if name in TASKS else {}), **task}
+        for part in ("train", "evaluation"):
+            file = tmp_path / entry["source"] / entry[part]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(name)
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    plan = make_plan(load_study(str(path)).study)
+    assert (len(plan.runs), len(plan.finetuning_runs)) == (20, 60)
+
+
+def test_the_ablations_of_the_documentation_are_a_design(folder):
+    plan = planned(folder, **yaml.safe_load(examples()[1]))
+    assert len(plan.cells) == 1
+    assert [arm.arm for arm in plan.arms if arm.task == "one"] == [
+        "pretrained=on-auxiliary_weight=0.5",
+        "pretrained=off-auxiliary_weight=0.5",
+        "pretrained=on-auxiliary_weight=0",
+    ]
