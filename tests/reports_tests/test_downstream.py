@@ -114,8 +114,8 @@ def test_differences_are_paired_by_seed_and_adjusted(study):
     assert gelu.by_task["own"].difference.mean == pytest.approx(0)
     exhibits = SECTION.exhibits(study(value))
     assert exhibits.sentences[0].startswith(
-        "Of 2 differences in score, 1 at 0.05 after Holm's adjustment: GELU against ReLU on SST-2 "
-        "+11.0 "
+        "Of 2 differences in score, 1 is detected at 0.05 after Holm's adjustment: SST-2, GELU "
+        "against ReLU: +11.0 (p ="
     )
 
 

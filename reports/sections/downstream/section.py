@@ -92,11 +92,12 @@ def _sentences(data: Downstream) -> Iterator[str]:
         else:
             clear.sort(key=lambda one: one[2].adjusted_p)
             named = "; ".join(_in_words(*one) for one in clear[:NAMED])
+            is_ = "is" if len(clear) == 1 else "are"
             more = f"; and {len(clear) - NAMED} more" if len(clear) > NAMED else ""
-            yield f"{of}, {len(clear)} at {alpha:.2g}{adjusted}: {named}{more}."
+            yield f"{of}, {len(clear)} {is_} detected at {alpha:.2g}{adjusted}: {named}{more}."
     elif any(row.reference for row in data.rows):
         yield "No difference in score can be tested: that takes two seeds that both have."
-    if not data.correlations and len(data.rows) > 1:
+    if not data.correlations and data.untested > 1:
         yield (
             f"Whether the loss foretells the score is not asked of "
             f"{plural(data.untested, 'variant')}: it takes {LEAST_VARIANTS} that have both."
@@ -106,7 +107,7 @@ def _sentences(data: Downstream) -> Iterator[str]:
 def _in_words(row: DownstreamRow, task: TaskColumn, score: TaskScore) -> str:
     assert score.difference is not None
     mean = number(SCALE * score.difference.mean, DECIMALS, sign=True)
-    found = f"{row.label} against {row.reference} on {task.label} {mean}"
+    found = f"{task.label}, {row.label} against {row.reference}: {mean}"
     return f"{found} ({p_words(score.adjusted_p)}, n = {score.difference.n})"
 
 
