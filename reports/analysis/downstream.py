@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from reports.analysis.statistics import (
     PairedDifference,
     Summary,
     holm,
     paired_difference,
+    spearman,
     summarize,
     two_sided_p,
 )
@@ -32,8 +32,6 @@ from studies.tasks import task_label
 LEAST_VARIANTS = 4
 """Variants from which on an order by loss and one by score are compared: of three, no order is
 rarer than one in six."""
-MOST_EXACT = 8
-"""Variants up to which every order is counted; 8 have 40,320."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +114,8 @@ class Downstream:
     correlations: tuple[LossCorrelation, ...]
     correlated_arm: str
     """Label of the way of fine-tuning that they are of; empty where there is one."""
-    untested: int
-    """Variants that could be ranked by both; too few where there are no correlations."""
+    rankable: int
+    """Variants that have both a loss and a score."""
     confidence: float
     seeds: int
     """Pre-training seeds."""
@@ -146,7 +144,8 @@ class _Collector:
         self._arms: dict[tuple[str, str], FinetuningArm] = {}
         for arm in self._plan.arms:
             self._arms.setdefault((arm.variant, arm.arm), arm)
-        self._base_arm = next(arm for v, arm in self._arms if v == self._plan.baseline)
+        of_baseline = (place for place in self._arms if place[0] == self._plan.baseline)
+        self._base = next(of_baseline, next(iter(self._arms)))
 
     def collected(self) -> Downstream:
         """All of it."""
@@ -155,13 +154,13 @@ class _Collector:
         seeds = self._plan.study.finetuning.seeds
         found = [self._correlation(task, rows) for task in tasks]
         arms = {arm for _, arm in self._arms}
-        base = self._arms[self._plan.baseline, self._base_arm]
+        base = self._arms[self._base]
         return Downstream(
             tasks=tuple(map(self._column, tasks)),
             rows=rows,
             correlations=tuple(c for c in found if c.variants >= LEAST_VARIANTS),
             correlated_arm=_arm_label(base) if len(arms) > 1 else "",
-            untested=max(c.variants for c in found),
+            rankable=max(c.variants for c in found),
             confidence=self._confidence,
             seeds=len(self._plan.study.seeds),
             finetuning_seeds=1 if seeds is None else len(seeds),
@@ -198,8 +197,9 @@ class _Collector:
     def _reference(self, place: tuple[str, str]) -> tuple[str, str] | None:
         """Another way of fine-tuning: the variant's own usual one; else the baseline's."""
         variant, arm = place
-        candidates = [(variant, self._base_arm)] if arm != self._base_arm else []
-        candidates += [(self._plan.baseline, arm), (self._plan.baseline, self._base_arm)]
+        baseline, usual = self._base
+        candidates = [(variant, usual)] if arm != usual else []
+        candidates += [(baseline, arm), self._base]
         return next((c for c in candidates if c in self._arms and c != place), None)
 
     def _label(self, place: tuple[str, str]) -> str:
@@ -259,12 +259,13 @@ class _Collector:
         pairs = [
             (float(self._results.values(FINAL_LOSS, row.variant).mean()), score.scores.mean)
             for row in rows
-            if row.arm == self._base_arm
+            if row.arm == self._base[1]
             and (score := row.by_task.get(task)) is not None
             and len(self._results.evaluation_sets(self._results.variants)) < 2
         ]
         known = np.array([p for p in pairs if all(map(math.isfinite, p))]).reshape(-1, 2)
-        rho, p = _spearman(known)
+        found = spearman(known) if len(known) >= LEAST_VARIANTS else None
+        rho, p = (math.nan, math.nan) if found is None else found
         return LossCorrelation(task, task_label(task), len(known), rho, p)
 
 
@@ -285,21 +286,3 @@ def _with_adjusted(rows: Sequence[DownstreamRow]) -> tuple[DownstreamRow, ...]:
     for (row, task, _), p in zip(tested, adjusted, strict=True):
         row.by_task[task] = replace(row.by_task[task], adjusted_p=p)
     return tuple(rows)
-
-
-def _spearman(pairs: np.ndarray) -> tuple[float, float]:
-    """Spearman's rho of two columns with its p over all orders; NaN where one is constant."""
-    if len(pairs) < LEAST_VARIANTS or any(len(set(column)) < 2 for column in pairs.T):
-        return math.nan, math.nan
-    losses, scores = pairs.T
-    found = stats.spearmanr(losses, scores)
-    if len(pairs) > MOST_EXACT:
-        return float(found.statistic), float(found.pvalue)
-
-    def statistic(order: np.ndarray) -> float:
-        return float(stats.spearmanr(order, scores).statistic)
-
-    exact = stats.permutation_test(
-        (losses,), statistic, permutation_type="pairings", n_resamples=math.inf
-    )
-    return float(found.statistic), float(exact.pvalue)

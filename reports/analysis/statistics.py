@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 NAN = math.nan
@@ -22,6 +23,8 @@ LEAST_FLIPS = 6
 MOST_FLIPS = 20
 """Pairs up to which all flips of signs are counted; of more, `DRAWN_FLIPS` are drawn."""
 DRAWN_FLIPS = 100_000
+MOST_ORDERED = 7
+"""Pairs up to which every order is counted for a correlation of ranks: 7 have 5,040."""
 _ROUNDING = 1e-10
 """Share of the greatest sum of differences by which sums are the same but for rounding."""
 
@@ -264,3 +267,31 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = largest
     return adjusted
+
+
+class RankCorrelation(NamedTuple):
+    """Spearman's rho, and its two-sided p."""
+
+    rho: float
+    p: float
+
+
+def spearman(pairs: NDArray[np.float64]) -> RankCorrelation | None:
+    """Correlation of the ranks of two columns (n, 2), with the p over all orders of few.
+
+    None where a column is constant. Source: Spearman 1904.
+    """
+    if any(len(set(column)) < 2 for column in pairs.T):
+        return None
+    first, second = pairs.T
+    found = stats.spearmanr(first, second)
+    if len(pairs) > MOST_ORDERED:
+        return RankCorrelation(float(found.statistic), float(found.pvalue))
+
+    def statistic(order: NDArray[np.float64]) -> float:
+        return float(stats.spearmanr(order, second).statistic)
+
+    exact = stats.permutation_test(
+        (first,), statistic, permutation_type="pairings", n_resamples=math.inf
+    )
+    return RankCorrelation(float(found.statistic), float(exact.pvalue))

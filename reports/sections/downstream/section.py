@@ -97,10 +97,10 @@ def _sentences(data: Downstream) -> Iterator[str]:
             yield f"{of}, {len(clear)} {is_} detected at {alpha:.2g}{adjusted}: {named}{more}."
     elif any(row.reference for row in data.rows):
         yield "No difference in score can be tested: that takes two seeds that both have."
-    if not data.correlations and data.untested > 1:
+    if not data.correlations and data.rankable > 1:
         yield (
             f"Whether the loss foretells the score is not asked of "
-            f"{plural(data.untested, 'variant')}: it takes {LEAST_VARIANTS} that have both."
+            f"{plural(data.rankable, 'variant')}: it takes {LEAST_VARIANTS} that have both."
         )
 
 
