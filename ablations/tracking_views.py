@@ -24,7 +24,7 @@ from studies.metrics import (
     VALIDATION_LOSS,
 )
 from studies.plan import Column, Plan
-from studies.task_metrics import CONSTANT_SCORE, TASK_SCORE
+from studies.task_metrics import TASK_SCORE
 from studies.vocabulary import BATCH_NORMS
 
 TAG = "mlflow.sharedViewState."
@@ -139,7 +139,7 @@ def _finetuning_views(plan: Plan) -> tuple[View, ...]:
     levels = [f"params.`{leaf_name(name)}`" for name in cell_factors(plan.study)]
     factors = [f"params.`{key}`" for key in plan.arms[0].levels]
     scored = ["params.`seed`", "tags.`outcome`", f"metrics.`{TASK_SCORE}`"]
-    columns = ["tags.`task`", *levels, *factors, *scored, f"metrics.`{CONSTANT_SCORE}`"]
+    columns = ["tags.`task`", *levels, *factors, *scored]
     return (View("fine-tuning", "Fine-tuning", "TABLE", _state(FINETUNING_RUNS, columns)),)
 
 
