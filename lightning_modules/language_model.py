@@ -11,7 +11,11 @@ from torch.nn import functional as F
 
 from lightning_modules.gpt.model import GPT
 from lightning_modules.gpt.roles import named_roles
-from lightning_modules.optimization import build_adamw, learning_rate_factor
+from lightning_modules.optimization import (
+    build_adamw,
+    clip_global_norm,
+    learning_rate_factor,
+)
 from lightning_modules.schedule import Schedule
 from studies.run_spec import RunSpec
 
@@ -74,15 +78,8 @@ class LanguageModel(pl.LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by the global norm.
-
-        Lightning refuses to clip for a fused optimiser under any autocast, though only fp16
-        gradients are scaled; with bf16 it is safe.
-        """
-        if self.spec.training.precision == "bf16-mixed" and gradient_clip_val:
-            nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
-        else:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        """Clip by the global norm."""
+        clip_global_norm(self, optimizer, gradient_clip_val, self.spec.training.precision)
 
 
 def next_token_loss(model: nn.Module, batch_BT: Tensor) -> Tensor:

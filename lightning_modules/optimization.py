@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
@@ -26,6 +27,23 @@ def learning_rate_factor(training: TrainingConfig, step: int, expected_steps: fl
     progress = (reached - training.warmup_steps) / decay_steps
     floor = training.final_learning_rate_fraction
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def clip_global_norm(
+    module: pl.LightningModule,
+    optimizer: torch.optim.Optimizer,
+    norm: int | float | None,
+    precision: str,
+) -> None:
+    """Scale the gradients of a module down to a global norm, where one is given.
+
+    Lightning refuses to clip for a fused optimiser under any autocast, though only fp16 gradients
+    are scaled; with bf16 it is safe.
+    """
+    if precision == "bf16-mixed" and norm:
+        nn.utils.clip_grad_norm_(module.parameters(), norm)
+    else:
+        module.clip_gradients(optimizer, norm, "norm")
 
 
 def build_adamw(

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from lightning_modules.finetuning.batches import TaskBatch
 from lightning_modules.finetuning.task_model import TaskModel, TaskOutputs
 from lightning_modules.gpt.roles import named_roles
-from lightning_modules.optimization import build_adamw
+from lightning_modules.optimization import build_adamw, clip_global_norm
 from studies.finetuning import Finetuning
 from studies.schema import TrainingConfig
 
@@ -84,6 +84,15 @@ class FineTuner(pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by the global norm."""
+        clip_global_norm(self, optimizer, gradient_clip_val, self._training.precision)
 
     def _learning_rate_factor(self, steps_done: int) -> float:
         """Of the step after those that are done; 0 after the last."""

@@ -154,6 +154,17 @@ def test_the_rate_rises_and_falls_linearly(parent, tmp_path):
     assert rates[4:] == pytest.approx([(16 - n) / 12 for n in range(4, 16)])
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_it_is_trained_in_the_precision_of_pre_training(parent, tmp_path, precision):
+    spec = parent[0]
+    training = spec.training.model_copy(update={"precision": precision})
+    own = spec.model_copy(update={"training": training})
+    told = finetuning(easy_task(tmp_path / "task"))
+    result, _ = tune(parent, told, tmp_path / "run", spec=own)
+    assert result.outcome is Outcome.COMPLETED
+    assert TASK_SCORE in result.summary
+
+
 def test_divergence_ends_it(parent, tmp_path):
     told = finetuning(easy_task(tmp_path / "task"), learning_rate=1e6, epochs=8)
     result, _ = tune(parent, told, tmp_path / "run")
