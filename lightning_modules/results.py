@@ -114,12 +114,17 @@ def _tags(
     spec: RunSpec, facts: ModelFacts, store: TokenStore, device: torch.device
 ) -> dict[str, Scalar]:
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": device_name(device),
         "precision": spec.training.precision,
         "initialization": _initialization(spec),
         **({"batch_norm": "per device"} if facts.norms_per_device else {}),
         **store.describe(),
     }
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU by its product name, anything else by its kind."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _initialization(spec: RunSpec) -> str:

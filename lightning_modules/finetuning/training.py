@@ -26,6 +26,7 @@ from lightning_modules.keepsakes import load_trained
 from lightning_modules.language_model import LanguageModel
 from lightning_modules.manners import quiet_lightning
 from lightning_modules.modules import build_module
+from lightning_modules.results import device_name
 from lightning_modules.seeding import isolated_rng
 from lightning_modules.trainers import build_trainer
 from lightning_modules.training import RunInterrupted
@@ -100,7 +101,8 @@ def finetune_run(
         trainer.fit(module, train_dataloaders=stream, ckpt_path=resume_from)
     if callback.interrupted:
         raise RunInterrupted(callback.step)
-    return _result(finetuning, data, context, callback, parameters, trainer.strategy.root_device)
+    device = trainer.strategy.root_device
+    return _result(spec, finetuning, data, context, callback, parameters, device)
 
 
 def _model(spec: RunSpec, pretrained: Path | None, cache: Path) -> tuple[GPT, Codec]:
@@ -168,6 +170,7 @@ def _as_trained(training: TrainingConfig, steps: int) -> TrainingConfig:
 
 
 def _result(
+    spec: RunSpec,
     finetuning: Finetuning,
     data: TaskData,
     context: TaskContext,
@@ -197,7 +200,12 @@ def _result(
         outcome=Outcome.DIVERGED if diverged else Outcome.COMPLETED,
         summary={k: float(v) for k, v in values.items() if v is not None and math.isfinite(v)},
         leak=None,
-        facts={"task": finetuning.task, "device": str(device)},
+        facts={
+            "task": finetuning.task,
+            "task_digest": task.source_digest,
+            "device": device_name(device),
+            "precision": spec.training.precision,
+        },
         definitions=TASK_METRICS,
         digests={EVALUATION_DATA: digest_of_batches(b.tokens_NT for b in context.evaluation)},
     )
