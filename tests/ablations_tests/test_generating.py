@@ -75,7 +75,8 @@ def test_a_run_without_weights_says_why(finished, tmp_path, capsys, change, mess
     for weights in folder.glob(f"*/{WEIGHTS}"):
         weights.unlink()
     if change is None:
-        (folder / "record.json").unlink()
+        for record in folder.rglob("record.json"):
+            record.unlink()
     else:
         record = directory.record().model_copy(update=change)
         (folder / "record.json").write_text(record.model_dump_json())

@@ -17,6 +17,7 @@ from reports.references import (
 from studies.data_levels import CORPORA, TOKENIZERS
 from studies.diagnostics import DIAGNOSTICS, MODULE_ROLES, TAPS
 from studies.methods import GENERATION, SOFTWARE, STATISTICS, TRAINING
+from studies.tasks import TASKS
 from studies.vocabulary import VOCABULARIES
 
 PLACES = (TAPS, MODULE_ROLES)
@@ -25,6 +26,7 @@ REGISTRIES = {
     **{key: found for key, found in VOCABULARIES.items() if found not in PLACES},
     "data.corpus": CORPORA,
     "data.tokenizer": TOKENIZERS,
+    "finetuning.tasks": TASKS,
     "training": TRAINING,
     "generation": GENERATION,
     "statistics": STATISTICS,
