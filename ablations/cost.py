@@ -13,7 +13,7 @@ from ablations.paces import Paces
 from studies.budgets import known_vocabulary_size, training_tokens
 from studies.estimates import estimate
 from studies.expected_runs import ExpectedRuns, expected_runs, rounds
-from studies.plan import Plan, Stage
+from studies.plan import FinetuningArm, Plan, Stage
 from studies.run_spec import RunSpec
 from studies.values import Scalar
 
@@ -56,13 +56,18 @@ class Estimate:
     def wall_s(self) -> float:
         """Time until the last run has ended, with workers that take the runs in their order.
 
-        It is no less than what the runs of a variant take that wait for each other.
+        It is no less than what the runs of a variant take that wait for each other, fine-tunings
+        for their pre-training among them.
         """
         free_at_s = [0.0] * self.machine.workers
         for runs, seconds in self.priced:
             for _ in range(runs.count):
                 heapq.heapreplace(free_at_s, free_at_s[0] + seconds)
-        in_turn_s = self.rounds * max((seconds for _, seconds in self.priced), default=0.0)
+        longest_s: dict[bool, float] = {}
+        for runs, seconds in self.priced:
+            finetunes = runs.stage == "finetuning"
+            longest_s[finetunes] = max(longest_s.get(finetunes, 0.0), seconds)
+        in_turn_s = self.rounds * longest_s.get(False, 0.0) + longest_s.get(True, 0.0)
         return WORKER_START_S + max(*free_at_s, in_turn_s)
 
     def of(self, stage: Stage) -> Estimate:
@@ -80,7 +85,12 @@ class Costing:
         self._alone = Paces(cache, execution, replace(machine, workers=1))
         self.expected = expected_runs(plan, ended)
         specs = dict(_specs(plan, self.expected))
-        self._timed_s = {n: 60 * m for n, s in specs.items() if (m := s.training.max_minutes)}
+        self._ways = {name: _way(runs.arm) for runs in self.expected for name in _names(runs)}
+        self._timed_s = {
+            name: 60 * minutes
+            for name, spec in specs.items()
+            if (minutes := spec.training.max_minutes) and spec.finetuning is None
+        }
         """Runs of minutes take as long as they are told."""
         self._specs = {name: spec for name, spec in specs.items() if name not in self._timed_s}
 
@@ -91,22 +101,31 @@ class Costing:
 
     @property
     def largest(self) -> str:
-        """What to call the run with the most FLOPs."""
-        return max(self._specs, key=lambda name: _flops(self._specs[name]))
+        """What to call the run with the most FLOPs; it pre-trains, where such runs are to come."""
+        return self._largest(self._specs)
 
     def rough_estimate(self, on_step: Callable[[str], None]) -> Estimate | None:
         """As if every run were the one with the most FLOPs, rehearsed alone unless it is known.
 
-        None where that run cannot be rehearsed, or runs take as long as they are told.
+        Fine-tunings are each like that of the model with the most. None where one of these runs
+        cannot be rehearsed, or runs take as long as they are told.
         """
         if self._timed_s:
             return None
-        spec = self._specs[self.largest]
-        pace = self.paces.of(spec)
-        if pace is None:
-            self._alone.measure({self.largest: spec}, on_step)
-            pace = self._alone.of(spec)
-        return self._priced(lambda _: pace.run_s) if pace else None
+        alike: dict[str, list[str]] = {}
+        for name, way in self._ways.items():
+            alike.setdefault(way, []).append(name)
+        chosen = {way: self._largest(names) for way, names in alike.items()}
+        unknown = {name: self._specs[name] for name in chosen.values()}
+        unknown = {name: spec for name, spec in unknown.items() if not self.paces.of(spec)}
+        self._alone.measure(unknown, on_step)
+        run_s: dict[str, float] = {}
+        for way, name in chosen.items():
+            pace = self.paces.of(self._specs[name]) or self._alone.of(self._specs[name])
+            if pace is None:
+                return None
+            run_s[way] = pace.run_s
+        return self._priced(lambda runs: run_s[_way(runs.arm)])
 
     def estimate(self, on_step: Callable[[str], None]) -> Estimate | None:
         """Every run at its own pace, and one that cannot be rehearsed at that of the slowest.
@@ -130,6 +149,9 @@ class Costing:
         keys = {name: self.paces.key(spec) for name, spec in self._specs.items()}
         return {n: self.paces.errors[k] for n, k in keys.items() if k in self.paces.errors}
 
+    def _largest(self, names: Iterable[str]) -> str:
+        return max(names, key=lambda name: _flops(self._specs[name]))
+
     def _priced(self, run_s: Callable[[ExpectedRuns], float]) -> Estimate:
         priced = (PricedRuns(runs, run_s(runs) + BETWEEN_RUNS_S) for runs in self.expected)
         return Estimate(tuple(priced), self._machine, self._rounds)
@@ -140,11 +162,13 @@ def _specs(plan: Plan, expected: Iterable[ExpectedRuns]) -> Iterator[tuple[str, 
     cells = {cell.variant: cell for cell in plan.cells}
     for runs in expected:
         for name, settings in zip(_names(runs), runs.settings, strict=True):
-            yield name, cells[runs.variant].spec(plan.study.seeds[0], settings)
+            seed = plan.study.seeds[0]
+            spec = cells[runs.variant].spec(seed, settings)
+            yield name, plan.finetuned(spec, runs.arm, seed) if runs.arm else spec
 
 
 def _names(runs: ExpectedRuns) -> list[str]:
-    return [_name(runs.variant, settings) for settings in runs.settings]
+    return [_name(runs.variant, settings) + _way(runs.arm) for settings in runs.settings]
 
 
 def _name(variant: str, settings: Mapping[str, Scalar]) -> str:
@@ -152,8 +176,15 @@ def _name(variant: str, settings: Mapping[str, Scalar]) -> str:
     return f"{variant} at {values}" if values else variant
 
 
+def _way(arm: FinetuningArm | None) -> str:
+    """What a run fine-tunes on, and how; empty of one that pre-trains."""
+    if arm is None:
+        return ""
+    return f" on {arm.task} with {arm.arm}" if arm.arm else f" on {arm.task}"
+
+
 def _flops(spec: RunSpec) -> float:
-    """Of a whole run; of a module of one's own, the tokens that it is trained on."""
+    """Of pre-training; of a module of one's own, the tokens that it is trained on."""
     tokens = training_tokens(spec.model_dump())
     assert tokens is not None, "a run of minutes is not measured"
     if spec.module is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import get_args
 
 from rich.console import Console
 from rich.table import Table
@@ -67,7 +68,7 @@ def _stages(estimate: Estimate) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("stage", "runs", estimate.machine.unit):
         table.add_column(name, justify="left" if name == "stage" else "right")
-    stages: tuple[Stage, ...] = ("search", "report")
+    stages: tuple[Stage, ...] = get_args(Stage)
     for stage in stages:
         part = estimate.of(stage)
         if part.count:

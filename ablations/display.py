@@ -19,6 +19,7 @@ from studies.budgets import length_text
 from studies.compute import GPU, PEAK_FLOPS_PER_S, UTILISATION, gpu_hours, training_flops
 from studies.configuration import leaf_name
 from studies.fairness import Size, size_of
+from studies.finetuning_plan import finetunings
 from studies.plan import Plan
 from studies.protocol import Fixed, Range, Sweep
 from studies.protocol_levels import runs_of_a_cell
@@ -151,11 +152,10 @@ def finetuning_lines(plan: Plan) -> Iterator[str]:
     if not plan.arms:
         return
     tasks = ", ".join(dict.fromkeys(arm.task for arm in plan.arms))
-    seeds = plan.study.finetuning.seeds
-    runs = len(plan.arms) * len(plan.study.seeds) * (1 if seeds is None else len(seeds))
     ways = dict.fromkeys(arm.arm for arm in plan.arms if arm.arm)
     how = f", {' and '.join(ways)}" if ways else ""
-    yield f"then      {runs} runs fine-tune on {tasks}{how}; no cost that is told includes them"
+    runs = finetunings(plan)
+    yield f"then      {runs} runs fine-tune on {tasks}{how}; no FLOPs that are told include them"
 
 
 def search_lines(plan: Plan) -> Iterator[str]:

@@ -34,6 +34,11 @@ _TIMELESS = {
 }
 """Keys of `training` that change no time."""
 
+_TIMELESS_OF_FINETUNING = {
+    **dict.fromkeys(("pretrained", "learning_rate", "warmup_fraction", "seed"), True),
+    "definition": {"source": True},
+}
+
 
 class Paces:
     """Knows how long runs take on a machine, or finds it out."""
@@ -113,6 +118,8 @@ class Paces:
 
 def _timeless(spec: RunSpec) -> dict[str, Any]:
     """A run without what changes no time."""
-    run = spec.model_dump(mode="json", exclude={"seed"})
+    run = spec.model_dump(
+        mode="json", exclude={"seed": True, "finetuning": _TIMELESS_OF_FINETUNING}
+    )
     run["training"] = {k: v for k, v in run["training"].items() if k not in _TIMELESS}
     return run

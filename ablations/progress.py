@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ablations.run_status import RunState, RunStatus
+from studies.finetuning_plan import finetunings
 from studies.plan import Plan, PlannedRun
 from studies.protocol_levels import runs_of_a_cell
 
@@ -99,13 +100,13 @@ def measure(plan: Plan, statuses: Mapping[str, RunStatus]) -> Progress:
     done = sum(n for state, n in counts.items() if state.is_ended())
     partial = sum(r.done for r in running)
     planned = len(plan.all_runs)
-    guess = 0 if plan.is_settled else len(plan.cells) * runs_of_a_cell(plan.study)
+    guess = len(plan.cells) * runs_of_a_cell(plan.study) + finetunings(plan)
     return Progress(
         counts,
         planned,
         tuple(running),
         done + partial,
-        max(0, guess - planned),
+        0 if plan.is_settled else max(0, guess - planned),
         _is_searching(plan, statuses),
     )
 

@@ -48,6 +48,7 @@ def rehearse(
     """
     from lightning_modules.checks import check_variant
     from lightning_modules.data.token_store import build_token_store
+    from lightning_modules.finetuning.pace import measure_finetuning_pace
     from lightning_modules.pace import measure_pace
 
     cache.mkdir(parents=True, exist_ok=True)
@@ -57,7 +58,8 @@ def rehearse(
                 size = build_token_store(spec.data, cache).vocabulary_size
                 if number == 0:  # what only the first run of a process pays for is paid here
                     check_variant(spec, vocabulary_size=size)
-                pace = measure_pace(spec, execution=execution, cache=cache, directory=Path(folder))
+                measure = measure_pace if spec.finetuning is None else measure_finetuning_pace
+                pace = measure(spec, execution=execution, cache=cache, directory=Path(folder))
                 found = Rehearsed(pace)
             except Exception as error:
                 found = Rehearsed(None, f"{type(error).__name__}: {str(error)[:300]}")

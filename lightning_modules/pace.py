@@ -89,7 +89,7 @@ def measure_pace(
     rehearsal = _Rehearsal(context, programme(spec), execution.checkpoint_every_s, began_s)
     with interruptible():
         device = fit(context, rehearsal, store, alone, resume_from=None).device
-    return Pace(device=_name(device), parts=tuple(rehearsal.parts(batches)))
+    return Pace(device=name_of(device), parts=tuple(rehearsal.parts(batches)))
 
 
 def _on_one_device(spec: RunSpec, execution: ExecutionConfig) -> tuple[RunSpec, ExecutionConfig]:
@@ -110,7 +110,8 @@ def _still(spec: RunSpec) -> RunSpec:
     return spec.model_copy(update={"training": spec.training.model_copy(update=update)})
 
 
-def _name(device: torch.device) -> str:
+def name_of(device: torch.device) -> str:
+    """Model of a GPU, or the type of any other device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 

@@ -18,10 +18,11 @@ UTILISATION = 0.4
 def training_flops(plan: Plan) -> float | None:
     """Forward and backward FLOPs of the training steps of every run; None where one is not known.
 
-    A search that has yet to choose is taken at the first of its possible settings.
+    A search that has yet to choose is taken at the first of its possible settings. Fine-tunings
+    are left out: how many tokens their data sets have is not known before they are read.
     """
     total = 0.0
-    for runs in expected_runs(plan):
+    for runs in expected_runs(plan.without_finetuning()):
         cell = plan.cell(runs.variant)
         tokens = training_tokens(with_values(cell.configuration, runs.settings[0]))
         if tokens is None or cell.flops_per_token is None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
-from studies.plan import NO_SETTINGS, Plan, PlannedRun, Stage
+from studies.finetuning_plan import finetunings_of_a_seed
+from studies.plan import NO_SETTINGS, FinetuningArm, Plan, PlannedRun, Stage
 from studies.protocol import Fixed, Tune
 from studies.protocol_levels import corners
 from studies.search import spans
@@ -22,10 +24,12 @@ class ExpectedRuns:
     settings: tuple[Mapping[str, Scalar], ...]
     """Their values of nuisance keys; several where the search has yet to choose, between them."""
     count: int
+    arm: FinetuningArm | None = None
+    """How they fine-tune, if they do."""
 
 
 def expected_runs(plan: Plan, ended: Collection[str] = ()) -> list[ExpectedRuns]:
-    """Every run that is still to come, those of the search first; extensions of it aside.
+    """Every run that is still to come, stage by stage; extensions of a search aside.
 
     A choice may turn out to be the shared values, whose runs are there already: there are then
     fewer runs, and never more.
@@ -35,20 +39,21 @@ def expected_runs(plan: Plan, ended: Collection[str] = ()) -> list[ExpectedRuns]
         ended: keys of the runs that do not count.
     """
     found = [*_planned(plan, ended), *_to_be_asked_for(plan)]
-    return sorted(found, key=lambda runs: runs.stage != "search")
+    return sorted(found, key=lambda runs: get_args(Stage).index(runs.stage))
 
 
 def _planned(plan: Plan, ended: Collection[str]) -> Iterator[ExpectedRuns]:
-    runs = [run for run in plan.runs if run.run_key not in ended]
+    runs = [run for run in plan.all_runs if run.run_key not in ended]
     counts = Counter(map(_kind, runs))
     first = {_kind(run): run for run in reversed(runs)}
     for kind, count in counts.items():
         run = first[kind]
-        yield ExpectedRuns(run.variant, run.stage, (run.settings or NO_SETTINGS,), count)
+        arm = None if run.task is None else plan.arm(run)
+        yield ExpectedRuns(run.variant, run.stage, (run.settings or NO_SETTINGS,), count, arm)
 
 
-def _kind(run: PlannedRun) -> tuple[str, str, str]:
-    return run.variant, run.stage, str(run.settings)
+def _kind(run: PlannedRun) -> tuple[str, ...]:
+    return run.variant, run.stage, str(run.settings), str(run.task), run.arm
 
 
 def _to_be_asked_for(plan: Plan) -> Iterator[ExpectedRuns]:
@@ -64,7 +69,12 @@ def _to_be_asked_for(plan: Plan) -> Iterator[ExpectedRuns]:
                 runs = (search.trials - own) * len(search.seeds)
                 yield ExpectedRuns(cell.variant, "search", possible, runs)
         if cell.variant not in plan.choices:
-            yield ExpectedRuns(cell.variant, "report", possible, len(plan.study.seeds))
+            seeds = len(plan.study.seeds)
+            yield ExpectedRuns(cell.variant, "report", possible, seeds)
+            each = seeds * finetunings_of_a_seed(plan.study)
+            for arm in plan.arms:
+                if arm.variant == cell.variant:
+                    yield ExpectedRuns(cell.variant, "finetuning", possible, each, arm)
 
 
 def rounds(plan: Plan) -> int:

@@ -62,6 +62,17 @@ def with_finetuning(plan: Plan) -> Plan:
     return plan.model_copy(update={"finetuning_runs": tuple(runs)})
 
 
+def finetunings(plan: Plan) -> int:
+    """How many runs fine-tune, once everything that is compared is planned."""
+    return len(plan.arms) * len(plan.study.seeds) * finetunings_of_a_seed(plan.study)
+
+
+def finetunings_of_a_seed(study: Study) -> int:
+    """How often each pre-trained model is fine-tuned on a task."""
+    seeds = study.finetuning.seeds
+    return 1 if seeds is None else len(seeds)
+
+
 def _children(
     parent: PlannedRun, arm: FinetuningArm, seeds: Sequence[int] | None
 ) -> Iterable[PlannedRun]:

@@ -196,9 +196,13 @@ class Plan(Section):
         spec = self.cell(run.variant).spec(run.seed, run.settings)
         if run.task is None:
             return spec
-        arm = self.arm(run)
+        assert run.finetuning_seed is not None
+        return self.finetuned(spec, self.arm(run), run.finetuning_seed)
+
+    def finetuned(self, spec: RunSpec, arm: FinetuningArm, seed: int) -> RunSpec:
+        """The spec of a run that fine-tunes the model of another one."""
         told = {**dict(arm.settings), "definition": self.tasks[arm.task]}
-        return spec.model_copy(update={"finetuning": Finetuning(**told, seed=run.finetuning_seed)})
+        return spec.model_copy(update={"finetuning": Finetuning(**told, seed=seed)})
 
     @property
     def all_runs(self) -> tuple[PlannedRun, ...]:

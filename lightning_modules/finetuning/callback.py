@@ -61,7 +61,7 @@ class TaskCallback(pl.Callback):
     """Records, judges, evaluates and saves, in that order, after an optimiser step."""
 
     def __init__(self, context: TaskContext) -> None:
-        self._context = context
+        self.context = context
         self.losses = LossWatch(context.loss_limit)
         self.clock = Clock()
         self.summary: dict[str, float] = {}
@@ -83,14 +83,14 @@ class TaskCallback(pl.Callback):
         if self.step == 0:
             self._evaluate(trainer)
         self._saver.start()
-        if self.step >= self._context.steps:
+        if self.step >= self.context.steps:
             trainer.should_stop = True
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Seed dropout by step, so that a resumed run draws what it would have drawn."""
-        seed = stream_seed(self._context.seed, "finetuning", self.step)
+        seed = stream_seed(self.context.seed, "finetuning", self.step)
         seed_global_generators(seed, pl_module.device)
 
     def on_before_optimizer_step(
@@ -112,9 +112,9 @@ class TaskCallback(pl.Callback):
         self.step = trainer.global_step
         self.losses.end_step()
         self.clock.end_step()
-        is_last = self.step == self._context.steps
-        ends_epoch = is_last or self.step % self._context.steps_per_epoch == 0
-        stop, save = self._context.should_stop(), self._saver.is_due()
+        is_last = self.step == self.context.steps
+        ends_epoch = is_last or self.step % self.context.steps_per_epoch == 0
+        stop, save = self.context.should_stop(), self._saver.is_due()
         self._record(trainer, must=stop or save or ends_epoch)
         if self.losses.diverged_at_step is not None:
             trainer.should_stop = True
@@ -150,8 +150,8 @@ class TaskCallback(pl.Callback):
 
     def _record(self, trainer: pl.Trainer, *, must: bool) -> None:
         """Copy losses to the host where that is due: on a GPU it makes it wait."""
-        every = self._context.log_every_steps
-        logs = self.step % every == 0 or self.step in (1, self._context.steps)
+        every = self.context.log_every_steps
+        logs = self.step % every == 0 or self.step in (1, self.context.steps)
         on_cpu = trainer.lightning_module.device.type == "cpu"
         if must or logs or on_cpu:
             rate = {FINETUNING_LEARNING_RATE: self._learning_rate} if logs else None
@@ -164,7 +164,7 @@ class TaskCallback(pl.Callback):
         with self.clock.aside():
             logits_EC, labels_E = self._predicted(trainer)
             loss = float(module.task_loss(logits_EC, labels_E))
-            task = self._context.task
+            task = self.context.task
             classes = len(task.labels or ())
             predicted_E = module.predictions(logits_EC).cpu()
             scores = {
@@ -172,7 +172,7 @@ class TaskCallback(pl.Callback):
             }
         seen = {EVALUATION_LOSS: loss, EVALUATION_SCORE: scores[task.metric]}
         self._recorder.write(trainer, seen)
-        if self.step == self._context.steps:
+        if self.step == self.context.steps:
             self.summary |= {TASK_LOSS: loss, TASK_SCORE: scores[task.metric]}
             self.summary |= {SCORE_PREFIX + name: value for name, value in scores.items()}
 
@@ -181,7 +181,7 @@ class TaskCallback(pl.Callback):
         module, device = trainer.lightning_module, trainer.strategy.root_device
         logits, labels = [], []
         with evaluation_mode(module):
-            for number, batch in enumerate(self._context.evaluation):
+            for number, batch in enumerate(self.context.evaluation):
                 moved = TaskBatch(*(part.to(device) for part in batch))
                 step_logits: Any = trainer.strategy.validation_step(moved, number)
                 logits.append(step_logits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -77,18 +78,38 @@ def finetune_run(
         RunInterrupted: `should_stop()` turned true; a checkpoint was written.
         AblationError: the run cannot be trained as it stands.
     """
-    finetuning = spec.finetuning
-    assert finetuning is not None, "a run of pre-training"
+    gpt, data = start_and_data(spec, pretrained, cache)
+    context = context_of(spec, data, execution, directory, sink, should_stop)
+    callback = TaskCallback(context)
+    fitted = fit(spec, gpt, data, callback, execution, resume_from)
+    if callback.interrupted:
+        raise RunInterrupted(callback.step)
+    return _result(spec, data, context, callback, fitted)
+
+
+class Fitted(NamedTuple):
+    """What a trainer leaves."""
+
+    device: torch.device
+    parameters: int
+
+
+def fit(
+    spec: RunSpec,
+    gpt: GPT,
+    data: TaskData,
+    callback: TaskCallback,
+    execution: ExecutionConfig,
+    resume_from: Path | None,
+) -> Fitted:
+    """Fine-tune a model until the callback says that it is enough."""
+    finetuning, context = finetuning_of(spec), callback.context
     with isolated_rng(), quiet_lightning():
-        gpt, codec = _model(spec, pretrained, cache)
-        data = read_task(finetuning.definition, codec, spec.model.context_length)
-        context = _context(spec, data, execution, directory, sink, should_stop)
-        module = _module(spec, finetuning, gpt, data, context.steps)
-        callback = TaskCallback(context)
+        module = _module(spec, gpt, data, context.steps)
         parameters = count_parameters(module).total
         training = _as_trained(spec.training, context.steps)
-        checkpoint_io = AtomicCheckpointIO(spec.run_key, sink)
-        trainer = build_trainer(training, execution, directory, callback, checkpoint_io)
+        checkpoint_io = AtomicCheckpointIO(spec.run_key, context.sink)
+        trainer = build_trainer(training, execution, context.directory, callback, checkpoint_io)
         trainer.precision_plugin.convert_module(module)
         stream = TaskStream(
             data.train,
@@ -99,10 +120,24 @@ def finetune_run(
             of_numbers=finetuning.definition.labels is None,
         )
         trainer.fit(module, train_dataloaders=stream, ckpt_path=resume_from)
-    if callback.interrupted:
-        raise RunInterrupted(callback.step)
-    device = trainer.strategy.root_device
-    return _result(spec, finetuning, data, context, callback, parameters, device)
+    return Fitted(trainer.strategy.root_device, parameters)
+
+
+def finetuning_of(spec: RunSpec) -> Finetuning:
+    """How a run fine-tunes; one that pre-trains must not come here."""
+    assert spec.finetuning is not None, "a run of pre-training"
+    return spec.finetuning
+
+
+def start_and_data(spec: RunSpec, pretrained: Path | None, cache: Path) -> tuple[GPT, TaskData]:
+    """The model that a run starts from, and its task in the tokens of that model.
+
+    Raises:
+        AblationError: the weights or the files of the task cannot be used.
+    """
+    with isolated_rng():
+        gpt, codec = _model(spec, pretrained, cache)
+    return gpt, read_task(finetuning_of(spec).definition, codec, spec.model.context_length)
 
 
 def _model(spec: RunSpec, pretrained: Path | None, cache: Path) -> tuple[GPT, Codec]:
@@ -116,9 +151,8 @@ def _model(spec: RunSpec, pretrained: Path | None, cache: Path) -> tuple[GPT, Co
     return module.model, codec
 
 
-def _module(
-    spec: RunSpec, finetuning: Finetuning, gpt: GPT, data: TaskData, steps: int
-) -> FineTuner:
+def _module(spec: RunSpec, gpt: GPT, data: TaskData, steps: int) -> FineTuner:
+    finetuning = finetuning_of(spec)
     task, seed = finetuning.definition, finetuning.seed
     gpt = with_more_tokens(gpt, data.framing.added_tokens, seed=seed)
     model = TaskModel(gpt, task, dropout=finetuning.classifier_dropout, seed=seed)
@@ -132,7 +166,7 @@ def _label_scale(examples: Sequence[Encoded]) -> LabelScale:
     return LabelScale(float(labels.mean()), deviation or 1.0)
 
 
-def _context(
+def context_of(
     spec: RunSpec,
     data: TaskData,
     execution: ExecutionConfig,
@@ -140,8 +174,8 @@ def _context(
     sink: MetricSink,
     should_stop: Callable[[], bool],
 ) -> TaskContext:
-    finetuning = spec.finetuning
-    assert finetuning is not None
+    """What a fine-tuning comes to, with the examples that it is scored on."""
+    finetuning = finetuning_of(spec)
     of_numbers = finetuning.definition.labels is None
     per_epoch = steps_of_epoch(len(data.train), finetuning.batch_size)
     vocabulary_size = data.framing.codec.vocabulary_size
@@ -170,14 +204,9 @@ def _as_trained(training: TrainingConfig, steps: int) -> TrainingConfig:
 
 
 def _result(
-    spec: RunSpec,
-    finetuning: Finetuning,
-    data: TaskData,
-    context: TaskContext,
-    run: TaskCallback,
-    parameters: int,
-    device: torch.device,
+    spec: RunSpec, data: TaskData, context: TaskContext, run: TaskCallback, fitted: Fitted
 ) -> RunResult:
+    finetuning = finetuning_of(spec)
     task = finetuning.definition
     train_E = torch.tensor([example.label for example in data.train])
     labels_E = torch.tensor([example.label for example in data.evaluation])
@@ -191,7 +220,7 @@ def _result(
         UNKNOWN_PERCENT: data.unknown_percent,
         LAST_TRAIN_LOSS: run.losses.last_finite,
         DIVERGED_AT_STEP: run.losses.diverged_at_step,
-        PARAMETERS: parameters,
+        PARAMETERS: fitted.parameters,
         STEPS: run.step,
         TRAINING_TIME_S: run.clock.times.training_s,
     }
@@ -203,7 +232,7 @@ def _result(
         facts={
             "task": finetuning.task,
             "task_digest": task.source_digest,
-            "device": device_name(device),
+            "device": device_name(fitted.device),
             "precision": spec.training.precision,
         },
         definitions=TASK_METRICS,

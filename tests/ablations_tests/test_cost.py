@@ -15,6 +15,9 @@ from studies.pace import Pace, Part
 from studies.plan import Plan
 from studies.run_spec import RunSpec
 from tests.studies_tests.helpers import plan_of
+from tests.studies_tests.test_finetuning_plan import folder, planned
+
+__all__ = ["folder"]
 
 TWO_CORES = Machine((), "a CPU", workers=2, devices_per_worker=1)
 RATE = "training.learning_rate"
@@ -30,6 +33,7 @@ class Stage:
     """Rehearses in no time: an activation has its length, and dropout lengthens it."""
 
     lengths: ClassVar = {"relu": 10.0, "gelu": 20.0, "swiglu": 30.0}
+    tasks: ClassVar = {"one": 3.0, "two": 5.0}
 
     def __init__(self, broken: Sequence[str] = ()) -> None:
         self.broken, self.rehearsed = broken, list[RunSpec]()
@@ -38,6 +42,9 @@ class Stage:
         for spec in specs:
             self.rehearsed.append(spec)
             name = spec.model.activation
+            if spec.finetuning is not None:
+                yield Rehearsed(pace(self.tasks[spec.finetuning.task]))
+                continue
             if name in self.broken:
                 yield Rehearsed(None, f"RuntimeError: {name} is broken")
             else:
@@ -139,6 +146,37 @@ def test_a_search_counts_in_full_with_the_dearest_that_it_may_choose(stage, tmp_
     assert busy_s("report") == pytest.approx(3 * 15 + 3 * 10)
     assert estimate.rounds == 2
     assert f"relu at {DROPOUT} = 0.5, {RATE} = 0.003" in costing.run_s()
+
+
+@pytest.mark.parametrize("rough", [True, False])
+def test_fine_tunings_are_paid_for_at_their_own_pace(stage, folder, rough):
+    weights = {"finetuning.auxiliary_weight": [0.5, 0], "finetuning.pretrained": [True, False]}
+    factors = {"model.activation": ["gelu", "swiglu"], **weights}
+    plan = planned(folder, factors=factors, seeds=3)
+    costing = costing_of(plan, folder)
+    estimate = costing.rough_estimate(quietly) if rough else costing.estimate(quietly)
+    tuned = [spec for spec in stage.rehearsed if spec.finetuning]
+    # what differs in its start alone is rehearsed once; roughly, one model stands for both
+    assert len(tuned) == len(plan.tasks) * 2 * (1 if rough else 2)
+    assert estimate.count == len(plan.all_runs)
+    busy = {stage: estimate.of(stage) for stage in ("report", "finetuning")}
+    busy_s = {
+        stage: part.device_hours * HOUR_S - part.count * BETWEEN_RUNS_S
+        for stage, part in busy.items()
+    }
+    assert busy_s["report"] == pytest.approx(3 * (2 * 20 if rough else 20 + 30))
+    assert busy_s["finetuning"] == pytest.approx(2 * 3 * 4 * (3 + 5))
+    one = "swiglu on one with auxiliary_weight=0.5-pretrained=on"
+    assert rough or costing.run_s()[one] == 3
+    assert costing.largest == "gelu"
+    assert costing_of(plan, folder, ended=plan.run_keys).expected == []
+
+
+def test_a_fine_tuning_waits_for_its_pre_training():
+    machine = Machine((), "a CPU", 100, 1)
+    second = PricedRuns(ExpectedRuns("some", "finetuning", ({},), 9), 4.0)
+    estimate = Estimate((*priced((9, 10.0)), second), machine, rounds=1)
+    assert estimate.wall_s == WORKER_START_S + 14
 
 
 @pytest.mark.parametrize(

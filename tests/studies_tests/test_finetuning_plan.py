@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from studies.errors import AblationError, InvalidStudy
+from studies.expected_runs import expected_runs
+from studies.finetuning_plan import finetunings
 from studies.loading import load_study, read_yaml
 from studies.planning import make_plan
 from studies.records import Outcome, RunRecord
@@ -193,7 +195,32 @@ def test_with_a_search_the_chosen_runs_are_fine_tuned_once_there_is_a_choice(fol
     chosen = advance(plan, record, lambda *_: [])
     tuned = {run.run_key for run in chosen.runs if "tuned" in chosen.columns_of(run)}
     assert {run.parent for run in chosen.finetuning_runs} == tuned
-    assert len(chosen.finetuning_runs) == 4
+    assert len(chosen.finetuning_runs) == 4 == finetunings(plan)
+
+
+@pytest.mark.parametrize("protocol", [{}, SWEEP])
+def test_fine_tunings_are_expected_before_and_after_a_search(folder, protocol):
+    seeds = {"seeds": 3, "task": "one"}
+    plan = planned(folder, protocol=protocol, finetuning=seeds)
+    expected = [runs for runs in expected_runs(plan) if runs.arm]
+    assert {runs.stage for runs in expected} == {"finetuning"}
+    assert sum(runs.count for runs in expected) == finetunings(plan) == 2 * 2 * 3
+    assert expected_runs(plan)[-len(expected) :] == expected  # after all others
+    assert not any(runs.arm for runs in expected_runs(plan.without_finetuning()))
+    ended = {run.run_key for run in plan.finetuning_runs[:5]}
+    left = sum(runs.count for runs in expected_runs(plan, ended) if runs.arm)
+    assert left == finetunings(plan) - len(ended)
+
+
+def test_each_way_of_fine_tuning_is_expected_by_itself(folder):
+    weights = {"finetuning.auxiliary_weight": [0.5, 0]}
+    found = expected_runs(planned(folder, factors=weights))
+    assert [(runs.arm.task, runs.arm.arm, runs.count) for runs in found if runs.arm] == [
+        ("one", "auxiliary_weight=0.5", 2),
+        ("two", "auxiliary_weight=0.5", 2),
+        ("one", "auxiliary_weight=0", 2),
+        ("two", "auxiliary_weight=0", 2),
+    ]
 
 
 @pytest.mark.parametrize(
