@@ -34,10 +34,7 @@ _TIMELESS = {
 }
 """Keys of `training` that change no time."""
 
-_TIMELESS_OF_FINETUNING = {
-    **dict.fromkeys(("pretrained", "learning_rate", "warmup_fraction", "seed"), True),
-    "definition": {"source": True},
-}
+_TIMELESS_OF_FINETUNING = ("pretrained", "learning_rate", "warmup_fraction", "seed")
 
 
 class Paces:
@@ -118,8 +115,10 @@ class Paces:
 
 def _timeless(spec: RunSpec) -> dict[str, Any]:
     """A run without what changes no time."""
-    run = spec.model_dump(
-        mode="json", exclude={"seed": True, "finetuning": _TIMELESS_OF_FINETUNING}
-    )
+    run = spec.model_dump(mode="json", exclude={"seed"})
     run["training"] = {k: v for k, v in run["training"].items() if k not in _TIMELESS}
+    if spec.finetuning is not None:
+        for key in _TIMELESS_OF_FINETUNING:
+            del run["finetuning"][key]
+        del run["finetuning"]["definition"]["source"]
     return run

@@ -54,9 +54,7 @@ def pace_of(spec, folder, **execution):
     )
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"batch_size": 2}, {"epochs": 1}, {"auxiliary_weight": 0}, {"pretrained": False}]
-)
+@pytest.mark.parametrize("changes", [{}, {"batch_size": 2}, {"epochs": 1}, {"auxiliary_weight": 0}])
 def test_the_pace_of_a_fine_tuning_is_what_it_takes(corpus, tmp_path, watch, changes):
     told = finetuning(easy_task(tmp_path / "task"), **changes)
     spec = spec_of(corpus, told)
