@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from reports.analysis import search_results
@@ -14,8 +14,9 @@ from studies.budgets import seen_tokens
 from studies.configuration import leaf_name
 from studies.fairness import size_of
 from studies.metrics import FINAL_LOSS, FLOPS_PER_TOKEN, PARAMETERS, PEAK_MEMORY_GIB, STEPS
-from studies.plan import Cell, Column, Plan
+from studies.plan import Cell, Column, Plan, PlannedRun
 from studies.records import Outcome, RunRecord, worst_leak
+from studies.task_metrics import TASK_SCORE
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -31,7 +32,10 @@ def log_aggregates(
     Mean, SD, t interval, survival and leak are of the compared runs: those at the chosen values,
     where the study searches, and at the shared ones until then.
     """
-    planned = Counter(run.variant for run in plan.runs)
+    unfinished = _unfinished(plan, {record.run_key: record for record in records})
+    scored = finetuning_aggregates(plan, records)
+    second = {run.run_key for run in plan.finetuning_runs}
+    records = [record for record in records if record.run_key not in second]
     column: Column = "tuned" if plan.choices else "shared"
     columns = {run.run_key: plan.columns_of(run) for run in plan.runs} if plan.nuisance else {}
     searched = search_aggregates(plan, records)
@@ -41,16 +45,50 @@ def log_aggregates(
         run = tracking.client.get_run(run_id)
         values = variant_aggregate(compared, plan.study.report.confidence)
         tracking.replace(
-            run, values | searched.get(variant, {}) | _ledger(plan, plan.cell(variant), own)
+            run,
+            values
+            | searched.get(variant, {})
+            | scored.get(variant, {})
+            | _ledger(plan, plan.cell(variant), own),
         )
         leak = worst_leak(record.leak for record in own)
         tags = {**({"leak": leak.value} if leak else {}), **_choice_tags(plan, variant)}
         changed = {name: tag for name, tag in tags.items() if run.data.tags.get(name) != tag}
         if changed:
             tracking.log(run, tags=changed)
-        _close(tracking, run, plan.is_settled and len(own) == planned[variant])
+        _close(tracking, run, plan.is_settled and variant not in unfinished)
     study_run = tracking.client.get_run(study.study_run_id)
-    _close(tracking, study_run, plan.is_settled and len(records) == len(plan.runs))
+    _close(tracking, study_run, plan.is_settled and not unfinished)
+
+
+def _unfinished(plan: Plan, records: Mapping[str, RunRecord]) -> set[str]:
+    """Variants with runs that have not ended, and may yet."""
+
+    def is_over(run: PlannedRun) -> bool:
+        parent = records.get(run.parent) if run.parent else None
+        hopeless = parent is not None and parent.outcome is not Outcome.COMPLETED
+        return hopeless or run.run_key in records
+
+    return {run.variant for run in plan.all_runs if not is_over(run)}
+
+
+def finetuning_aggregates(plan: Plan, records: Sequence[RunRecord]) -> dict[str, dict[str, float]]:
+    """Variant to its mean score on each task, by metric name.
+
+    The mean is over pre-training seeds, of the mean over the seeds of fine-tuning.
+    """
+    known = {record.run_key: record.summary for record in records}
+    scores: dict[tuple[str, str], dict[int, list[float]]] = {}
+    for run in plan.finetuning_runs:
+        score = known.get(run.run_key, {}).get(TASK_SCORE)
+        if score is not None:
+            way = run.arm.replace("=", " ")  # the store takes no other sign in a name
+            name = "/".join(filter(None, ("aggregate/task_score", run.task, way)))
+            scores.setdefault((run.variant, name), {}).setdefault(run.seed, []).append(score)
+    found: dict[str, dict[str, float]] = {}
+    for (variant, name), by_seed in scores.items():
+        found.setdefault(variant, {})[name] = fmean(map(fmean, by_seed.values()))
+    return found
 
 
 def search_aggregates(plan: Plan, records: Sequence[RunRecord]) -> dict[str, dict[str, float]]:

@@ -230,7 +230,7 @@ def sync_study(tracking: Tracking, plan: Plan, directory: StudyDirectory) -> int
             sent += 1
     records = [
         record.as_planned(plan, run)
-        for run in plan.runs
+        for run in plan.all_runs
         if (record := directory.run(run.run_key).record())
     ]
     log_aggregates(tracking, study, plan, records)

@@ -73,12 +73,16 @@ def test_the_store_shows_the_last_mean_also_when_it_is_the_smaller_one(tmp_path:
     study = tracking.open_study(plan, directory.path)
     variant = plan.cells[0].variant
     run_id = study.variant_run_ids[variant]
-    first = record(0, Outcome.COMPLETED, 3.0, variant).model_copy(update={"leak": Leak.CAUSAL})
+    keys = [run.run_key for run in plan.runs if run.variant == variant]
+    first = record(0, Outcome.COMPLETED, 3.0, variant).model_copy(
+        update={"run_key": keys[0], "leak": Leak.CAUSAL}
+    )
     log_aggregates(tracking, study, plan, [first])
     run = tracking.client.get_run(run_id)
     assert (run.data.metrics[FINAL_LOSS], run.info.status) == (3.0, "RUNNING")
     assert run.data.tags["leak"] == "causal"
-    both = [first, record(1, Outcome.COMPLETED, 2.0, variant)]
+    second = record(1, Outcome.COMPLETED, 2.0, variant)
+    both = [first, second.model_copy(update={"run_key": keys[1]})]
     log_aggregates(tracking, study, plan, both)
     run = tracking.client.get_run(run_id)
     assert (run.data.metrics[FINAL_LOSS], run.info.status) == (2.5, "FINISHED")

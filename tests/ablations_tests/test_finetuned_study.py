@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import statistics
 from typing import Any
 
 import pytest
@@ -185,6 +186,51 @@ def test_the_store_has_each_fine_tuning_below_its_parent(tasks):
         assert run.data.params["finetuning.epochs"] == "2"
     assert on.data.params["finetuning.pretrained"] == "True"
     assert found[parent.run_key].data.tags["kind"] == "run"
+
+
+def test_a_variant_shows_its_mean_scores_and_is_open_until_the_last(tasks):
+    finetuning = {**TWO_STAGES["finetuning"], "seeds": 2}
+    plan, directory, ledger = queue(tasks, **{**TWO_STAGES, "seeds": 2, "finetuning": finetuning})
+    tracking = Tracking(default_tracking_uri(tasks))
+
+    def sent():
+        sync_study(tracking, plan, directory)
+        study = tracking.open_study(plan, directory.path)
+        ids = study.study_run_id, study.variant_run_ids["base"]
+        runs = [tracking.client.get_run(run_id) for run_id in ids]
+        return runs[1].data.metrics, [run.info.status for run in runs]
+
+    for run in plan.runs:  # the first stage alone
+        claim = ledger.claim([run.run_key])
+        record = new_record(plan, run, claim.attempt, Outcome.COMPLETED)
+        directory.run(run.run_key).attempt(claim.attempt).start()
+        directory.run(run.run_key).publish(record)
+        claim.complete(Outcome.COMPLETED, 1.0, None)
+    metrics, statuses = sent()
+    assert statuses == ["RUNNING"] * 2
+    assert not any("task_score" in name for name in metrics)
+    scores = [(run.arm, run.seed, 0.1 * n) for n, run in enumerate(plan.finetuning_runs)]
+    for run, (*_, score) in zip(plan.finetuning_runs, scores, strict=True):
+        record = new_record(plan, run, 0, Outcome.COMPLETED)
+        told = record.model_copy(update={"summary": {TASK_SCORE: score}})
+        directory.run(run.run_key).attempt(0).start()
+        directory.run(run.run_key).publish(told)
+    metrics, statuses = sent()
+    assert statuses == ["FINISHED"] * 2
+    for arm in ("pretrained=on", "pretrained=off"):
+        mean = statistics.fmean(score for own, _, score in scores if own == arm)
+        name = f"aggregate/task_score/easy/{arm.replace('=', ' ')}"
+        assert metrics[name] == pytest.approx(mean)
+
+
+def test_what_can_never_be_fine_tuned_keeps_nothing_open(tasks):
+    training = {**STUDY["training"], "divergence_factor": 1.0001, "learning_rate": 0.5}
+    plan, directory, _ = queue(tasks, **{**TWO_STAGES, "factors": {}, "training": training})
+    work(directory, NONE)
+    tracking = Tracking(default_tracking_uri(tasks))
+    sync_study(tracking, plan, directory)
+    study = tracking.open_study(plan, directory.path)
+    assert tracking.client.get_run(study.study_run_id).info.status == "FINISHED"
 
 
 def test_a_fine_tuning_that_was_sent_first_finds_its_parent_later(tasks):
