@@ -5,9 +5,12 @@ The unit is a pre-training seed: fine-tunings of one model with several seeds ar
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +24,7 @@ from reports.analysis.statistics import (
     summarize,
     two_sided_p,
 )
+from reports.figures.style import Layout, layout_of
 from reports.results.frame import StudyResults
 from reports.words import level_label
 from studies.metrics import FINAL_LOSS
@@ -90,6 +94,21 @@ class LossCorrelation:
     """Two-sided, of all orders."""
 
 
+class ScoredModel(NamedTuple):
+    """A pre-trained model, and what it came to on a task."""
+
+    task: str
+    variant: str
+    label: str
+    seed: int
+    loss: float
+    """Final loss of pre-training."""
+    score: float
+    """Mean over the seeds of fine-tuning."""
+    run_keys: tuple[str, ...]
+    """Of pre-training, and of fine-tuning."""
+
+
 @dataclass(frozen=True)
 class FinetuningRow:
     """One run that fine-tunes."""
@@ -112,6 +131,9 @@ class Downstream:
     tasks: tuple[TaskColumn, ...]
     rows: tuple[DownstreamRow, ...]
     correlations: tuple[LossCorrelation, ...]
+    models: tuple[ScoredModel, ...]
+    """What the correlations are of."""
+    layout: Layout
     correlated_arm: str
     """Label of the way of fine-tuning that they are of; empty where there is one."""
     rankable: int
@@ -152,13 +174,16 @@ class _Collector:
         tasks = tuple(dict.fromkeys(arm.task for arm in self._plan.arms))
         rows = _with_adjusted([self._row(place, tasks) for place in self._arms])
         seeds = self._plan.study.finetuning.seeds
-        found = [self._correlation(task, rows) for task in tasks]
+        models = tuple(self._models(tasks))
+        found = [self._correlation(task, models) for task in tasks]
         arms = {arm for _, arm in self._arms}
         base = self._arms[self._base]
         return Downstream(
             tasks=tuple(map(self._column, tasks)),
             rows=rows,
             correlations=tuple(c for c in found if c.variants >= LEAST_VARIANTS),
+            models=models,
+            layout=layout_of(self._results),
             correlated_arm=_arm_label(base) if len(arms) > 1 else "",
             rankable=max(c.variants for c in found),
             confidence=self._confidence,
@@ -255,18 +280,35 @@ class _Collector:
         cut, unknown = most(TRUNCATED_PERCENT), most(UNKNOWN_PERCENT)
         return TaskColumn(task, task_label(task), metric, constant, cut, unknown)
 
-    def _correlation(self, task: str, rows: Sequence[DownstreamRow]) -> LossCorrelation:
+    def _models(self, tasks: Sequence[str]) -> Iterator[ScoredModel]:
+        """Every pre-trained model with a score and a loss that compares, fine-tuned as usual."""
+        if len(self._results.evaluation_sets(self._results.variants)) > 1:
+            return
+        arm = self._base[1]
+        for task, variant in itertools.product(tasks, self._results.variants):
+            losses = self._results.values(FINAL_LOSS, variant)
+            scores = self._by_seed((variant, arm), task)
+            runs = self._runs.get((variant, arm, task), ())
+            parents = self._results.runs_of(variant).set_index("seed")["run_key"]
+            for seed in losses.dropna().index.intersection(scores.index):
+                keys = (str(parents[seed]), *(run.run_key for run in runs if run.seed == seed))
+                yield ScoredModel(
+                    task, variant, self._results.labels[variant], int(seed), float(losses[seed]),
+                    float(scores[seed]), keys,
+                )  # fmt: skip
+
+    def _correlation(self, task: str, models: Sequence[ScoredModel]) -> LossCorrelation:
+        """Of the means of variants over the models that have both."""
+        by_variant: dict[str, list[ScoredModel]] = {}
+        for model in models:
+            if model.task == task:
+                by_variant.setdefault(model.variant, []).append(model)
         pairs = [
-            (float(self._results.values(FINAL_LOSS, row.variant).mean()), score.scores.mean)
-            for row in rows
-            if row.arm == self._base[1]
-            and (score := row.by_task.get(task)) is not None
-            and len(self._results.evaluation_sets(self._results.variants)) < 2
+            (fmean(m.loss for m in own), fmean(m.score for m in own)) for own in by_variant.values()
         ]
-        known = np.array([p for p in pairs if all(map(math.isfinite, p))]).reshape(-1, 2)
-        found = spearman(known) if len(known) >= LEAST_VARIANTS else None
+        found = spearman(np.array(pairs)) if len(pairs) >= LEAST_VARIANTS else None
         rho, p = (math.nan, math.nan) if found is None else found
-        return LossCorrelation(task, task_label(task), len(known), rho, p)
+        return LossCorrelation(task, task_label(task), len(pairs), rho, p)
 
 
 def _arm_label(arm: FinetuningArm) -> str:

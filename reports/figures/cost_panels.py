@@ -49,7 +49,7 @@ class CostPanels:
     @property
     def y_limits(self) -> tuple[float, float]:
         """The losses of all runs: an interval of few seeds may run off."""
-        return _padded(self.points["y"])
+        return padded(self.points["y"])
 
     @property
     def cut(self) -> bool:
@@ -84,7 +84,8 @@ def _scaled(data: CostPanels, unit: Unit) -> CostPanels:
     return replace(data, points=points, means=means, front=front)
 
 
-def _padded(values: pd.Series[float]) -> tuple[float, float]:
+def padded(values: pd.Series[float]) -> tuple[float, float]:
+    """Limits of an axis that leave space around the points."""
     low, high = float(values.min()), float(values.max())
     pad = PAD * (high - low) or 0.1 * abs(high) or 1.0
     return low - pad, high + pad
@@ -104,7 +105,7 @@ def draw_costs(data: CostPanels, theme: Theme) -> Figure:
 
 
 def _draw_panel(ax: Axes, data: CostPanels, variants: tuple[str, ...], theme: Theme) -> None:
-    left, right = _padded(data.points["x"])
+    left, right = padded(data.points["x"])
     ax.set_xlim(left, right)
     ax.set_ylim(*data.y_limits)
     ax.xaxis.set_major_locator(MaxNLocator(2 if theme.width_in < 5 else 3))

@@ -42,6 +42,7 @@ class PanelGrid:
         notes: Sequence[str] = (),
         columns: int = PANELS_PER_ROW,
         panel_in: float | None = None,
+        share_y: bool = True,
     ) -> None:
         """Make the axes.
 
@@ -52,6 +53,7 @@ class PanelGrid:
             columns: panels in a row, at most.
             panel_in: height of a panel with all that belongs to it; else what fits the number of
                 columns.
+            share_y: whether all panels have one scale of values.
         """
         font = theme.font_size_pt
         columns = min(columns, len(titles))
@@ -66,7 +68,7 @@ class PanelGrid:
             panel_in = ((free_pt - 1.5 * font) / ASPECTS[columns - 1] + lines_pt) / 72
         self._theme = theme
         self.figure = Figure((theme.width_in, rows * panel_in), layout="constrained")
-        self._rows = self.figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        self._rows = self.figure.subplots(rows, columns, sharex=True, sharey=share_y, squeeze=False)
         self.axes: list[Axes] = [ax for row in self._rows for ax in row][: len(titles)]
         pad = font * (0.7 + NOTE_LINE * note_lines)
         for ax, head in zip(self.axes, heads, strict=True):

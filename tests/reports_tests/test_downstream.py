@@ -10,6 +10,7 @@ from scipy import stats
 
 from reports.analysis.downstream import collect
 from reports.content import content_of
+from reports.figures.drawing import PAPER
 from reports.methods.finetuning import finetuning_sentences
 from reports.references import as_text
 from reports.results.assembly import assemble
@@ -177,6 +178,43 @@ def test_the_loss_foretells_the_score_where_the_order_is_the_same(study):
     [table] = [t for t in SECTION.exhibits(results).tables if t.name == "loss_and_score"]
     assert [cell.text for cell in table.rows[0].cells] == ["SST-2", "−1.00", "0.017", "5"]
     assert "spearman" in SECTION.exhibits(results).methods
+
+
+def test_a_seed_without_a_score_has_no_loss_in_the_correlation(study):
+    """The one that is lost had the loss that changes the order."""
+    factors = {"model.activation": ACTIVATIONS[:4]}
+
+    def loss(run):
+        return 3 - ranked(run) + 9 * ((run.variant, run.seed) == ("swiglu", 1))
+
+    def score(run):
+        return None if (run.variant, run.seed) == ("swiglu", 1) else ranked(run)
+
+    kept = collect(study(ranked, factors=factors, loss=loss))
+    assert kept.correlations[0].rho == pytest.approx(0.2)
+    lost = collect(study(score, factors=factors, loss=loss))
+    assert lost.correlations[0].rho == pytest.approx(-1)
+    assert len([model for model in lost.models if model.task == "own"]) == 4 * 3 - 1
+
+
+def test_scores_are_drawn_against_losses_on_scales_of_their_own(study):
+    def score(run):
+        return (1 if run.task == "own" else 0.5) * ranked(run)
+
+    factors = {"model.activation": ACTIVATIONS}
+    results = study(score, factors=factors, loss=lambda run: 3 - ranked(run) + run.seed / 100)
+    [figure] = SECTION.exhibits(results).figures
+    assert len(figure.data) == 2 * 5 * 3
+    assert set(figure.runs) == {run.run_key for run in results.plan.all_runs}
+    drawn = figure.draw(PAPER)
+    axes = drawn.axes[:2]
+    assert [ax.get_title() for ax in axes] == ["SST-2", "own"]
+    assert [ax.texts[0].get_text().replace("\xa0", " ") for ax in axes] == ["ρ = −1.00"] * 2
+    assert axes[0].get_ylim() != axes[1].get_ylim()
+    means = [line for line in axes[1].lines if len(line.get_xdata()) == 1]
+    assert [line.get_ydata()[0] for line in means] == pytest.approx([50, 55, 60, 65, 70])
+    assert [line.get_xdata()[0] for line in means] == pytest.approx([2.51, 2.46, 2.41, 2.36, 2.31])
+    assert not SECTION.exhibits(study(value)).figures
 
 
 def test_few_variants_are_not_correlated_and_it_is_said(study):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import pandas as pd
 
@@ -16,14 +17,15 @@ from reports.analysis.downstream import (
     TaskScore,
     collect,
 )
-from reports.exhibits import Cell, Column, Exhibits, Row, Table
+from reports.exhibits import Cell, Column, Exhibits, Figure, Row, Table
+from reports.figures.score_panels import ScorePanels, draw_scores
 from reports.references import cited
 from reports.sections.base import Section
 from reports.sections.contrast_cells import p_words
 from reports.sections.downstream.differences import differences_table, tested
 from reports.sections.downstream.runs import runs_table
 from reports.sections.downstream.scores import DECIMALS, SCALE, scores_table
-from reports.words import ABSENT, number, p_text, plural
+from reports.words import ABSENT, headed, number, p_text, percent, plural
 from studies.methods import STATISTICS
 
 NAMED = 3
@@ -31,17 +33,19 @@ NAMED = 3
 
 
 def render(data: Downstream) -> Exhibits:
-    """Sentences, the table of scores, that of differences, and that of correlations."""
+    """Sentences, the tables of scores, differences and correlations, and scores against losses."""
     tables = [scores_table(data)]
     if any(row.reference for row in data.rows):
         tables.append(differences_table(data))
     if data.correlations:
         tables.append(_correlations_table(data))
     tables.append(runs_table(data))
+    figures = (_loss_figure(data),) if data.correlations else ()
     used = ["paired-t", "holm"] if any(row.reference for row in data.rows) else []
     return Exhibits(
         sentences=tuple(_sentences(data)),
         tables=tuple(tables),
+        figures=figures,
         methods=(*used, *(["spearman"] if data.correlations else [])),
     )
 
@@ -69,14 +73,41 @@ def _correlations_table(data: Downstream) -> Table:
 
 
 def _correlation_row(found: LossCorrelation) -> Row:
-    known = math.isfinite(found.rho)
     return Row(
         (
             Cell(found.label),
-            Cell(number(found.rho, 2, sign=True) if known else ABSENT, order=found.rho),
+            Cell(_rho(found), order=found.rho),
             Cell(p_text(found.p), order=found.p),
             Cell(str(found.variants), order=found.variants),
         )
+    )
+
+
+def _rho(found: LossCorrelation) -> str:
+    return number(found.rho, 2, sign=True) if math.isfinite(found.rho) else ABSENT
+
+
+def _loss_figure(data: Downstream) -> Figure:
+    """A panel for each task that has a correlation."""
+    tasks = {found.task for found in data.correlations}
+    panels = tuple((c.task, c.label, f"ρ = {_rho(c)}") for c in data.correlations)
+    shown = [model for model in data.models if model.task in tasks]
+    points = pd.DataFrame(
+        (m.task, m.variant, m.label, m.seed, m.loss, SCALE * m.score) for m in shown
+    ).set_axis(["task", "variant", "label", "seed", "loss", "score"], axis=1)
+    of = f", fine-tuned with {data.correlated_arm}" if data.correlated_arm else ""
+    caption = (
+        f"Score (×100) of each variant on each task against its final loss before fine-tuning{of}. "
+        "Small dots: pre-trained models. Marks: means of the variants, of which ρ is taken, with "
+        f"the {percent(data.confidence)} t interval of the mean score where there are two models "
+        "or more; those of few may run off the axis."
+    )
+    return Figure(
+        "score_by_loss",
+        headed(caption),
+        points,
+        partial(draw_scores, ScorePanels(panels, points, data.confidence, data.layout)),
+        runs=tuple(dict.fromkeys(key for model in shown for key in model.run_keys)),
     )
 
 
