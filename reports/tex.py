@@ -28,6 +28,7 @@ SPECIAL = {
     "₁": r"\textsubscript{1}",
     "₂": r"\textsubscript{2}",
     "β": r"$\beta$",
+    "ρ": r"$\rho$",
     "“": "``",
     "”": "''",
     "…": r"\ldots{}",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import NamedTuple
@@ -53,6 +53,9 @@ class TaskScore:
     adjusted_p: float
     """Holm, over all differences of the table."""
     runs: tuple[str, ...]
+    """Keys of those that completed."""
+    compared_runs: tuple[str, ...]
+    """Keys of those that the difference is of."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,8 @@ class _Collector:
         runs = self._runs[*place, task]
         scores = self._by_seed(place, task)
         against = self._by_seed(reference, task) if reference else None
-        completed = [run for run in runs if self._completed(run) is not None]
+        completed = self._completed_keys(runs)
+        others = self._completed_keys(self._runs.get((*reference, task), ())) if reference else ()
         return TaskScore(
             scores=summarize(scores),
             planned=len({run.seed for run in runs}),
@@ -248,8 +252,12 @@ class _Collector:
                 None if against is None else paired_difference(scores, against, self._confidence)
             ),
             adjusted_p=math.nan,
-            runs=tuple(run.run_key for run in completed),
+            runs=completed,
+            compared_runs=completed + others if others else (),
         )
+
+    def _completed_keys(self, runs: Iterable[PlannedRun]) -> tuple[str, ...]:
+        return tuple(run.run_key for run in runs if self._completed(run) is not None)
 
     def _by_seed(self, place: tuple[str, str], task: str) -> pd.Series[float]:
         """Score by pre-training seed, the mean over seeds of fine-tuning where all completed."""

@@ -75,7 +75,7 @@ class PanelGrid:
             ax.set_title(plain(head), linespacing=1.1, pad=pad)
         for ax, note in zip(self.axes, below, strict=False):
             ax.annotate(
-                note, (0.5, 1), (0, font * 0.4), xycoords="axes fraction",
+                plain(note), (0.5, 1), (0, font * 0.4), xycoords="axes fraction",
                 textcoords="offset points", ha="center", va="bottom", color=MUTED,
                 fontsize=font * NOTE_FONT, linespacing=1.15,
             )  # fmt: skip

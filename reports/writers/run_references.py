@@ -21,8 +21,8 @@ class RunReferences:
         """Tells the list from that of another state of the study, whose places are others."""
 
     def address(self, run_keys: Sequence[str]) -> str:
-        """Fragment that shows these runs alone; empty where there are none, or no table of runs."""
-        if not run_keys or not self._places:
+        """Fragment that shows these runs alone; empty where one is not in the table, or none."""
+        if not run_keys or not self._places.keys() >= set(run_keys):
             return ""
         places = sorted({self._places[key] for key in run_keys})
         return f"#{RUNS}={self.tag}:{','.join(spans(places))}"

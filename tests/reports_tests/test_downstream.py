@@ -246,6 +246,22 @@ def test_every_run_is_listed_and_in_the_manifest(study):
     assert child["record"]
 
 
+def test_every_number_leads_to_its_runs_and_is_set_in_latex(study):
+    factors = {"model.activation": ACTIVATIONS}
+    results = study(ranked, factors=factors, loss=lambda run: 3 - ranked(run))
+    exhibits = SECTION.exhibits(results)
+    scores, differences, correlations, listed = exhibits.tables
+    both = {run.run_key for run in results.plan.finetuning_runs}
+    own = [{r.run_key for r in results.plan.finetuning_runs if r.variant == v} for v in ACTIVATIONS]
+    assert [set(row.runs) for row in scores.rows] == [*own, both]
+    assert [set(row.runs) for row in differences.rows] == [own[0] | other for other in own[1:]]
+    parents = {run.run_key for run in results.plan.runs}
+    assert parents < set(correlations.rows[0].runs) < parents | both
+    assert [row.runs for row in listed.rows] == [(r.run_key,) for r in results.plan.finetuning_runs]
+    for table in exhibits.tables:
+        assert "U+" not in table_tex(table)
+
+
 def test_the_methods_say_how(study):
     first, how = map(as_text, finetuning_sentences(study(value, factors=ARMS, epochs=1)))
     assert "SST-2 (Socher et al. 2013) (classification, accuracy) and own" in first

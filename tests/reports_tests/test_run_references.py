@@ -27,6 +27,7 @@ def test_an_address_names_the_runs_by_their_places_in_any_order() -> None:
     references = RunReferences([Exhibits(), listing("a", "b", "c", "d")])
     assert references.address(("d", "a", "b", "b")) == f"#runs={references.tag}:0-1,3"
     assert references.address(()) == ""
+    assert references.address(("a", "one that fine-tunes")) == ""
 
 
 def test_an_address_tells_the_list_that_its_places_are_of() -> None:

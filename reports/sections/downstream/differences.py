@@ -34,7 +34,8 @@ def differences_table(data: Downstream) -> Table:
                 Cell(row.label),
                 Cell(row.reference),
                 *(_difference(row.by_task.get(task.name)) for task in data.tasks),
-            )
+            ),
+            runs=tuple(key for score in row.by_task.values() for key in score.compared_runs),
         )
         for row in compared
     )

@@ -35,7 +35,10 @@ def runs_table(data: Downstream) -> Table:
         "finetuning_runs",
         f"Every run that fine-tunes. {counts}",
         columns,
-        tuple(Row(_cells(run, several=several), outcome=run.outcome) for run in data.runs),
+        tuple(
+            Row(_cells(run, several=several), outcome=run.outcome, runs=(run.run_key,))
+            for run in data.runs
+        ),
         pd.DataFrame([dataclasses.asdict(run) for run in data.runs]),
         paper=False,
     )

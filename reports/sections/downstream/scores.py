@@ -8,6 +8,7 @@ import pandas as pd
 
 from reports.analysis.downstream import (
     Downstream,
+    DownstreamRow,
     TaskColumn,
     TaskScore,
 )
@@ -36,16 +37,24 @@ def scores_table(data: Downstream) -> Table:
     """A row for each variant and way of fine-tuning, a column for each task."""
     columns = (Column("Variant"), *(_task_column(task) for task in data.tasks))
     rows = tuple(
-        Row((Cell(row.label), *(_score_cell(row.by_task.get(t.name), data) for t in data.tasks)))
+        Row(
+            (Cell(row.label), *(_score_cell(row.by_task.get(t.name), data) for t in data.tasks)),
+            runs=_runs(row),
+        )
         for row in data.rows
     )
     constant = Row(
         (Cell("constant prediction"), *(_number_cell(task.constant) for task in data.tasks)),
         gap=True,
+        runs=tuple(key for row in data.rows for key in _runs(row)),
     )
     return Table(
         "downstream", _caption(data), columns, (*rows, constant), _scores(data), named_by=2
     )
+
+
+def _runs(row: DownstreamRow) -> tuple[str, ...]:
+    return tuple(key for score in row.by_task.values() for key in score.runs)
 
 
 def _task_column(task: TaskColumn) -> Column:

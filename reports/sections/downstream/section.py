@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import pandas as pd
@@ -13,6 +13,7 @@ from reports.analysis.downstream import (
     Downstream,
     DownstreamRow,
     LossCorrelation,
+    ScoredModel,
     TaskColumn,
     TaskScore,
     collect,
@@ -59,7 +60,7 @@ def _correlations_table(data: Downstream) -> Table:
         Column("p"),
         Column("Variants"),
     )
-    rows = tuple(_correlation_row(found) for found in data.correlations)
+    rows = tuple(_correlation_row(data, found) for found in data.correlations)
     of = f", fine-tuned with {data.correlated_arm}" if data.correlated_arm else ""
     caption = (
         f"Whether the loss foretells the score: {cited(STATISTICS['spearman'])} of mean final loss "
@@ -72,15 +73,21 @@ def _correlations_table(data: Downstream) -> Table:
     return Table("loss_and_score", caption, columns, rows, numbers)
 
 
-def _correlation_row(found: LossCorrelation) -> Row:
+def _correlation_row(data: Downstream, found: LossCorrelation) -> Row:
     return Row(
         (
             Cell(found.label),
             Cell(_rho(found), order=found.rho),
             Cell(p_text(found.p), order=found.p),
             Cell(str(found.variants), order=found.variants),
-        )
+        ),
+        runs=_behind([model for model in data.models if model.task == found.task]),
     )
+
+
+def _behind(models: Iterable[ScoredModel]) -> tuple[str, ...]:
+    """Keys of the runs of both stages."""
+    return tuple(dict.fromkeys(key for model in models for key in model.run_keys))
 
 
 def _rho(found: LossCorrelation) -> str:
@@ -107,7 +114,7 @@ def _loss_figure(data: Downstream) -> Figure:
         headed(caption),
         points,
         partial(draw_scores, ScorePanels(panels, points, data.confidence, data.layout)),
-        runs=tuple(dict.fromkeys(key for model in shown for key in model.run_keys)),
+        runs=_behind(shown),
     )
 
 
