@@ -24,7 +24,7 @@ from reports.analysis.statistics import (
     summarize,
     two_sided_p,
 )
-from reports.figures.style import Layout, layout_of
+from reports.figures.style import Layout, joint_layout_of
 from reports.results.frame import StudyResults
 from reports.words import level_label
 from studies.metrics import FINAL_LOSS
@@ -186,7 +186,7 @@ class _Collector:
             rows=rows,
             correlations=tuple(c for c in found if c.variants >= LEAST_VARIANTS),
             models=models,
-            layout=layout_of(self._results),
+            layout=joint_layout_of(self._results),
             correlated_arm=_arm_label(base) if len(arms) > 1 else "",
             rankable=max(c.variants for c in found),
             confidence=self._confidence,

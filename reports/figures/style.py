@@ -95,6 +95,12 @@ def layout_of(results: StudyResults) -> Layout:
     return _factorial(results, varied)
 
 
+def joint_layout_of(results: StudyResults) -> Layout:
+    """A layout for figures that have all variants in each panel, and must tell them apart."""
+    usual = layout_of(results)
+    return usual if len(usual.panels) == 1 else _color_per_variant(results)
+
+
 def grid_of(results: StudyResults) -> Grid:
     """A row per level of the first factor where all levels have the same few cells."""
     cells = results.plan.cells

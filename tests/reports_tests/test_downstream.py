@@ -217,6 +217,13 @@ def test_scores_are_drawn_against_losses_on_scales_of_their_own(study):
     assert not SECTION.exhibits(study(value)).figures
 
 
+def test_variants_of_two_factors_are_told_apart_in_one_panel(study):
+    factors = {"model.activation": ACTIVATIONS[:2], "model.norm": ("layer", "rms", "none")}
+    layout = collect(study(value, factors=factors)).layout
+    assert len({(style.color, style.marker) for style in layout.styles.values()}) == 6
+    assert len(layout.legend) == 6
+
+
 def test_few_variants_are_not_correlated_and_it_is_said(study):
     exhibits = SECTION.exhibits(study(value))
     assert exhibits.sentences[-1] == (
