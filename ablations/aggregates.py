@@ -82,7 +82,7 @@ def finetuning_aggregates(plan: Plan, records: Sequence[RunRecord]) -> dict[str,
     for run in plan.finetuning_runs:
         score = known.get(run.run_key, {}).get(TASK_SCORE)
         if score is not None:
-            way = run.arm.replace("=", " ")  # the store takes no other sign in a name
+            way = run.arm.replace("=", " ")  # the store has no `=` in names of metrics
             name = "/".join(filter(None, ("aggregate/task_score", run.task, way)))
             scores.setdefault((run.variant, name), {}).setdefault(run.seed, []).append(score)
     found: dict[str, dict[str, float]] = {}

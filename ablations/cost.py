@@ -184,9 +184,8 @@ def _way(arm: FinetuningArm | None) -> str:
 
 
 def _flops(spec: RunSpec) -> float:
-    """Of pre-training; of a module of one's own, the tokens that it is trained on."""
-    tokens = training_tokens(spec.model_dump())
-    assert tokens is not None, "a run of minutes is not measured"
+    """Of pre-training, or of a token where that takes minutes; of one's own module, its tokens."""
+    tokens = training_tokens(spec.model_dump()) or 1
     if spec.module is not None:
         return float(tokens)
     size = known_vocabulary_size(spec.data) or 1

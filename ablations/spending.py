@@ -88,7 +88,8 @@ def agree(console: Console, plan: Plan, home: Path, terms: Terms) -> bool:
         rough = costing.rough_estimate(status.update)
         if rough and (terms.yes or SLOWEST_TO_LARGEST * rough.device_hours <= limit_hours):
             cost = f"{plan.study.name} takes some {spending(rough)}"
-            console.print(f"{cost} if every run is like {costing.largest}")
+            tuned = " and its fine-tunings" if plan.arms else ""
+            console.print(f"{cost} if every run is like {costing.largest}{tuned}")
             return True
         estimate = None if terms.yes else costing.estimate(status.update)
     if estimate is None:  # pre-flight, which comes next, says why

@@ -172,6 +172,16 @@ def test_fine_tunings_are_paid_for_at_their_own_pace(stage, folder, rough):
     assert costing_of(plan, folder, ended=plan.run_keys).expected == []
 
 
+def test_fine_tunings_of_runs_of_minutes_are_rehearsed_all_the_same(stage, folder):
+    plan = planned(folder, protocol={"budget": {"minutes": 5}}, seeds=1)
+    estimate = costing_of(plan, folder).estimate(quietly)
+    assert estimate.of("report").device_hours == pytest.approx(2 * (300 + BETWEEN_RUNS_S) / HOUR_S)
+    assert estimate.of("finetuning").count == 4
+    left = costing_of(plan, folder, ended=[run.run_key for run in plan.runs])
+    assert left.rough_estimate(quietly) == left.estimate(quietly)
+    assert left.largest == "gelu on one"
+
+
 def test_a_fine_tuning_waits_for_its_pre_training():
     machine = Machine((), "a CPU", 100, 1)
     second = PricedRuns(ExpectedRuns("some", "finetuning", ({},), 9), 4.0)
