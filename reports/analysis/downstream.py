@@ -9,18 +9,21 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from reports.analysis.loss_correlation import (
+    LEAST_VARIANTS,
+    LossCorrelation,
+    ScoredModel,
+    correlation,
+)
 from reports.analysis.statistics import (
     PairedDifference,
     Summary,
     holm,
     paired_difference,
-    spearman,
     summarize,
     two_sided_p,
 )
@@ -32,10 +35,6 @@ from studies.plan import FinetuningArm, PlannedRun
 from studies.records import Outcome, RunRecord
 from studies.task_metrics import CONSTANT_SCORE, TASK_SCORE, TRUNCATED_PERCENT, UNKNOWN_PERCENT
 from studies.tasks import task_label
-
-LEAST_VARIANTS = 4
-"""Variants from which on an order by loss and one by score are compared: of three, no order is
-rarer than one in six."""
 
 
 @dataclass(frozen=True)
@@ -82,34 +81,6 @@ class TaskColumn:
     truncated_percent: float
     """Most that any run had."""
     unknown_percent: float
-
-
-@dataclass(frozen=True)
-class LossCorrelation:
-    """Whether the variants with the lower loss are those with the higher score."""
-
-    task: str
-    label: str
-    variants: int
-    rho: float
-    """Spearman's, of mean final loss and mean score; -1 is the same order."""
-    p: float
-    """Two-sided, of all orders."""
-
-
-class ScoredModel(NamedTuple):
-    """A pre-trained model, and what it came to on a task."""
-
-    task: str
-    variant: str
-    label: str
-    seed: int
-    loss: float
-    """Final loss of pre-training."""
-    score: float
-    """Mean over the seeds of fine-tuning."""
-    run_keys: tuple[str, ...]
-    """Of pre-training, and of fine-tuning."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +149,7 @@ class _Collector:
         rows = _with_adjusted([self._row(place, tasks) for place in self._arms])
         seeds = self._plan.study.finetuning.seeds
         models = tuple(self._models(tasks))
-        found = [self._correlation(task, models) for task in tasks]
+        found = [correlation(task, models) for task in tasks]
         arms = {arm for _, arm in self._arms}
         base = self._arms[self._base]
         return Downstream(
@@ -304,19 +275,6 @@ class _Collector:
                     task, variant, self._results.labels[variant], int(seed), float(losses[seed]),
                     float(scores[seed]), keys,
                 )  # fmt: skip
-
-    def _correlation(self, task: str, models: Sequence[ScoredModel]) -> LossCorrelation:
-        """Of the means of variants over the models that have both."""
-        by_variant: dict[str, list[ScoredModel]] = {}
-        for model in models:
-            if model.task == task:
-                by_variant.setdefault(model.variant, []).append(model)
-        pairs = [
-            (fmean(m.loss for m in own), fmean(m.score for m in own)) for own in by_variant.values()
-        ]
-        found = spearman(np.array(pairs)) if len(pairs) >= LEAST_VARIANTS else None
-        rho, p = (math.nan, math.nan) if found is None else found
-        return LossCorrelation(task, task_label(task), len(pairs), rho, p)
 
 
 def _arm_label(arm: FinetuningArm) -> str:

@@ -12,7 +12,7 @@ from studies.loading import read_yaml
 from studies.tasks import TASKS, Task, task_path
 from tests.lightning_modules_tests.task_files import easy_task, pair_task, write_rows
 
-SHARED = Path("/work/shared/data/tasks")
+SHARED = Path(__file__).parents[3] / "shared/data/tasks"
 REAL = {
     "sst2": ("sst2", 6920, 1821),
     "sick-entailment": ("sick", 4500, 4927),

@@ -9,15 +9,13 @@ from functools import partial
 import pandas as pd
 
 from reports.analysis.downstream import (
-    LEAST_VARIANTS,
     Downstream,
     DownstreamRow,
-    LossCorrelation,
-    ScoredModel,
     TaskColumn,
     TaskScore,
     collect,
 )
+from reports.analysis.loss_correlation import LEAST_VARIANTS, LossCorrelation, ScoredModel
 from reports.exhibits import Cell, Column, Exhibits, Figure, Row, Table
 from reports.figures.score_panels import ScorePanels, draw_scores
 from reports.references import cited
