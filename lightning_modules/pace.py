@@ -22,6 +22,7 @@ from lightning_modules.callbacks import RunCallback
 from lightning_modules.clock import WARM_UP_STEPS, time_of
 from lightning_modules.data.token_store import build_token_store
 from lightning_modules.digests import SeenBatches
+from lightning_modules.losses import LossWatch
 from lightning_modules.manners import interruptible
 from lightning_modules.programme import EVALUATION, PLAIN, Act, Programme, Script, programme
 from lightning_modules.run_context import RunContext, go_on
@@ -115,6 +116,31 @@ def name_of(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def require_finite(losses: LossWatch, step: int) -> None:
+    """Let a rehearsal end where its loss does not stay finite.
+
+    Raises:
+        AblationError: it has not.
+    """
+    if losses.diverged_at_step is not None:
+        raise AblationError(
+            f"the loss is not finite after {step} steps that hardly moved a "
+            "weight: check the initialisation and the precision"
+        )
+
+
+def checkpoints_of(steps: int, step_s: float, every_s: float) -> int:
+    """Checkpoints that a run writes; none where it is over before the first is due.
+
+    Args:
+        steps: optimiser steps of the run.
+        step_s: seconds of one.
+        every_s: seconds between checkpoints, each of which waits for the end of a step.
+    """
+    training_s = steps * step_s
+    return int(training_s / max(every_s, step_s)) if training_s > every_s else 0
+
+
 class _Rehearsal(RunCallback):
     """Does what happens around the steps of a run, chooses what comes next, and times it."""
 
@@ -152,11 +178,7 @@ class _Rehearsal(RunCallback):
         """
         before = self.step
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        if self.losses.diverged_at_step is not None:
-            raise AblationError(
-                f"the loss is not finite after {self.step} steps that hardly moved a weight: check "
-                "the initialisation and the precision"
-            )
+        require_finite(self.losses, self.step)
         if self.step == before:
             return
         act = next(self._to_come, None)
@@ -179,9 +201,8 @@ class _Rehearsal(RunCallback):
             (1, batches.training_BT),  # after the last step
         ):
             yield Part(name="evaluation", times=times, seconds=sequence_s * sum(map(len, read_BT)))
-        if self._is_saved:
-            times = int(self._training_s / max(self._checkpoint_every_s, step_s))
-            yield Part(name="checkpoint", times=times, seconds=self._save_s)
+        if self._saves:
+            yield Part(name="checkpoint", times=self._saves, seconds=self._save_s)
 
     def _direct(self, trainer: pl.Trainer, device: torch.device) -> Iterator[Act]:
         """The acts in their order; when the next is asked for, the last has been played."""
@@ -194,7 +215,7 @@ class _Rehearsal(RunCallback):
                 self._acts_s[act].append(time_of(device) - before_s)
             if time_of(device) - self._ready_s > REHEARSAL_S:
                 break
-        if self._is_saved:
+        if self._saves:
             before_s = time_of(device)
             self._save(trainer, device)
             self._save_s = time_of(device) - before_s
@@ -219,13 +240,8 @@ class _Rehearsal(RunCallback):
         return median(self._steps_s)
 
     @property
-    def _training_s(self) -> float:
-        return self._counted.steps * self._step_s
-
-    @property
-    def _is_saved(self) -> bool:
-        """Whether the run is long enough for a checkpoint."""
-        return self._training_s > self._checkpoint_every_s
+    def _saves(self) -> int:
+        return checkpoints_of(self._counted.steps, self._step_s, self._checkpoint_every_s)
 
     def _extra_s(self, act: Act) -> float:
         """What an act takes beyond a plain step; of two plays the shorter, which is warm."""

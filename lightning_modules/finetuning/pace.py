@@ -16,8 +16,14 @@ from lightning_modules.finetuning.batches import TaskBatch
 from lightning_modules.finetuning.callback import TaskCallback, TaskContext
 from lightning_modules.finetuning.training import context_of, finetuning_of, fit, start_and_data
 from lightning_modules.manners import interruptible
-from lightning_modules.pace import EVALUATION_BATCHES, REHEARSAL_S, STILL_LEARNING_RATE, name_of
-from studies.errors import AblationError
+from lightning_modules.pace import (
+    EVALUATION_BATCHES,
+    REHEARSAL_S,
+    STILL_LEARNING_RATE,
+    checkpoints_of,
+    name_of,
+    require_finite,
+)
 from studies.execution import ExecutionConfig
 from studies.pace import Pace, Part
 from studies.records import NoSink
@@ -97,11 +103,7 @@ class _Rehearsal(TaskCallback):
             AblationError: the loss is not finite.
         """
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        if self.losses.diverged_at_step is not None:
-            raise AblationError(
-                f"the loss is not finite after {self.step} steps that hardly moved a weight: check "
-                "the initialisation and the precision"
-            )
+        require_finite(self.losses, self.step)
         device = pl_module.device
         if self.step <= WARM_UP_STEPS:
             self._warm_s = time_of(device)
@@ -114,7 +116,7 @@ class _Rehearsal(TaskCallback):
         self._evaluate(trainer)
         evaluated_s = time_of(device)
         self._evaluation_s = evaluated_s - stepped_s
-        if self._is_saved:
+        if self._saves:
             self._saver.save(trainer)
             self._save_s = time_of(device) - evaluated_s
         trainer.should_stop = True
@@ -126,18 +128,12 @@ class _Rehearsal(TaskCallback):
         yield Part(name="start", times=1, seconds=max(0.0, start_s))
         yield Part(name="step", times=self._whole.steps, seconds=self._step_s)
         yield Part(name="evaluation", times=1 + epochs, seconds=self._evaluation_s / share)
-        if self._is_saved:
-            times = int(self._training_s / max(self._whole.checkpoint_every_s, self._step_s))
-            yield Part(name="checkpoint", times=times, seconds=self._save_s)
+        if self._saves:
+            yield Part(name="checkpoint", times=self._saves, seconds=self._save_s)
 
     @property
-    def _training_s(self) -> float:
-        return self._whole.steps * self._step_s
-
-    @property
-    def _is_saved(self) -> bool:
-        """Whether the fine-tuning is long enough for a checkpoint."""
-        return self._training_s > self._whole.checkpoint_every_s
+    def _saves(self) -> int:
+        return checkpoints_of(self._whole.steps, self._step_s, self._whole.checkpoint_every_s)
 
 
 def _examples(batches: Sequence[TaskBatch]) -> int:

@@ -24,7 +24,7 @@ from reports.sections.contrast_cells import p_words
 from reports.sections.downstream.differences import differences_table, tested
 from reports.sections.downstream.runs import runs_table
 from reports.sections.downstream.scores import DECIMALS, SCALE, scores_table
-from reports.words import ABSENT, headed, number, p_text, percent, plural
+from reports.words import ABSENT, number, p_text, percent, plural
 from studies.methods import STATISTICS
 
 NAMED = 3
@@ -59,11 +59,10 @@ def _correlations_table(data: Downstream) -> Table:
         Column("Variants"),
     )
     rows = tuple(_correlation_row(data, found) for found in data.correlations)
-    of = f", fine-tuned with {data.correlated_arm}" if data.correlated_arm else ""
     caption = (
         f"Whether the loss foretells the score: {cited(STATISTICS['spearman'])} of mean final loss "
-        f"before fine-tuning and mean score over variants{of}; −1 is the same order, best first. "
-        "p: two-sided, of all orders, not corrected."
+        f"before fine-tuning and mean score over variants{_fine_tuned(data)}; −1 is the "
+        "same order, best first. p: two-sided, of all orders, not corrected."
     )
     numbers = pd.DataFrame(
         {"task": c.task, "rho": c.rho, "p": c.p, "variants": c.variants} for c in data.correlations
@@ -88,6 +87,11 @@ def _behind(models: Iterable[ScoredModel]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for model in models for key in model.run_keys))
 
 
+def _fine_tuned(data: Downstream) -> str:
+    """In which way the correlated models are, where there are several."""
+    return f", fine-tuned with {data.correlated_arm}" if data.correlated_arm else ""
+
+
 def _rho(found: LossCorrelation) -> str:
     return number(found.rho, 2, sign=True) if math.isfinite(found.rho) else ABSENT
 
@@ -100,16 +104,15 @@ def _loss_figure(data: Downstream) -> Figure:
     points = pd.DataFrame(
         (m.task, m.variant, m.label, m.seed, m.loss, SCALE * m.score) for m in shown
     ).set_axis(["task", "variant", "label", "seed", "loss", "score"], axis=1)
-    of = f", fine-tuned with {data.correlated_arm}" if data.correlated_arm else ""
     caption = (
-        f"Score (×100) of each variant on each task against its final loss before fine-tuning{of}. "
-        "Small dots: pre-trained models. Marks: means of the variants, of which ρ is taken, with "
-        f"the {percent(data.confidence)} t interval of the mean score where there are two models "
+        "Score (×100) of each variant on each task against its final loss before fine-tuning"
+        f"{_fine_tuned(data)}. Small dots: pre-trained models. Marks: means of the variants, of "
+        f"which ρ is taken, with the {percent(data.confidence)} t interval of the mean score where there are two models "
         "or more; those of few may run off the axis."
     )
     return Figure(
         "score_by_loss",
-        headed(caption),
+        caption,
         points,
         partial(draw_scores, ScorePanels(panels, points, data.confidence, data.layout)),
         runs=_behind(shown),
