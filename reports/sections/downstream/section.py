@@ -107,8 +107,8 @@ def _loss_figure(data: Downstream) -> Figure:
     caption = (
         "Score (×100) of each variant on each task against its final loss before fine-tuning"
         f"{_fine_tuned(data)}. Small dots: pre-trained models. Marks: means of the variants, of "
-        f"which ρ is taken, with the {percent(data.confidence)} t interval of the mean score where there are two models "
-        "or more; those of few may run off the axis."
+        f"which ρ is taken, with the {percent(data.confidence)} t interval of the mean score where "
+        "there are two models or more; those of few may run off the axis."
     )
     return Figure(
         "score_by_loss",
